@@ -1,0 +1,1 @@
+"""The rules of replication: standard library only; knows no HTTP, no SQL, no framework (PROTOCOL.md)."""

@@ -1,0 +1,197 @@
+"""Value types of the exchange: frozen, and valid once built."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sync.errors import MalformedMessage
+from sync.kinds import Role
+
+Fields = Mapping[str, Any]
+
+SEQUENCE_MAX = 2**53 - 1
+TIME_MAX = 2**53 - 1
+
+
+class Action(StrEnum):
+    PUT = "put"
+    VOID = "void"  # withdrawn by its author; a state, not an absence
+    DISCARD = "discard"  # carries nothing; fills its device sequence so that no gap stays open
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One edit of one record by one device.
+
+    `base` is what the editor was looking at: a revision (0 = the record was new) or the id of this device's own
+    preceding change. `made_at` is the phone's clock in ms UTC, for people only: nothing is ordered by it.
+    """
+
+    change_id: str
+    device_sequence: int
+    kind: str
+    record_id: str
+    action: Action
+    base: int | str
+    set: Fields
+    made_at: int
+    schema: int
+
+    def __post_init__(self) -> None:
+        require_uuid("change_id", self.change_id)
+        require_uuid("record_id", self.record_id)
+        require_integer("device_sequence", self.device_sequence, 0, SEQUENCE_MAX)
+        require_integer("made_at", self.made_at, -TIME_MAX, TIME_MAX)
+        require_integer("schema", self.schema, 1, 10_000)
+        if isinstance(self.base, str):
+            require_uuid("base", self.base)
+        else:
+            require_integer("base", self.base, 0, SEQUENCE_MAX)
+        if self.action is not Action.PUT and self.set:
+            raise MalformedMessage("bad_change", f"a {self.action} carries no fields")
+
+    def content(self) -> str:
+        """Canonical text of what was asked: two changes with one id are the same change when this is equal."""
+        return canonical(
+            [self.kind, self.record_id, self.action.value, self.base, dict(self.set), self.made_at, self.schema]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The current state of one record. `revision` is its place in the community's feed when it last changed;
+    `scope_id` is the household or round it is filed under: who was granted that scope sees the record."""
+
+    kind: str
+    record_id: str
+    revision: int
+    scope_id: str
+    author_id: str
+    author_name: str
+    made_at: int
+    received_at: int
+    is_void: bool
+    fields: Fields
+
+    def at(self, revision: int) -> "Record":
+        return replace(self, revision=revision)
+
+    def body(self) -> dict[str, Any]:
+        """The flat form in which phones and templates see a record; fields never shadow the reserved names."""
+        return {
+            **self.fields,
+            "kind": self.kind,
+            "id": self.record_id,
+            "revision": self.revision,
+            "author_id": self.author_id,
+            "author_name": self.author_name,
+            "made_at": self.made_at,
+            "received_at": self.received_at,
+            "is_void": self.is_void,
+        }
+
+
+RESERVED = frozenset(
+    {"kind", "id", "revision", "author_id", "author_name", "made_at", "received_at", "is_void", "state"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who speaks: computed by the server from the device or the signed-in person, never from the request."""
+
+    community_id: int
+    person_id: str
+    name: str
+    device_id: str
+    role: Role
+    is_revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A field that no rule may settle alone. Both values stay until a person decides."""
+
+    record_id: str
+    field: str
+    current: Any
+    proposed: Any
+
+
+class Outcome(StrEnum):
+    ACCEPTED = "accepted"
+    AGAIN = "again"
+    MERGED = "merged"
+    CONFLICT = "conflict"
+    HELD = "held"
+    LATER = "later"
+    TOO_BIG = "too_big"
+
+
+class Held(StrEnum):
+    """Why a person must look at it (PROTOCOL.md, Codes). Held text is kept whole."""
+
+    SAME_ID_OTHER_CONTENT = "same_id_other_content"
+    NOT_IN_SCOPE = "not_in_scope"
+    NOT_ALLOWED = "not_allowed"
+    NOT_THE_AUTHOR = "not_the_author"
+    UNKNOWN_KIND = "unknown_kind"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    BAD_FIELD = "bad_field"
+    BAD_CHANGE = "bad_change"
+    UNSEALABLE = "unsealable"
+    DEVICE_REVOKED = "device_revoked"
+    HOUSEHOLD_CLOSED = "household_closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one change. `revision` is 0 unless the change stands in the feed."""
+
+    change_id: str
+    outcome: Outcome
+    revision: int = 0
+    code: str = ""
+    detail: str = ""
+    conflicts: tuple[Conflict, ...] = field(default_factory=tuple)
+
+    def wire(self) -> dict[str, Any]:
+        answer: dict[str, Any] = {"change_id": self.change_id, "outcome": self.outcome.value, "revision": self.revision}
+        if self.code:
+            answer["code"] = self.code
+        if self.detail:
+            answer["detail"] = self.detail
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One change as the append-only history keeps it, with what became of it."""
+
+    change_id: str
+    device_id: str
+    revision: int
+    set: Fields
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no white space: the form that is compared and hashed."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def require_uuid(name: str, value: Any) -> None:
+    """Accepts the lower-case hyphenated spelling only, so that one id has one spelling on every host."""
+    try:
+        is_canonical = isinstance(value, str) and str(UUID(value)) == value
+    except ValueError:
+        is_canonical = False
+    if not is_canonical:
+        raise MalformedMessage("bad_change", f"{name} must be a lower-case UUID")
+
+
+def require_integer(name: str, value: Any, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise MalformedMessage("bad_change", f"{name} must be a whole number from {low} to {high}")

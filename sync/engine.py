@@ -1,0 +1,309 @@
+"""The engine: accept a push, page a pull, over a Store. The order of the steps and nothing else.
+
+    changes ─> known? ─> allowed? ─> merge(base, current, proposed) ─> places in the feed ─> history + records
+                 │            └─> held, whole text kept, shown to a person
+                 └─> again: the stored answer
+
+`accept` runs inside one transaction owned by the caller and is safe to repeat: a change that was answered before gets
+the same answer, so a lost reply costs nothing. One bad change never stops its neighbours. Places are taken last, so the
+counter row is locked for as short a time as the transaction allows.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from uuid import UUID
+
+from sync.changes import Action, Author, Change, Held, HistoryEntry, Outcome, Record, Result
+from sync.kinds import Kind, Role, Rule
+from sync.merge import fields_at, merge
+from sync.store import Entry, Grant, Known, Position, Slice, Store
+
+UNPLACED = 2**62  # provisional revisions inside a batch, above any real one; replaced once places are taken
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a change is held, and the detail a person reads beside it (a field's name, never its value)."""
+
+    code: Held
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the community decides, given to the engine as data and plain functions.
+
+    `check` looks at a change's fields (the form declarations) and `derive` names the records that follow from an
+    accepted one (a need ticked in a visit opens a need). Both are pure.
+    """
+
+    kinds: Mapping[str, Kind]
+    schema_min: int
+    schema_max: int
+    check: Callable[[Change, Record | None], Refusal | None]
+    derive: Callable[[Record, Record | None], Sequence[Change]]
+
+
+def accept(store: Store, rules: Rules, changes: Sequence[Change], *, author: Author, received_at: int) -> list[Result]:
+    """Takes a batch and returns one result per change, in order.
+
+    Promises: each change ends in exactly one of accepted, again, merged, conflict or held; held text is kept whole;
+    results are what the database will say once the caller commits, so answer only after that.
+    """
+    batch = _Batch(store, rules, author, received_at)
+    return batch.run(changes)
+
+
+UNREADABLE = "unreadable"
+
+
+def unreadable(*, change_id: str, device_sequence: int, code: Held, raw: str, detail: str = "") -> Change:
+    """Something that came instead of a readable change. It is held whole like any refused change; an id that is no
+    UUID is replaced by one made from the content, so that the same rubbish twice is kept once."""
+    try:
+        record_id = str(UUID(change_id))
+    except ValueError:
+        record_id = str(UUID(bytes=sha256(f"{change_id}\n{raw}".encode()).digest()[:16], version=5))
+    return Change(
+        change_id=record_id,
+        device_sequence=device_sequence,
+        kind=UNREADABLE,
+        record_id=record_id,
+        action=Action.PUT,
+        base=0,
+        set={"code": code.value, "detail": detail, "raw": raw},
+        made_at=0,
+        schema=1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a pull. `total` is set on the first page of a first sync."""
+
+    slice: Slice
+    epoch: str
+    is_reset: bool
+    total: int | None
+
+
+def page(store: Store, *, author: Author, epoch: str, after: Position | None, limit: int) -> Page:
+    """The next records in this person's scope. A cursor from another epoch, or none, starts from nothing."""
+    current_epoch = store.epoch(author.community_id)
+    is_reset = after is None or epoch != current_epoch
+    position = Position(0) if is_reset or after is None else after
+    if author.is_revoked:
+        return Page(Slice([], [], position, True), current_epoch, False, None)
+    found = store.slice(author.community_id, author.person_id, position, limit)
+    total = store.count(author.community_id, author.person_id) if is_reset else None
+    return Page(found, current_epoch, is_reset, total)
+
+
+class _Batch:
+    """The working state of one accept: what the store holds, with this batch's own changes laid over it."""
+
+    def __init__(self, store: Store, rules: Rules, author: Author, received_at: int) -> None:
+        self._store = store
+        self._rules = rules
+        self._author = author
+        self._received_at = received_at
+        self._entries: list[Entry] = []
+        self._results: dict[str, Result] = {}
+        self._contents: dict[str, str] = {}
+        self._own_histories: dict[str, list[HistoryEntry]] = {}
+
+    def run(self, changes: Sequence[Change]) -> list[Result]:
+        community_id = self._author.community_id
+        self._known: Mapping[str, Known] = self._store.known(community_id, [change.change_id for change in changes])
+        self._records = dict(self._store.records(community_id, [change.record_id for change in changes]))
+        stale = [change.record_id for change in changes if self._needs_history(change)]
+        self._histories = self._store.histories(community_id, stale) if stale else {}
+        scopes = {scope for change in changes if (scope := self._scope_of(change))}
+        self._grants: Mapping[str, Grant] = {}
+        if self._author.role is Role.VOLUNTEER and scopes:
+            self._grants = self._store.grants(community_id, self._author.person_id, scopes)
+        answers = [self._answer(change) for change in changes]
+        self._place()
+        return [self._placed(answer) for answer in answers]
+
+    # One change
+
+    def _answer(self, change: Change) -> Result:
+        known = self._known.get(change.change_id)
+        content = known.content if known else self._contents.get(change.change_id)
+        if content is not None:
+            if content != change.content():
+                return self._hold_copy(change)
+            return self._again(known.result if known else self._results[change.change_id])
+        refusal = self._refusal(change)
+        if refusal is not None:
+            return self._hold(change, refusal)
+        return self._apply(change)
+
+    def _again(self, result: Result) -> Result:
+        return result if result.outcome is Outcome.HELD else replace(result, outcome=Outcome.AGAIN)
+
+    def _hold(self, change: Change, refusal: Refusal) -> Result:
+        result = Result(change.change_id, Outcome.HELD, code=refusal.code.value, detail=refusal.detail)
+        return self._keep(change, result, None)
+
+    def _hold_copy(self, change: Change) -> Result:
+        """Same id, other content: the first stays, the second is kept under an id of its own, found again if resent."""
+        copy = replace(change, change_id=copy_id(change))
+        if copy.change_id not in self._contents and not self._store.known(self._author.community_id, [copy.change_id]):
+            self._hold(copy, Refusal(Held.SAME_ID_OTHER_CONTENT))
+        return Result(change.change_id, Outcome.HELD, code=Held.SAME_ID_OTHER_CONTENT.value)
+
+    def _refusal(self, change: Change) -> Refusal | None:
+        """The first rule that refuses the change, cheapest first."""
+        rules, author = self._rules, self._author
+        if change.kind == UNREADABLE:
+            return Refusal(Held(change.set["code"]), str(change.set["detail"]))
+        if author.is_revoked:
+            return Refusal(Held.DEVICE_REVOKED)
+        if not rules.schema_min <= change.schema <= rules.schema_max:
+            return Refusal(Held.UNKNOWN_SCHEMA, str(change.schema))
+        if change.action is Action.DISCARD:
+            return None
+        kind = rules.kinds.get(change.kind)
+        if kind is None:
+            return Refusal(Held.UNKNOWN_KIND, change.kind)
+        record = self._records.get(change.record_id)
+        if record is not None and record.kind != change.kind:
+            return Refusal(Held.BAD_CHANGE, "kind")
+        return self._not_allowed(kind, change, record) or rules.check(change, record)
+
+    def _not_allowed(self, kind: Kind, change: Change, record: Record | None) -> Refusal | None:
+        author = self._author
+        if author.role is Role.SERVER:
+            return None
+        if author.role not in kind.writers:
+            return Refusal(Held.NOT_ALLOWED)
+        written = {kind.rule(name) for name in change.set} or {Rule.OWN}
+        if Rule.SERVER in written or (Rule.REVIEW in written and author.role is not Role.COORDINATOR):
+            return Refusal(Held.NOT_ALLOWED)
+        if Rule.OWN in written and record is not None and record.author_id != author.person_id:
+            return Refusal(Held.NOT_THE_AUTHOR)
+        if record is not None and (moved := change.set.get(kind.scope_field)) and moved != record.scope_id:
+            return Refusal(Held.NOT_ALLOWED, kind.scope_field)
+        if author.role is Role.VOLUNTEER and not self._was_granted(self._scope_of(change), change.made_at):
+            return Refusal(Held.NOT_IN_SCOPE)
+        return None
+
+    def _was_granted(self, scope_id: str, made_at: int) -> bool:
+        """A change made while the grant was valid is taken after it ended."""
+        grant = self._grants.get(scope_id)
+        return grant is not None and (grant.is_active or made_at <= grant.ended_at)
+
+    def _apply(self, change: Change) -> Result:
+        if change.action is Action.DISCARD:
+            return self._keep(change, Result(change.change_id, Outcome.ACCEPTED), None)
+        kind = self._rules.kinds[change.kind]
+        before = self._records.get(change.record_id)
+        history = [*self._histories.get(change.record_id, ()), *self._own_histories.get(change.record_id, ())]
+        base_revision = self._base_revision(change, history)
+        touched = {
+            name
+            for entry in history
+            if entry.revision > base_revision and entry.device_id != self._author.device_id
+            for name in entry.set
+        }
+        base = fields_at([(entry.revision, entry.set) for entry in history], base_revision)
+        current = before.fields if before else {}
+        merged = merge(
+            kind, record_id=change.record_id, base=base, current=current, proposed=change.set, touched=touched
+        )
+        revision = UNPLACED + len(self._entries)
+        record = self._record_after(change, before, merged.fields, revision)
+        outcome = Outcome.CONFLICT if merged.conflicts else Outcome.ACCEPTED if merged.is_plain else Outcome.MERGED
+        result = Result(change.change_id, outcome, revision, conflicts=merged.conflicts)
+        self._keep(change, result, record)
+        self._own_histories.setdefault(change.record_id, []).append(
+            HistoryEntry(change.change_id, self._author.device_id, revision, change.set)
+        )
+        for follower in self._rules.derive(record, before):
+            self._follow(follower)
+        return result
+
+    def _follow(self, change: Change) -> None:
+        """A record that an accepted one brings along, in the same transaction, written once by the server."""
+        if change.change_id in self._contents or self._store.known(self._author.community_id, [change.change_id]):
+            return
+        revision = UNPLACED + len(self._entries)
+        record = self._record_after(change, None, change.set, revision)
+        self._keep(change, Result(change.change_id, Outcome.ACCEPTED, revision), record)
+
+    def _record_after(
+        self, change: Change, before: Record | None, fields: Mapping[str, object], revision: int
+    ) -> Record:
+        author = self._author
+        return Record(
+            kind=change.kind,
+            record_id=change.record_id,
+            revision=revision,
+            scope_id=before.scope_id if before else self._scope_of(change),
+            author_id=before.author_id if before else author.person_id,
+            author_name=before.author_name if before else author.name,
+            made_at=before.made_at if before else change.made_at,
+            received_at=self._received_at,
+            is_void=change.action is Action.VOID,
+            fields=fields,
+        )
+
+    def _keep(self, change: Change, result: Result, record: Record | None) -> Result:
+        self._entries.append(Entry(change, self._author, self._received_at, result, record))
+        self._contents[change.change_id] = change.content()
+        self._results[change.change_id] = result
+        if record is not None:
+            self._records[record.record_id] = record
+        return result
+
+    # The batch
+
+    def _needs_history(self, change: Change) -> bool:
+        record = self._records.get(change.record_id)
+        return record is not None and change.base != record.revision
+
+    def _base_revision(self, change: Change, history: Sequence[HistoryEntry]) -> int:
+        if isinstance(change.base, int):
+            return change.base
+        return next((entry.revision for entry in history if entry.change_id == change.base), 0)
+
+    def _scope_of(self, change: Change) -> str:
+        record = self._records.get(change.record_id)
+        if record is not None:
+            return record.scope_id
+        kind = self._rules.kinds.get(change.kind)
+        if kind is None:
+            return ""
+        scope = change.record_id if kind.scope_field == "id" else change.set.get(kind.scope_field)
+        return scope if isinstance(scope, str) else ""
+
+    def _placed(self, answer: Result) -> Result:
+        placed = self._results.get(answer.change_id)
+        return replace(answer, revision=placed.revision) if placed and answer.outcome is not Outcome.HELD else answer
+
+    def _place(self) -> None:
+        """Takes as many places as records moved, in one step, and writes history and records."""
+        if not self._entries:
+            return
+        moved = [entry for entry in self._entries if entry.record is not None]
+        first = self._store.take_places(self._author.community_id, len(moved)) if moved else 0
+        placed: list[Entry] = []
+        next_place = first
+        for entry in self._entries:
+            if entry.record is None:
+                placed.append(entry)
+                continue
+            result = replace(entry.result, revision=next_place)
+            placed.append(replace(entry, result=result, record=entry.record.at(next_place)))
+            self._results[entry.change.change_id] = result
+            next_place += 1
+        self._store.append(self._author.community_id, placed)
+
+
+def copy_id(change: Change) -> str:
+    """The id under which a second change with a used id is held: the same content always gets the same one."""
+    digest = sha256(f"{change.change_id}\n{change.content()}".encode()).digest()
+    return str(UUID(bytes=digest[:16], version=5))

@@ -1,0 +1,53 @@
+"""What may be synced: each record kind, the merge rule of each of its fields, and who may write it.
+
+Read by the engine (merge, authorisation), by the server's look-ups and by the phone's replica.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Rule(StrEnum):
+    """How a field settles when two people changed it (PROTOCOL.md, Merge)."""
+
+    OWN = "own"  # its author's alone, amended in order
+    REVIEW = "review"  # a coordinator's word about somebody else's record
+    REGISTER = "register"  # one side changed: it wins; both differently: current stays, a conflict is kept
+    GUARD = "guard"  # as register, but the more cautious value is shown until someone decides
+    SET = "set"  # by element
+    NOTES = "notes"  # both texts kept, with names
+    SERVER = "server"  # only the server writes it
+
+
+class Role(StrEnum):
+    VOLUNTEER = "volunteer"
+    COORDINATOR = "coordinator"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of record.
+
+    `fields` gives the rule by field name; a name not listed is stored and returned untouched under REGISTER,
+    so that a newer phone loses nothing on an older server. `scope_field` names the field that holds the household
+    or round the record is filed under; "id" means the record is itself such a scope. `indexes` are the fields that look-ups may use on either host.
+    """
+
+    name: str
+    fields: Mapping[str, Rule]
+    writers: frozenset[Role]
+    scope_field: str = "household_id"
+    indexes: tuple[str, ...] = ()
+    caution: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # GUARD: values from most cautious down
+
+    def rule(self, name: str) -> Rule:
+        return self.fields.get(name, Rule.OWN if Rule.OWN in self.fields.values() else Rule.REGISTER)
+
+
+def kinds_by_name(*kinds: Kind) -> Mapping[str, Kind]:
+    names = [kind.name for kind in kinds]
+    if len(set(names)) != len(names):
+        raise ValueError(f"a kind is declared twice: {names}")
+    return {kind.name: kind for kind in kinds}

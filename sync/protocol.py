@@ -1,0 +1,183 @@
+"""Wire dictionaries <-> value types, and the limits both sides keep (PROTOCOL.md)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sync.changes import SEQUENCE_MAX, TIME_MAX, Action, Change, Record, Result, require_integer
+from sync.engine import Page
+from sync.errors import MalformedMessage
+from sync.store import Position
+
+PROTOCOL_VERSION = 1
+PROTOCOL_OLDEST = 1
+CHANGES_MAX = 200
+PACKED_BYTES_MAX = 512 * 1024
+INFLATED_BYTES_MAX = 4 * 1024 * 1024
+CHANGE_BYTES_MAX = 64 * 1024
+DEPTH_MAX = 16
+PAGE_RECORDS_MAX = 1000
+PAGE_RECORDS_DEFAULT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One entry of a push: the change sealed to the server's key (`sealed`), or in the open (`change`)."""
+
+    change_id: str
+    device_sequence: int
+    sealed: str | None
+    change: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One request to POST /sync. Either half may be empty."""
+
+    schema: int
+    now: int
+    epoch: str
+    high_water: int
+    cursor: Position | None
+    limit: int
+    envelopes: Sequence[Envelope]
+    settings: Mapping[str, str]
+
+
+def decode_message(wire: Any) -> Message:
+    """Raises MalformedMessage only for what makes the whole message unreadable; a bad change is the engine's to hold."""
+    if not isinstance(wire, dict):
+        raise MalformedMessage("bad_message", "the body must be a JSON object")
+    if depth(wire) > DEPTH_MAX:
+        raise MalformedMessage("bad_message", f"the body nests deeper than {DEPTH_MAX}")
+    version = wire.get("protocol")
+    if not isinstance(version, int) or not PROTOCOL_OLDEST <= version <= PROTOCOL_VERSION:
+        raise MalformedMessage("unknown_protocol", f"protocol must be {PROTOCOL_OLDEST} to {PROTOCOL_VERSION}")
+    changes = wire.get("changes", [])
+    if not isinstance(changes, list):
+        raise MalformedMessage("bad_message", "changes must be a list")
+    if len(changes) > CHANGES_MAX:
+        raise MalformedMessage("too_many_changes", f"at most {CHANGES_MAX} changes a message")
+    numbers = {"schema": 1, "now": 0, "high_water": 0, "limit": PAGE_RECORDS_DEFAULT}
+    for name in numbers:
+        numbers[name] = wire.get(name, numbers[name])
+        require_integer(name, numbers[name], -TIME_MAX if name == "now" else 0, SEQUENCE_MAX)
+    cursor = wire.get("cursor", "")
+    epoch = wire.get("epoch", "")
+    if not isinstance(cursor, str) or not isinstance(epoch, str):
+        raise MalformedMessage("bad_message", "cursor and epoch must be text")
+    settings = wire.get("settings", {})
+    if not isinstance(settings, dict) or not all(isinstance(value, str) for value in settings.values()):
+        raise MalformedMessage("bad_message", "settings must map names to text")
+    return Message(
+        schema=numbers["schema"],
+        now=numbers["now"],
+        epoch=epoch[:64],
+        high_water=numbers["high_water"],
+        cursor=decode_cursor(cursor),
+        limit=max(1, min(numbers["limit"], PAGE_RECORDS_MAX)),
+        envelopes=[decode_envelope(change) for change in changes],
+        settings=settings,
+    )
+
+
+def decode_envelope(wire: Any) -> Envelope:
+    if not isinstance(wire, dict):
+        wire = {}
+    sequence = wire.get("device_sequence", 0)
+    is_number = isinstance(sequence, int) and not isinstance(sequence, bool) and 0 <= sequence <= SEQUENCE_MAX
+    sealed = wire.get("sealed")
+    change = wire.get("change")
+    return Envelope(
+        change_id=str(wire.get("change_id", ""))[:64],
+        device_sequence=sequence if is_number else 0,
+        sealed=sealed if isinstance(sealed, str) else None,
+        change=change if isinstance(change, dict) else None,
+    )
+
+
+def decode_change(wire: Mapping[str, Any], *, envelope: Envelope) -> Change:
+    """Raises MalformedMessage when the change breaks PROTOCOL.md or is not the one its envelope names."""
+    if wire.get("change_id") != envelope.change_id or wire.get("device_sequence") != envelope.device_sequence:
+        raise MalformedMessage("bad_change", "the envelope names another change")
+    fields = wire.get("set", {})
+    if not isinstance(fields, dict):
+        raise MalformedMessage("bad_change", "set must be an object")
+    for name in ("kind", "record_id", "action"):
+        if not isinstance(wire.get(name), str):
+            raise MalformedMessage("bad_change", f"{name} must be text")
+    try:
+        action = Action(wire["action"])
+    except ValueError as error:
+        raise MalformedMessage("bad_change", "action must be put, void or discard") from error
+    return Change(
+        change_id=envelope.change_id,
+        device_sequence=envelope.device_sequence,
+        kind=wire["kind"][:40],
+        record_id=wire["record_id"],
+        action=action,
+        base=wire.get("base", 0),
+        set=fields,
+        made_at=wire.get("made_at", 0),
+        schema=wire.get("schema", 1),
+    )
+
+
+def encode_answer(
+    *,
+    page: Page,
+    results: Sequence[Result],
+    missing: list[list[int]],
+    now: int,
+    oldest_schema: int,
+    records: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+) -> dict[str, Any]:
+    """The answer to POST /sync. The epoch stands in it so that every acknowledgement carries it."""
+    answer: dict[str, Any] = {
+        "protocol": PROTOCOL_VERSION,
+        "now": now,
+        "epoch": page.epoch,
+        "results": [result.wire() for result in results],
+        "missing": missing,
+        "reset": page.is_reset,
+        "records": encode_records(page.slice.records) if records is None else records,
+        "purge": list(page.slice.purge),
+        "cursor": encode_cursor(page.slice.end),
+        "more": not page.slice.is_complete,
+        "oldest_schema": oldest_schema,
+        "pause_ms": 0,
+    }
+    if page.total is not None:
+        answer["total"] = page.total
+    return answer
+
+
+def encode_records(records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        by_kind.setdefault(record.kind, []).append({**record.body(), "scope_id": record.scope_id})
+    return by_kind
+
+
+def encode_cursor(position: Position) -> str:
+    return f"{position.revision}.{position.record_id}"
+
+
+def decode_cursor(text: str) -> Position | None:
+    """None, which starts from nothing, for no cursor and for one this server never gave out."""
+    revision, dot, record_id = text.partition(".")
+    if not dot or not revision.isascii() or not revision.isdigit() or len(revision) > 18:
+        return None
+    return Position(int(revision), record_id[:36])
+
+
+def depth(value: Any) -> int:
+    """How deep lists and objects nest, without recursion: a hostile body must not exhaust the stack."""
+    deepest, waiting = 0, [(value, 1)]
+    while waiting:
+        item, level = waiting.pop()
+        if isinstance(item, dict | list):
+            deepest = max(deepest, level)
+            children = item.values() if isinstance(item, dict) else item
+            waiting.extend((child, level + 1) for child in children)
+    return deepest

@@ -1,0 +1,214 @@
+"""The Store contract, and MemoryStore.
+
+A Store keeps four things of a community: current records, the append-only history of changes, the grants that say who
+sees which scope, and the head of the feed. Everything between `accept` and its return happens in one transaction that
+the caller owns; a Store never commits.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from sync.changes import Author, Change, HistoryEntry, Record, Result
+
+VISITS_KEPT = 3  # a phone keeps the last three visits of each household in its scope (DESIGN.md 7)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A change the store already answered: its canonical content and what became of it."""
+
+    content: str
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Who may see one scope (a household or a round), from a place in the feed until `ended_revision` (0 = still)."""
+
+    person_id: str
+    scope_id: str
+    revision: int
+    ended_revision: int = 0
+    ended_at: int = 0  # server ms; a change made before it is still taken
+
+    @property
+    def is_active(self) -> bool:
+        return self.ended_revision == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the history: the change as asked, who asked, what became of it, and the record it led to."""
+
+    change: Change
+    author: Author
+    received_at: int
+    result: Result
+    record: Record | None  # None: the change is held and no record moved
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in what one person sees: the later of the record's revision and the grant's, then the record's id."""
+
+    revision: int
+    record_id: str = ""
+
+    @property
+    def seen_revision(self) -> int:
+        """The last place seen whole: in the middle of a place, the one before it."""
+        return self.revision - 1 if self.record_id else self.revision
+
+    def __lt__(self, other: "Position") -> bool:
+        return (self.revision, self.record_id) < (other.revision, other.record_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What a person may see after a position, in order. `is_complete` when nothing in scope lies beyond it."""
+
+    records: Sequence[Record]
+    purge: Sequence[str]  # scopes withdrawn since
+    end: Position
+    is_complete: bool
+
+
+class Store(Protocol):
+    """What the engine asks of a database. One contract suite (tests/sync/store_contract.py) holds for every one."""
+
+    def known(self, community_id: int, change_ids: Collection[str]) -> Mapping[str, Known]:
+        """Those of the given changes that were answered before."""
+
+    def records(self, community_id: int, record_ids: Collection[str]) -> Mapping[str, Record]: ...
+
+    def histories(self, community_id: int, record_ids: Collection[str]) -> Mapping[str, Sequence[HistoryEntry]]:
+        """Accepted changes of each record, in feed order."""
+
+    def grants(self, community_id: int, person_id: str, scope_ids: Collection[str]) -> Mapping[str, Grant]:
+        """The person's latest grant on each scope, active or ended."""
+
+    def take_places(self, community_id: int, count: int) -> int:
+        """Raises the feed's head by `count` and returns the first new place. Places follow commit order because the
+        counter row stays locked until the transaction ends."""
+
+    def append(self, community_id: int, entries: Sequence[Entry]) -> None:
+        """Writes history and current records. A change id that is already there makes it raise, never overwrite."""
+
+    def head(self, community_id: int) -> int: ...
+
+    def epoch(self, community_id: int) -> str: ...
+
+    def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice: ...
+
+    def count(self, community_id: int, person_id: str) -> int:
+        """How many records a first sync will bring."""
+
+
+class MemoryStore:
+    """The whole contract in dictionaries: the reference that the SQL stores are compared with, and the simulator's."""
+
+    def __init__(self, epoch: str = "epoch-1") -> None:
+        self._epoch = epoch
+        self._head = 0
+        self._records: dict[str, Record] = {}
+        self._entries: dict[str, Entry] = {}
+        self._grants: dict[tuple[str, str], Grant] = {}
+
+    # Grants
+
+    def grant(self, person_id: str, scope_id: str) -> None:
+        current = self._grants.get((person_id, scope_id))
+        if current is None or not current.is_active:
+            self._grants[person_id, scope_id] = Grant(person_id, scope_id, self.take_places(1, 1))
+
+    def withdraw(self, person_id: str, scope_id: str, *, now: int) -> None:
+        current = self._grants[person_id, scope_id]
+        self._grants[person_id, scope_id] = replace(current, ended_revision=self.take_places(1, 1), ended_at=now)
+
+    # Store
+
+    def known(self, community_id: int, change_ids: Collection[str]) -> Mapping[str, Known]:
+        found = (self._entries[change_id] for change_id in change_ids if change_id in self._entries)
+        return {entry.change.change_id: Known(entry.change.content(), entry.result) for entry in found}
+
+    def records(self, community_id: int, record_ids: Collection[str]) -> Mapping[str, Record]:
+        return {record_id: self._records[record_id] for record_id in record_ids if record_id in self._records}
+
+    def histories(self, community_id: int, record_ids: Collection[str]) -> Mapping[str, Sequence[HistoryEntry]]:
+        histories: dict[str, list[HistoryEntry]] = {record_id: [] for record_id in record_ids}
+        for entry in sorted(self._entries.values(), key=lambda entry: entry.result.revision):
+            if entry.record is not None and entry.change.record_id in histories:
+                histories[entry.change.record_id].append(
+                    HistoryEntry(
+                        entry.change.change_id, entry.author.device_id, entry.result.revision, entry.change.set
+                    )
+                )
+        return histories
+
+    def grants(self, community_id: int, person_id: str, scope_ids: Collection[str]) -> Mapping[str, Grant]:
+        keys = [(person_id, scope_id) for scope_id in scope_ids]
+        return {key[1]: self._grants[key] for key in keys if key in self._grants}
+
+    def take_places(self, community_id: int, count: int) -> int:
+        self._head += count
+        return self._head - count + 1
+
+    def append(self, community_id: int, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if entry.change.change_id in self._entries:
+                raise ValueError(f"change {entry.change.change_id} is already in the history")
+            self._entries[entry.change.change_id] = entry
+            if entry.record is not None:
+                self._records[entry.record.record_id] = entry.record
+
+    def head(self, community_id: int) -> int:
+        return self._head
+
+    def epoch(self, community_id: int) -> str:
+        return self._epoch
+
+    def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice:
+        placed = sorted(
+            self._visible(person_id, after.seen_revision), key=lambda pair: (pair[0].revision, pair[0].record_id)
+        )
+        beyond = [(position, record) for position, record in placed if after < position]
+        taken = beyond[:limit]
+        is_complete = len(taken) == len(beyond)
+        end = Position(max(self._head, after.revision)) if is_complete else taken[-1][0]
+        purge = sorted(
+            grant.scope_id
+            for grant in self._grants.values()
+            if grant.person_id == person_id and after.revision < grant.ended_revision <= end.revision
+        )
+        return Slice([record for _, record in taken], purge, end, is_complete)
+
+    def count(self, community_id: int, person_id: str) -> int:
+        return sum(1 for _ in self._visible(person_id, 0))
+
+    def _visible(self, person_id: str, seen_revision: int) -> Iterable[tuple[Position, Record]]:
+        active = {
+            grant.scope_id: grant for grant in self._grants.values() if grant.person_id == person_id and grant.is_active
+        }
+        newest = newest_visits(self._records.values())
+        for record in self._records.values():
+            grant = active.get(record.scope_id)
+            if grant is None:
+                continue
+            is_new_scope = grant.revision > seen_revision
+            if record.kind == "visit" and is_new_scope and record.record_id not in newest:
+                continue
+            yield Position(max(record.revision, grant.revision), record.record_id), record
+
+
+def newest_visits(records: Iterable[Record]) -> set[str]:
+    """The ids of the last VISITS_KEPT visits of each scope: all that a newly granted scope brings along."""
+    by_scope: dict[str, list[Record]] = {}
+    for record in records:
+        if record.kind == "visit":
+            by_scope.setdefault(record.scope_id, []).append(record)
+    newest: set[str] = set()
+    for visits in by_scope.values():
+        visits.sort(key=lambda visit: (visit.made_at, visit.record_id), reverse=True)
+        newest.update(visit.record_id for visit in visits[:VISITS_KEPT])
+    return newest

@@ -1,0 +1,336 @@
+"""The suite that every Store must pass: inherit it and give a `world`.
+
+Alice holds household A, Bob holds household B, and each must see nothing of the other's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from server.rules import RULES
+from sync.changes import Action, Author, Change, Outcome, Result
+from sync.engine import accept, page
+from sync.kinds import Role
+from sync.store import Position, Store
+
+COMMUNITY = 1
+
+
+def uuid(number: int) -> str:
+    return f"0192a000-0000-7000-8000-{number:012x}"
+
+
+HOUSEHOLD_A, HOUSEHOLD_B = uuid(0xA), uuid(0xB)
+ROUND = uuid(0xC)
+ALICE = Author(COMMUNITY, uuid(1), "Alice", uuid(11), Role.VOLUNTEER)
+BOB = Author(COMMUNITY, uuid(2), "Bob", uuid(12), Role.VOLUNTEER)
+COORDINATOR = Author(COMMUNITY, uuid(3), "Coordinator", uuid(3), Role.COORDINATOR)
+SERVER = Author(COMMUNITY, uuid(4), "", uuid(4), Role.SERVER)
+
+
+@dataclass
+class World:
+    """A store that a test writes to and reads from; each `act` is one committed transaction."""
+
+    act: Callable[[Callable[[Store], object]], object]
+    grant: Callable[[str, str], None]
+    withdraw: Callable[[str, str], None]
+
+    def accept(self, *changes: Change, author: Author = ALICE, received_at: int = 1_000) -> list[Result]:
+        results: list[Result] = []
+        self.act(lambda store: results.extend(accept(store, RULES, changes, author=author, received_at=received_at)))
+        return results
+
+    def pull(self, author: Author = ALICE, after: Position | None = None, limit: int = 100) -> "Pulled":
+        found: list[Pulled] = []
+
+        def work(store: Store) -> None:
+            answer = page(store, author=author, epoch=store.epoch(COMMUNITY), after=after, limit=limit)
+            found.append(
+                Pulled(
+                    [record.record_id for record in answer.slice.records],
+                    list(answer.slice.purge),
+                    answer.slice.end,
+                    answer.slice.is_complete,
+                )
+            )
+
+        self.act(work)
+        return found[0]
+
+    def pull_to_end(self, author: Author = ALICE, after: Position | None = None, limit: int = 2) -> list[str]:
+        seen: list[str] = []
+        position = after
+        while True:
+            answer = self.pull(author, position, limit)
+            seen += answer.record_ids
+            position = answer.end
+            if answer.is_complete:
+                return seen
+
+
+@dataclass
+class Pulled:
+    record_ids: list[str]
+    purge: list[str]
+    end: Position
+    is_complete: bool
+
+
+def household(record_id: str, number: int = 100) -> Change:
+    fields = {"door": f"3-2-{number}", "address": "示例小区", "risk": "green", "members": ["示例居民0001"]}
+    return change(number, record_id, kind="household", set=fields)
+
+
+def visit(number: int, *, scope: str = HOUSEHOLD_A, base: int | str = 0, **fields: object) -> Change:
+    content = {"household_id": scope, "round_id": ROUND, "outcome": "met", **fields} if base == 0 else dict(fields)
+    return change(number, uuid(0x1000 + number), kind="visit", base=base, set=content)
+
+
+def change(number: int, record_id: str, *, kind: str, base: int | str = 0, set: dict[str, object]) -> Change:
+    return Change(
+        change_id=uuid(0x2000 + number),
+        device_sequence=number,
+        kind=kind,
+        record_id=record_id,
+        action=Action.PUT,
+        base=base,
+        set=set,
+        made_at=number,
+        schema=1,
+    )
+
+
+def amended(original: Change, number: int, *, base: int | str, **fields: object) -> Change:
+    return replace(original, change_id=uuid(0x3000 + number), device_sequence=number, base=base, set=fields)
+
+
+class StoreContract:
+    @pytest.fixture
+    def world(self) -> World:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def settled(self, world: World) -> World:
+        """Two households, one for Alice and one for Bob."""
+        world.accept(household(HOUSEHOLD_A, 100), household(HOUSEHOLD_B, 101), author=SERVER)
+        world.grant(ALICE.person_id, HOUSEHOLD_A)
+        world.grant(BOB.person_id, HOUSEHOLD_B)
+        return world
+
+    # Push
+
+    def test_new_visit_is_accepted_with_a_place(self, settled: World) -> None:
+        (result,) = settled.accept(visit(1))
+
+        assert result.outcome is Outcome.ACCEPTED
+        assert result.revision > 0
+        assert visit(1).record_id in settled.pull_to_end()
+
+    def test_same_change_again_gives_the_same_revision(self, settled: World) -> None:
+        first = settled.accept(visit(1))[0]
+
+        again = settled.accept(visit(1))[0]
+
+        assert (again.outcome, again.revision) == (Outcome.AGAIN, first.revision)
+        assert settled.pull_to_end().count(visit(1).record_id) == 1
+
+    def test_same_change_twice_in_one_batch_is_one_record(self, settled: World) -> None:
+        first, second = settled.accept(visit(1), visit(1))
+
+        assert (first.outcome, second.outcome) == (Outcome.ACCEPTED, Outcome.AGAIN)
+        assert first.revision == second.revision
+
+    def test_same_id_with_other_content_keeps_both(self, settled: World) -> None:
+        settled.accept(visit(1, note="first"))
+
+        result = settled.accept(visit(1, note="second"))[0]
+
+        assert (result.outcome, result.code) == (Outcome.HELD, "same_id_other_content")
+        assert settled.accept(visit(1, note="second"))[0].code == "same_id_other_content"
+
+    def test_foreign_scope_is_held_and_neighbours_pass(self, settled: World) -> None:
+        results = settled.accept(visit(1), visit(2, scope=HOUSEHOLD_B), visit(3))
+
+        assert [result.outcome for result in results] == [Outcome.ACCEPTED, Outcome.HELD, Outcome.ACCEPTED]
+        assert results[1].code == "not_in_scope"
+
+    def test_held_change_again_gives_the_same_answer(self, settled: World) -> None:
+        first = settled.accept(visit(2, scope=HOUSEHOLD_B))[0]
+
+        assert settled.accept(visit(2, scope=HOUSEHOLD_B))[0] == first
+
+    def test_change_made_before_the_grant_ended_is_taken(self, settled: World) -> None:
+        settled.withdraw(ALICE.person_id, HOUSEHOLD_A)
+
+        result = settled.accept(visit(1))[0]  # made_at 1, the grant ended at 500
+
+        assert result.outcome is Outcome.ACCEPTED
+
+    def test_change_made_after_the_grant_ended_is_held(self, settled: World) -> None:
+        settled.withdraw(ALICE.person_id, HOUSEHOLD_A)
+
+        result = settled.accept(visit(600))[0]
+
+        assert (result.outcome, result.code) == (Outcome.HELD, "not_in_scope")
+
+    def test_revoked_device_is_held_and_pulls_nothing(self, settled: World) -> None:
+        revoked = replace(ALICE, is_revoked=True)
+
+        result = settled.accept(visit(1), author=revoked)[0]
+
+        assert (result.outcome, result.code) == (Outcome.HELD, "device_revoked")
+        assert settled.pull(revoked).record_ids == []
+
+    def test_unknown_kind_schema_and_field_have_codes_of_their_own(self, settled: World) -> None:
+        unknown_kind = change(1, uuid(50), kind="poem", set={"household_id": HOUSEHOLD_A})
+        unknown_schema = replace(visit(2), schema=99)
+        bad_field = visit(3, outcome="teleported")
+
+        codes = [result.code for result in settled.accept(unknown_kind, unknown_schema, bad_field)]
+
+        assert codes == ["unknown_kind", "unknown_schema", "bad_field"]
+
+    def test_field_of_a_newer_phone_is_kept(self, settled: World) -> None:
+        settled.accept(visit(1, future_field="x"))
+
+        def look(store: Store) -> None:
+            assert store.records(COMMUNITY, [visit(1).record_id])[visit(1).record_id].fields["future_field"] == "x"
+
+        settled.act(look)
+
+    # Amending
+
+    def test_amendment_on_own_preceding_change_never_conflicts(self, settled: World) -> None:
+        first = visit(1, note="a")
+        settled.accept(first)
+
+        result = settled.accept(amended(first, 2, base=first.change_id, note="b"))[0]
+
+        assert result.outcome is Outcome.ACCEPTED
+
+    def test_amendment_by_someone_else_is_held(self, settled: World) -> None:
+        settled.grant(BOB.person_id, HOUSEHOLD_A)
+        first = visit(1)
+        place = settled.accept(first)[0].revision
+
+        result = settled.accept(amended(first, 2, base=place, note="mine now"), author=BOB)[0]
+
+        assert result.code == "not_the_author"
+
+    def test_amendment_and_review_that_cross_are_both_kept(self, settled: World) -> None:
+        first = visit(1, note="a")
+        place = settled.accept(first)[0].revision
+        settled.accept(amended(first, 2, base=place, note="b"))
+
+        review = amended(first, 3, base=place, review_state="approved")
+        result = settled.accept(review, author=COORDINATOR)[0]
+
+        def look(store: Store) -> None:
+            fields = store.records(COMMUNITY, [first.record_id])[first.record_id].fields
+            assert (fields["note"], fields["review_state"], fields["review_outdated"]) == ("b", "approved", True)
+
+        assert result.outcome is Outcome.MERGED
+        settled.act(look)
+
+    def test_register_changed_by_two_keeps_current_and_shows_the_conflict(self, settled: World) -> None:
+        def place_of(store: Store) -> int:
+            return store.records(COMMUNITY, [HOUSEHOLD_A])[HOUSEHOLD_A].revision
+
+        places: list[int] = []
+        settled.act(lambda store: places.append(place_of(store)))
+        other = replace(COORDINATOR, person_id=uuid(5), device_id=uuid(5))
+        base = household(HOUSEHOLD_A)
+        settled.accept(amended(base, 2, base=places[0], address="one"), author=COORDINATOR)
+
+        same_field = settled.accept(amended(base, 3, base=places[0], address="two"), author=other)[0]
+        other_field = settled.accept(amended(base, 4, base=places[0], interval_days=7), author=other)[0]
+
+        assert same_field.outcome is Outcome.CONFLICT
+        assert [(each.current, each.proposed) for each in same_field.conflicts] == [("one", "two")]
+        assert other_field.outcome is Outcome.MERGED
+
+    def test_void_and_put_again_brings_the_record_back(self, settled: World) -> None:
+        first = visit(1)
+        place = settled.accept(first)[0].revision
+        gone = replace(amended(first, 2, base=place), action=Action.VOID)
+
+        settled.accept(gone)
+        settled.accept(amended(first, 3, base=gone.change_id, note="back"))
+
+        def look(store: Store) -> None:
+            assert store.records(COMMUNITY, [first.record_id])[first.record_id].is_void is False
+
+        settled.act(look)
+
+    def test_ticked_need_opens_one_need(self, settled: World) -> None:
+        first = visit(1, needs=["meal_delivery"], urgency="days")
+        place = settled.accept(first)[0].revision
+        settled.accept(amended(first, 2, base=place, needs=["meal_delivery", "health_care"]))
+
+        kinds: list[str] = []
+
+        def look(store: Store) -> None:
+            pulled = store.slice(COMMUNITY, ALICE.person_id, Position(0), 100)
+            kinds.extend(str(record.fields["service"]) for record in pulled.records if record.kind == "need")
+
+        settled.act(look)
+        assert sorted(kinds) == ["health_care", "meal_delivery"]
+
+    # Pull
+
+    def test_pull_gives_each_their_own(self, settled: World) -> None:
+        settled.accept(visit(1))
+
+        assert settled.pull_to_end(BOB) == [HOUSEHOLD_B]
+
+    def test_pages_of_any_size_give_every_record_once(self, settled: World) -> None:
+        settled.accept(*[visit(number) for number in range(1, 8)])
+
+        whole = settled.pull_to_end(limit=100)
+
+        for limit in (1, 2, 3):
+            assert settled.pull_to_end(limit=limit) == whole
+
+    def test_cursor_brings_only_what_is_newer(self, settled: World) -> None:
+        end = settled.pull().end
+        settled.accept(visit(1))
+
+        assert settled.pull(after=end).record_ids == [visit(1).record_id]
+
+    def test_household_granted_later_comes_whole_with_its_last_visits(self, settled: World) -> None:
+        settled.accept(*[visit(number, scope=HOUSEHOLD_B) for number in range(1, 6)], author=BOB)
+        end = settled.pull().end
+
+        settled.grant(ALICE.person_id, HOUSEHOLD_B)
+
+        last_three = [visit(number).record_id for number in (3, 4, 5)]
+        for limit in (1, 2, 100):
+            assert settled.pull_to_end(after=end, limit=limit) == [HOUSEHOLD_B, *last_three]
+
+    def test_household_withdrawn_is_named_in_purge_once(self, settled: World) -> None:
+        end = settled.pull().end
+
+        settled.withdraw(ALICE.person_id, HOUSEHOLD_A)
+        answer = settled.pull(after=end)
+
+        assert (answer.record_ids, answer.purge) == ([], [HOUSEHOLD_A])
+        assert settled.pull(after=answer.end).purge == []
+
+    def test_household_withdrawn_and_granted_again_is_not_purged(self, settled: World) -> None:
+        end = settled.pull().end
+
+        settled.withdraw(ALICE.person_id, HOUSEHOLD_A)
+        settled.grant(ALICE.person_id, HOUSEHOLD_A)
+        answer = settled.pull(after=end)
+
+        assert (answer.record_ids, answer.purge) == ([HOUSEHOLD_A], [])
+
+    def test_count_tells_what_a_first_sync_brings(self, settled: World) -> None:
+        settled.accept(*[visit(number) for number in range(1, 6)])
+
+        counts: list[int] = []
+        settled.act(lambda store: counts.append(store.count(COMMUNITY, ALICE.person_id)))
+
+        assert counts == [len(settled.pull_to_end())]

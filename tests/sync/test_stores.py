@@ -1,0 +1,63 @@
+"""The contract suite on each store."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlmodel import Session, col, update
+
+from server import migrations, models
+from server.database import Database
+from server.rounds import assign_round
+from server.store import SqlStore
+from sync.store import MemoryStore, Store
+from tests.sync.store_contract import COMMUNITY, StoreContract, World
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def world(self) -> World:
+        store = MemoryStore()
+        return World(
+            act=lambda work: work(store),
+            grant=store.grant,
+            withdraw=lambda person_id, scope_id: store.withdraw(person_id, scope_id, now=500),
+        )
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> World:
+        url = f"sqlite:///{tmp_path}/linli.db"
+        migrations.upgrade(url)
+        return sql_world(Database(url))
+
+
+def sql_world(database: Database) -> World:
+    def prepare(session: Session) -> None:
+        session.add(models.Community(id=COMMUNITY, name="示例社区", epoch="epoch-1"))
+        session.add(models.Feed(community_id=COMMUNITY, head=0))
+
+    def act(work: Callable[[Store], object]) -> object:
+        return database.write(lambda session: work(SqlStore(session)))
+
+    def grant(person_id: str, scope_id: str) -> None:
+        database.write(
+            lambda session: assign_round(
+                session, community_id=COMMUNITY, round_id=scope_id, household_ids=[], volunteer_ids=[person_id]
+            )
+        )
+
+    def withdraw(person_id: str, scope_id: str) -> None:
+        def end(session: Session) -> None:
+            place = SqlStore(session).take_places(COMMUNITY, 1)
+            session.exec(
+                update(models.Grant)
+                .where(col(models.Grant.person_id) == person_id, col(models.Grant.scope_id) == scope_id)
+                .values(ended_revision=place, ended_at=500)
+            )
+
+        database.write(end)
+
+    database.write(prepare)
+    return World(act=act, grant=grant, withdraw=withdraw)

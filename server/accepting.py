@@ -1,0 +1,37 @@
+"""The one way in: every write to a synced record, from a phone, a form or an import, goes through here."""
+
+from collections.abc import Sequence
+
+from sqlmodel import Session
+
+from server.models import Device, Staff
+from server.rules import RULES, SERVER_ID
+from server.scope import Principal
+from server.store import SqlStore
+from sync.changes import Author, Change, Result
+from sync.engine import accept
+from sync.kinds import Role
+
+
+def accept_changes(session: Session, author: Author, changes: Sequence[Change], now: int) -> list[Result]:
+    """sync.engine.accept over this session's transaction. The caller commits, and answers only after that."""
+    return accept(SqlStore(session), RULES, changes, author=author, received_at=now)
+
+
+def staff_author(staff: Staff) -> Author:
+    """A coordinator at her desk: her own id stands for the device, so she never conflicts with herself."""
+    return Author(staff.community_id, staff.id, staff.name, staff.id, Role.COORDINATOR)
+
+
+def device_author(device: Device, name: str) -> Author:
+    is_revoked = device.standing != "active"
+    return Author(device.community_id, device.volunteer_id, name, device.id, Role.VOLUNTEER, is_revoked)
+
+
+def principal_author(principal: Principal) -> Author:
+    device_id = principal.device_id or principal.person_id
+    return Author(principal.community_id, principal.person_id, principal.name, device_id, principal.role)
+
+
+def server_author(community_id: int) -> Author:
+    return Author(community_id, SERVER_ID, "", SERVER_ID, Role.SERVER)

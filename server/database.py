@@ -1,0 +1,188 @@
+"""The database: one writer, many readers, and the same two calls on SQLite and PostgreSQL.
+
+    database.read(lambda session: ...)     a consistent look; cannot write
+    database.write(lambda session: ...)    returns after commit; the function may be run again from the start
+
+SQLite (RELIABILITY.md 2.1): WAL with synchronous=FULL, so that what was answered survives a power cut; one thread owns
+the one connection that does every write *and* every checkpoint, which also keeps clear of the WAL-reset race of SQLite
+before 3.51.3. What is waiting is committed together (group commit): each piece of work runs in a savepoint of its own,
+so one failure never takes its neighbours along, and nobody is answered before the common commit.
+
+PostgreSQL: any number of processes; a transaction that lost a race is run again whole.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlmodel import Session
+
+from server.settings import Settings
+from sync.errors import TryLater
+
+T = TypeVar("T")
+Work = Callable[[Session], T]
+
+GROUP_MAX = 64  # pieces of work in one commit
+ATTEMPTS_MAX = 5
+RETRIED_STATES = frozenset({"40001", "40P01"})  # serialisation failure, deadlock
+READERS_MAX = 8
+PRAGMAS = {
+    "journal_mode": "wal",
+    "synchronous": "2",  # FULL
+    "foreign_keys": "1",
+    "busy_timeout": "5000",
+    "trusted_schema": "0",
+    "cell_size_check": "1",
+}
+
+
+class Database:
+    """What the app holds. Safe to call from any thread."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        if self.is_sqlite:
+            self._writer: SqliteWriter | None = SqliteWriter(url)
+            self.engine = sqlite_engine(url, is_writer=False)
+        else:
+            self._writer = None
+            self.engine = create_engine(url, pool_size=READERS_MAX, max_overflow=READERS_MAX, pool_pre_ping=True)
+
+    def read(self, work: Work[T]) -> T:
+        with Session(self.engine, expire_on_commit=False) as session:
+            return work(session)
+
+    def write(self, work: Work[T]) -> T:
+        """Runs the work in a write transaction and returns its result after commit. Raises what the work raises, with
+        nothing written; raises TryLater when the disk or the database would not take it."""
+        if self._writer is not None:
+            return self._writer.run(work)
+        return write_with_retries(self.engine, work)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self.engine.dispose()
+
+
+class SqliteWriter:
+    """The thread that owns the one connection which writes."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = sqlite_engine(url, is_writer=True)
+        self._waiting: SimpleQueue[tuple[Work[Any], Future[Any]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="sqlite-writer", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Work[T]) -> T:
+        future: Future[T] = Future()
+        self._waiting.put((work, future))
+        return future.result()
+
+    def close(self) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+        self._engine.dispose()
+
+    def _serve(self) -> None:
+        with self._engine.connect() as connection:
+            while (first := self._waiting.get()) is not None:
+                group = [first]
+                while len(group) < GROUP_MAX and not self._waiting.empty():
+                    following = self._waiting.get()
+                    if following is None:
+                        self._waiting.put(None)
+                        break
+                    group.append(following)
+                self._commit_together(connection, group)
+
+    def _commit_together(self, connection: Connection, group: list[tuple[Work[Any], Future[Any]]]) -> None:
+        answers: list[Callable[[], None]] = []
+        try:
+            with connection.begin():
+                for work, future in group:
+                    answers.append(self._attempt(connection, work, future))
+        except Exception as error:
+            failure = translated(error)
+            for _, future in group:
+                future.set_exception(failure)
+            return
+        for answer in answers:
+            answer()
+
+    def _attempt(self, connection: Connection, work: Work[Any], future: Future[Any]) -> Callable[[], None]:
+        """Runs one piece in its savepoint; the answer it returns is given only after the common commit."""
+        session = Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
+        try:
+            result = work(session)
+            session.commit()
+        except Exception as error:
+            session.rollback()
+            failure = translated(error)
+            return lambda: future.set_exception(failure)
+        finally:
+            session.close()
+        return lambda: future.set_result(result)
+
+
+def write_with_retries(engine: Engine, work: Work[T]) -> T:
+    """PostgreSQL: the whole transaction again after a serialisation failure, a deadlock or a lost connection."""
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            with Session(engine, expire_on_commit=False) as session, session.begin():
+                return work(session)
+        except DBAPIError as error:
+            if attempt == ATTEMPTS_MAX or not is_worth_retrying(error):
+                raise translated(error) from error
+            time.sleep(random.uniform(0, 0.01 * 2**attempt))  # full jitter
+    raise AssertionError("unreachable")
+
+
+def is_worth_retrying(error: DBAPIError) -> bool:
+    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in RETRIED_STATES
+
+
+def translated(error: Exception) -> Exception:
+    """A full disk, an I/O error or a database that stays busy says "later"; anything else stays what it is."""
+    if isinstance(error, OperationalError):
+        later = TryLater("storage", "the database cannot take it now", retry_after_seconds=30)
+        later.__cause__ = error
+        return later
+    return error
+
+
+def sqlite_engine(url: str, *, is_writer: bool) -> Engine:
+    engine = create_engine(url, pool_size=1 if is_writer else READERS_MAX, max_overflow=0)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # our own BEGIN: the driver's would leave SELECTs outside (D3)
+        cursor = connection.cursor()
+        for name, value in PRAGMAS.items():
+            cursor.execute(f"PRAGMA {name} = {value}")
+        if not is_writer:
+            cursor.execute("PRAGMA wal_autocheckpoint = 0")
+            cursor.execute("PRAGMA query_only = ON")
+        for name, value in PRAGMAS.items():
+            found = str(cursor.execute(f"PRAGMA {name}").fetchone()[0])
+            if found != value:
+                raise RuntimeError(f"SQLite refused PRAGMA {name}={value}: it says {found}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+
+    return engine
+
+
+def open_database(settings: Settings) -> Database:
+    return Database(settings.database_url)

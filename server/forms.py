@@ -1,0 +1,196 @@
+"""Form declarations and their validation. A form is data: the same declaration drives the macro that draws it
+(templates/forms/), this validator, its twin in static/worker/forms.js, and exports.
+
+`sync/vectors/forms.json` pins both validators to each other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+from server.vocabularies import Vocabulary, Words
+
+
+class Control(StrEnum):
+    CHOICE = "choice"
+    CHOICES = "choices"
+    DATE = "date"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """What a new form begins with: a fixed `value`, a `record` field ("household.consent_state"), or today plus the
+    number of `days` a record field holds ("household.interval_days")."""
+
+    value: str = ""
+    record: str = ""
+    days: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Shown when the named field holds one of the values (for a list: when it holds any of them)."""
+
+    field: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One question. `shown_when` conditions must all hold. `limit` counts characters (code points) of a text."""
+
+    name: str
+    control: Control
+    label: Words
+    vocabulary: Vocabulary | None = None
+    is_required: bool = False
+    shown_when: tuple[When, ...] = ()
+    limit: int = 0
+    default: Default = field(default_factory=Default)
+    help: Words | None = None
+    group: str = ""  # fields of one group are drawn together; "wellbeing" gets the button 一切都好
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    name: str
+    kind: str
+    fields: tuple[Field, ...]
+
+    def field_names(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self.fields)
+
+
+Submitted = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A catalogue key (`problem.<code>`) and the words that fill it; `label` is the field's own catalogue key."""
+
+    code: str
+    label: str
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    values: dict[str, Any]
+    problems: dict[str, Problem]
+
+
+def check_submitted(form: Form, submitted: Submitted) -> Checked:
+    """Reads what a form sent. `values` has every field shown and filled; nothing typed is dropped: a value that fits
+    no rule is a problem that names its field, and the page shows the form again with the text still in it."""
+    values: dict[str, Any] = {}
+    problems: dict[str, Problem] = {}
+    for each in form.fields:
+        raw = [normalise(text) for text in submitted.get(each.name, ())]
+        filled = [text for text in raw if text != ""]
+        problem, value = read(each, filled)
+        if is_shown(each, values):
+            if problem is None and not filled and each.is_required:
+                problem = "required"
+        elif filled:
+            problem = "not_shown"
+        if problem is not None:
+            problems[each.name] = Problem(problem, f"{form.name}.{each.name}", each.limit)
+        elif filled:
+            values[each.name] = value
+    return Checked(values, problems)
+
+
+def check_fields(form: Form, fields: Mapping[str, Any]) -> str:
+    """The server's check of a change: the name of the first declared field whose value its declaration refuses, or "".
+    Fields the form does not know are let through: a newer phone loses nothing on an older server. Emptied fields
+    (None, "", []) are always allowed, because clearing an answer is an edit."""
+    for each in form.fields:
+        value = fields.get(each.name)
+        if value in (None, "", []):
+            continue
+        if each.control is Control.CHOICES:
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                return each.name
+            filled = value
+        elif isinstance(value, str):
+            filled = [value]
+        else:
+            return each.name
+        if read(each, filled)[0] is not None:
+            return each.name
+    return ""
+
+
+def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
+    """One field's texts -> (problem code or None, value)."""
+    if not filled:
+        return None, None
+    if each.control is Control.CHOICES:
+        codes = each.vocabulary.codes if each.vocabulary else ()
+        if any(text not in codes for text in filled) or len(set(filled)) != len(filled):
+            return "unknown_choice", None
+        if "none" in filled and len(filled) > 1:
+            return "none_with_others", None
+        return None, filled
+    if len(filled) > 1:
+        return "unknown_choice", None
+    text = filled[0]
+    match each.control:
+        case Control.CHOICE:
+            codes = each.vocabulary.codes if each.vocabulary else ()
+            return (None, text) if text in codes else ("unknown_choice", None)
+        case Control.DATE:
+            return (None, text) if is_date(text) else ("bad_date", None)
+        case _:
+            if any(character < " " and character not in "\n\t" for character in text):
+                return "control_character", None
+            return (None, text) if len(text) <= each.limit else ("too_long", None)
+
+
+def is_shown(each: Field, values: Mapping[str, Any]) -> bool:
+    return all(holds(condition, values.get(condition.field)) for condition in each.shown_when)
+
+
+def holds(condition: When, value: Any) -> bool:
+    if isinstance(value, list):
+        return any(item in condition.values for item in value)
+    return value in condition.values
+
+
+def is_date(text: str) -> bool:
+    """YYYY-MM-DD of a real day between 2000 and 2099."""
+    if len(text) != 10 or not text.isascii() or text[4] != "-" or text[7] != "-" or not text.startswith("20"):
+        return False
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def normalise(text: str) -> str:
+    """Browsers send line ends as CR LF; both hosts keep LF. Outer white space is never meant."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip(" \n\t")
+
+
+def form_wire(form: Form) -> dict[str, Any]:
+    """The declaration as the phone reads it, inside the worker's script."""
+    return {"name": form.name, "kind": form.kind, "fields": [field_wire(each) for each in form.fields]}
+
+
+def field_wire(each: Field) -> dict[str, Any]:
+    return {
+        "name": each.name,
+        "control": each.control.value,
+        "vocabulary": each.vocabulary.name if each.vocabulary else "",
+        "codes": list(each.vocabulary.codes) if each.vocabulary else [],
+        "is_required": each.is_required,
+        "shown_when": [{"field": when.field, "values": list(when.values)} for when in each.shown_when],
+        "limit": each.limit,
+        "default": {"value": each.default.value, "record": each.default.record, "days": each.default.days},
+        "has_help": each.help is not None,
+        "group": each.group,
+    }

@@ -1,0 +1,66 @@
+"""The record kinds of the community. A new kind is one entry here; both hosts and the engine read it."""
+
+from server.visit_form import VISIT_FORM
+from sync.kinds import Kind, Role, Rule, kinds_by_name
+
+COORDINATOR = frozenset({Role.COORDINATOR})
+
+KINDS = kinds_by_name(
+    Kind(
+        "household",
+        scope_field="id",
+        writers=COORDINATOR,
+        fields={
+            "door": Rule.REGISTER,  # 3-2-501: building, stairwell, door
+            "address": Rule.REGISTER,
+            "members": Rule.SET,  # call names, never full names
+            "categories": Rule.SET,
+            "risk": Rule.GUARD,
+            "interval_days": Rule.REGISTER,
+            "consent_state": Rule.GUARD,
+            "is_closed": Rule.REGISTER,
+        },
+        indexes=("door",),
+        caution={"risk": ("red", "yellow", "green"), "consent_state": ("withdrawn", "basic", "full")},
+    ),
+    Kind(
+        "round",
+        scope_field="id",
+        writers=COORDINATOR,
+        fields={
+            "title": Rule.REGISTER,
+            "occasion": Rule.REGISTER,
+            "starts_on": Rule.REGISTER,
+            "ends_on": Rule.REGISTER,
+            "household_ids": Rule.SET,
+            "volunteer_ids": Rule.SET,
+        },
+    ),
+    Kind(
+        "visit",
+        writers=frozenset({Role.VOLUNTEER, Role.COORDINATOR}),
+        fields={
+            "household_id": Rule.OWN,
+            "round_id": Rule.OWN,
+            "started_at": Rule.OWN,
+            "ended_at": Rule.OWN,
+            **dict.fromkeys(VISIT_FORM.field_names(), Rule.OWN),
+            "review_state": Rule.REVIEW,
+            "review_note": Rule.REVIEW,
+            "review_outdated": Rule.SERVER,
+        },
+        indexes=("household_id", "round_id", "author_id"),
+    ),
+    Kind(
+        "need",
+        writers=COORDINATOR,
+        fields={
+            "household_id": Rule.REGISTER,
+            "visit_id": Rule.REGISTER,
+            "service": Rule.REGISTER,
+            "urgency": Rule.REGISTER,
+            "need_state": Rule.REGISTER,
+        },
+        indexes=("household_id",),
+    ),
+)

@@ -1,0 +1,137 @@
+"""The table of pages that volunteers use: read by the Python server and by the worker on the phone.
+
+Each entry names its path, its template, the records it needs and, for a form, what it writes. The worker answers an
+entry only when the phone is enrolled; otherwise, and where there is no worker, the server answers the same URL through
+the same scope. Coordinators' and residents' pages are ordinary server pages and not in this table (server/pages/).
+
+Keys of a Load or a Write name where a value comes from: `household_id` is a part of the path, `me` the volunteer,
+`visit.household_id` a field of a record loaded before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Records of a kind, given to the template under a name.
+
+    `id` loads one record, and the page is not found without it. `by` + `key` loads those whose indexed field equals
+    the key. `group` gives lists by the value of a field; `by_id` gives records by id. Lists are newest first, or in
+    order of `order`; `limit` cuts each.
+    """
+
+    name: str
+    kind: str
+    id: str = ""
+    by: str = ""
+    key: str = ""
+    group: str = ""
+    by_id: bool = False
+    order: str = ""
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What a POST to the page's own URL writes: a put of `form`'s fields, or a void. `record` names the loaded record
+    that is edited ("" = a new one); `set` adds fields by key; `next` is the path shown afterwards."""
+
+    kind: str
+    action: str
+    form: str = ""
+    record: str = ""
+    set: Mapping[str, str] = field(default_factory=dict)
+    next: str = "/today"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    name: str
+    path: str
+    template: str
+    loads: tuple[Load, ...] = ()
+    write: Write | None = None
+
+
+HOUSEHOLD = Load("household", "household", id="household_id")
+LAST_VISITS = Load("visits", "visit", by="household_id", key="household_id", limit=3)
+VISIT = Load("visit", "visit", id="visit_id")
+VISIT_HOUSEHOLD = Load("household", "household", id="visit.household_id")
+DOOR = "/rounds/{round_id}/doors/{household_id}"
+
+PAGES = (
+    Page(
+        "today",
+        "/today",
+        "today/page.html",
+        loads=(
+            Load("rounds", "round", order="starts_on"),
+            Load("households", "household", by_id=True),
+            Load("visits", "visit", group="round_id"),
+        ),
+    ),
+    Page(
+        "door",
+        DOOR,
+        "doors/page.html",
+        loads=(
+            HOUSEHOLD,
+            Load("round", "round", id="round_id"),
+            LAST_VISITS,
+            Load("needs", "need", by="household_id", key="household_id"),
+        ),
+    ),
+    Page(
+        "visit_new",
+        DOOR + "/visit",
+        "visits/form.html",
+        loads=(HOUSEHOLD, Load("round", "round", id="round_id")),
+        write=Write(
+            "visit",
+            "put",
+            form="visit",
+            set={"household_id": "household_id", "round_id": "round_id"},
+            next=DOOR,
+        ),
+    ),
+    Page("visit", "/visits/{visit_id}", "visits/page.html", loads=(VISIT, VISIT_HOUSEHOLD)),
+    Page(
+        "visit_edit",
+        "/visits/{visit_id}/edit",
+        "visits/form.html",
+        loads=(VISIT, VISIT_HOUSEHOLD),
+        write=Write("visit", "put", form="visit", record="visit", next="/visits/{visit_id}"),
+    ),
+    Page(
+        "visit_withdraw",
+        "/visits/{visit_id}/withdraw",
+        "visits/withdraw.html",
+        loads=(VISIT, VISIT_HOUSEHOLD),
+        write=Write("visit", "void", record="visit", next="/my-visits"),
+    ),
+    Page(
+        "my_visits",
+        "/my-visits",
+        "visits/mine.html",
+        loads=(
+            Load("visits", "visit", by="author_id", key="me"),
+            Load("households", "household", by_id=True),
+        ),
+    ),
+    Page("settings", "/settings", "settings/page.html"),
+)
+
+
+def page_wire(page: Page) -> dict[str, Any]:
+    """The entry as the phone reads it, inside the worker's script."""
+    wire: dict[str, Any] = {
+        "name": page.name,
+        "path": page.path,
+        "template": page.template,
+        "loads": [{slot: getattr(load, slot) for slot in Load.__slots__} for load in page.loads],
+    }
+    if page.write:
+        wire["write"] = {slot: getattr(page.write, slot) for slot in Write.__slots__}
+    return wire

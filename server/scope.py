@@ -1,0 +1,69 @@
+"""The one way to ask for what people wrote: every query of records or history passes `scoped`.
+
+A SELECT of a protected table that did not is an error, raised before it runs, so that a forgotten check is a failing
+test and not a leak. What is not yours does not exist: callers answer 404.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import event
+from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.sql import Select
+from sqlmodel import col
+
+from server import models
+from server.store import active_scopes
+from sync.kinds import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking, as the server knows it from a session or a device."""
+
+    role: Role
+    person_id: str
+    community_id: int
+    name: str
+    device_id: str | None = None
+
+
+class UnscopedQuery(Exception):
+    pass
+
+
+T = TypeVar("T", bound=tuple[Any, ...])
+
+PROTECTED = (models.Record, models.Change)
+SCOPED = {"is_scoped": True}
+
+
+def scoped(principal: Principal, statement: Select[T]) -> Select[T]:
+    """The statement with the rows this principal may see, and no others. Raises UnscopedQuery for a role without one."""
+    for model in PROTECTED:
+        if not selects_from(statement, model):
+            continue
+        statement = statement.where(model.__table__.c.community_id == principal.community_id)  # type: ignore[attr-defined]
+        match principal.role:
+            case Role.COORDINATOR:
+                pass
+            case Role.VOLUNTEER if model is models.Record:
+                mine = active_scopes(principal.community_id, principal.person_id)
+                statement = statement.where(col(models.Record.scope_id).in_(mine))
+            case _:
+                raise UnscopedQuery(f"{principal.role} may not read {model.__name__}")
+    return statement.execution_options(**SCOPED)
+
+
+def selects_from(statement: Any, model: Any) -> bool:
+    return any(found is model.__table__ for found in statement.get_final_froms()) or any(
+        description.get("entity") is model for description in statement.column_descriptions
+    )
+
+
+@event.listens_for(Session, "do_orm_execute")
+def refuse_unscoped(state: ORMExecuteState) -> None:
+    if not state.is_select or state.execution_options.get("is_scoped"):
+        return
+    if any(mapper.class_ in PROTECTED for mapper in state.all_mappers):
+        raise UnscopedQuery("a query of records or history must pass scoped()")

@@ -1,0 +1,127 @@
+"""The visit form: sixteen questions, under a minute (DOMAIN.md 2.2), and the two that two outcomes add (2.3).
+
+Adding a question is one `Field` here: no migration, no template, no JavaScript.
+"""
+
+from server import vocabularies as words
+from server.forms import Control, Default, Field, Form, When
+
+MET = When("outcome", ("met",))
+MET_ANYONE = When("outcome", ("met", "met_other"))
+FULL_CONSENT = When("consent_state", ("full",))
+
+VISIT_FORM = Form(
+    name="visit",
+    kind="visit",
+    fields=(
+        Field(
+            "contact_mode",
+            Control.CHOICE,
+            ("方式", "How"),
+            vocabulary=words.CONTACT_MODE,
+            default=Default(value="in_person"),
+        ),
+        Field("outcome", Control.CHOICE, ("结果", "Outcome"), vocabulary=words.OUTCOME, is_required=True),
+        Field(
+            "until_on",
+            Control.DATE,
+            ("大约哪天回来", "Back around"),
+            shown_when=(When("outcome", ("away_known",)),),
+        ),
+        Field(
+            "person_met",
+            Control.CHOICE,
+            ("见到谁", "Who was met"),
+            vocabulary=words.PERSON_MET,
+            shown_when=(MET_ANYONE,),
+        ),
+        Field(
+            "person_well",
+            Control.CHOICE,
+            ("本人安好？", "Is the person well?"),
+            vocabulary=words.YES_NO,
+            shown_when=(When("outcome", ("met_other",)),),
+        ),
+        Field(
+            "consent_state",
+            Control.CHOICE,
+            ("信息同意", "Consent"),
+            vocabulary=words.CONSENT,
+            shown_when=(MET,),
+            default=Default(record="household.consent_state"),
+        ),
+        Field(
+            "wb_health",
+            Control.CHOICE,
+            ("健康", "Health"),
+            vocabulary=words.WELLBEING,
+            shown_when=(MET, FULL_CONSENT),
+            group="wellbeing",
+        ),
+        Field(
+            "wb_mood",
+            Control.CHOICE,
+            ("情绪", "Mood"),
+            vocabulary=words.WELLBEING,
+            shown_when=(MET, FULL_CONSENT),
+            group="wellbeing",
+        ),
+        Field(
+            "wb_safety",
+            Control.CHOICE,
+            ("水电气暖安全", "Home safety"),
+            vocabulary=words.WELLBEING,
+            shown_when=(MET,),
+            group="wellbeing",
+        ),
+        Field(
+            "wb_hygiene",
+            Control.CHOICE,
+            ("卫生", "Hygiene"),
+            vocabulary=words.WELLBEING,
+            shown_when=(MET,),
+            group="wellbeing",
+        ),
+        Field(
+            "wb_environment",
+            Control.CHOICE,
+            ("居住环境", "Living environment"),
+            vocabulary=words.WELLBEING,
+            shown_when=(MET,),
+            group="wellbeing",
+        ),
+        Field(
+            "family_contact",
+            Control.CHOICE,
+            ("家人最近联系", "Family last in touch"),
+            vocabulary=words.FAMILY_CONTACT,
+            shown_when=(MET,),
+        ),
+        Field("needs", Control.CHOICES, ("需要什么", "Needs"), vocabulary=words.NEED, shown_when=(MET,)),
+        Field(
+            "urgency",
+            Control.CHOICE,
+            ("紧急程度", "How urgent"),
+            vocabulary=words.URGENCY,
+            is_required=True,
+            shown_when=(When("needs", (*words.SERVICE.codes, "other")),),
+        ),
+        Field("danger", Control.CHOICES, ("危险情形", "Danger signs"), vocabulary=words.DANGER),
+        Field("done_on_spot", Control.CHOICES, ("当场做了", "Done on the spot"), vocabulary=words.DONE_ON_SPOT),
+        Field(
+            "next_visit_on",
+            Control.DATE,
+            ("下次走访", "Next visit"),
+            default=Default(days="household.interval_days"),
+        ),
+        Field(
+            "note",
+            Control.TEXT,
+            ("备注", "Note"),
+            limit=200,
+            help=("不要写身份证号、病名、家庭隐私", "No ID numbers, diagnoses or private family matters"),
+        ),
+    ),
+)
+
+FORMS = {VISIT_FORM.name: VISIT_FORM}

@@ -1,0 +1,45 @@
+"""Reading request bodies within limits: nothing is held in memory beyond the cap, and nothing unpacks beyond it."""
+
+import zlib
+
+from starlette.requests import Request
+
+from sync.errors import MalformedMessage
+
+FORM_BYTES_MAX = 64 * 1024
+RATIO_MAX = 50
+
+
+class BodyTooLarge(MalformedMessage):
+    def __init__(self, limit: int) -> None:
+        super().__init__("too_large", f"the body is over {limit} bytes")
+
+
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """The body as sent. Raises BodyTooLarge as soon as it passes the limit, whatever its length header says."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise BodyTooLarge(limit)
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > limit:
+            raise BodyTooLarge(limit)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def inflate(body: bytes, *, limit: int) -> bytes:
+    """gzip, bounded: a small body must not grow beyond the limit, nor beyond fifty times its size."""
+    bound = min(limit, max(len(body) * RATIO_MAX, 64 * 1024))
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        inflated = inflater.decompress(body, bound + 1)
+    except zlib.error as error:
+        raise MalformedMessage("bad_gzip", "the body is not gzip") from error
+    if len(inflated) > bound:
+        raise BodyTooLarge(bound)
+    if not inflater.eof or inflater.unused_data:
+        raise MalformedMessage("bad_gzip", "the gzip body is cut short or has something behind it")
+    return inflated

@@ -1,0 +1,145 @@
+"""Enrolment: a single-use invite from a coordinator's screen, claimed on the phone, confirmed on the screen.
+
+    create_invite ──QR or short code──> claim_invite (device waits) ──check number on both screens──> confirm_device
+
+Opening the link spends nothing. A photographed QR helps nobody: the coordinator confirms the device she sees.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import or_
+from sqlmodel import Session, col, select
+
+from server.devices import new_device
+from server.models import Device, Invite, Volunteer
+from sync.errors import SyncError
+
+INVITE_LIFE_MS = 24 * 3600 * 1000
+DEVICE_NAME_MAX = 40
+
+
+@dataclass(frozen=True, slots=True)
+class NewInvite:
+    """What the coordinator shows once; the database keeps only hashes."""
+
+    token: str
+    short_code: str  # eight digits
+    volunteer_name: str
+    expires_at: int
+
+    def link(self, public_url: str) -> str:
+        """The token is in the fragment: it reaches no log and no Referer."""
+        return f"{public_url}/enrol#{self.token}"
+
+
+class ClaimProblem(StrEnum):
+    UNKNOWN_CODE = "unknown_code"
+    SPENT_CODE = "spent_code"
+    EXPIRED_CODE = "expired_code"
+    BAD_KEY = "bad_key"
+
+
+class NoSuchVolunteer(SyncError):
+    pass
+
+
+def create_invite(session: Session, *, volunteer_number: str, now: int) -> NewInvite:
+    """Raises NoSuchVolunteer."""
+    volunteer = session.exec(
+        select(Volunteer).where(Volunteer.number == volunteer_number, col(Volunteer.is_active).is_(True))
+    ).first()
+    if volunteer is None:
+        raise NoSuchVolunteer("no_such_volunteer", f"no active volunteer has the number {volunteer_number}")
+    invite = NewInvite(
+        token=secrets.token_urlsafe(16),
+        short_code=f"{secrets.randbelow(10**8):08}",
+        volunteer_name=volunteer.name,
+        expires_at=now + INVITE_LIFE_MS,
+    )
+    session.add(
+        Invite(
+            community_id=volunteer.community_id,
+            token_hash=hashed(invite.token),
+            short_code_hash=hashed(invite.short_code),
+            volunteer_id=volunteer.id,
+            created_at=now,
+            expires_at=invite.expires_at,
+        )
+    )
+    return invite
+
+
+def claim_invite(session: Session, *, code: str, device_name: str, public_key: str, now: int) -> Device | ClaimProblem:
+    """Spends the invite and adds a waiting device. The same key claiming the same invite again (a lost answer) gets
+    its device again. `code` is the token or the short code, with or without its space."""
+    code_hash = hashed("".join(code.split()))
+    invite = session.exec(
+        select(Invite)
+        .where(or_(col(Invite.token_hash) == code_hash, col(Invite.short_code_hash) == code_hash))
+        .order_by(col(Invite.created_at).desc())
+    ).first()
+    if invite is None:
+        return ClaimProblem.UNKNOWN_CODE
+    volunteer = session.exec(
+        select(Volunteer).where(Volunteer.community_id == invite.community_id, Volunteer.id == invite.volunteer_id)
+    ).one()
+    try:
+        device = new_device(volunteer, name=device_name[:DEVICE_NAME_MAX], public_key=public_key, now=now)
+    except ValueError:
+        return ClaimProblem.BAD_KEY
+    known = session.exec(select(Device).where(Device.id == device.id)).first()
+    if known is not None:
+        return known if known.volunteer_id == volunteer.id else ClaimProblem.BAD_KEY
+    if invite.spent_at:
+        return ClaimProblem.SPENT_CODE
+    if invite.expires_at <= now:
+        return ClaimProblem.EXPIRED_CODE
+    invite.spent_at = now
+    session.add(invite)
+    session.add(device)
+    return device
+
+
+def pending_devices(session: Session, *, community_id: int, volunteer_id: str) -> list[Device]:
+    return list(
+        session.exec(
+            select(Device)
+            .where(
+                Device.community_id == community_id, Device.volunteer_id == volunteer_id, Device.standing == "waiting"
+            )
+            .order_by(col(Device.created_at))
+        )
+    )
+
+
+def confirm_device(session: Session, *, community_id: int, device_id: str, now: int) -> Device | None:
+    """The coordinator saw the same check number on both screens. None when no such device waits."""
+    device = find_device(session, community_id=community_id, device_id=device_id)
+    if device is None or device.standing == "revoked":
+        return None
+    device.standing = "active"
+    device.confirmed_at = device.confirmed_at or now
+    session.add(device)
+    return device
+
+
+def revoke_device(session: Session, *, community_id: int, device_id: str, now: int) -> Device | None:
+    """From its next request on the device reads nothing; what it still sends is held, not lost."""
+    device = find_device(session, community_id=community_id, device_id=device_id)
+    if device is None:
+        return None
+    device.standing = "revoked"
+    device.revoked_at = now
+    session.add(device)
+    return device
+
+
+def find_device(session: Session, *, community_id: int, device_id: str) -> Device | None:
+    return session.exec(select(Device).where(Device.community_id == community_id, Device.id == device_id)).first()
+
+
+def hashed(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -3,7 +3,7 @@
 Alice holds household A, Bob holds household B, and each must see nothing of the other's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -108,7 +108,7 @@ def amended(original: Change, number: int, *, base: int | str, **fields: object)
 
 class StoreContract:
     @pytest.fixture
-    def world(self) -> World:
+    def world(self) -> World | Iterator[World]:
         raise NotImplementedError
 
     @pytest.fixture

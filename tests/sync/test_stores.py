@@ -1,6 +1,7 @@
 """The contract suite on each store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from server.database import Database
 from server.rounds import assign_round
 from server.store import SqlStore
 from sync.store import MemoryStore, Store
+from tests.postgres import new_database
 from tests.sync.store_contract import COMMUNITY, StoreContract, World
 
 
@@ -27,10 +29,24 @@ class TestMemoryStore(StoreContract):
 
 class TestSqliteStore(StoreContract):
     @pytest.fixture
-    def world(self, tmp_path: Path) -> World:
-        url = f"sqlite:///{tmp_path}/linli.db"
-        migrations.upgrade(url)
-        return sql_world(Database(url))
+    def world(self, tmp_path: Path) -> Iterator[World]:
+        with opened(f"sqlite:///{tmp_path}/linli.db") as database:
+            yield sql_world(database)
+
+
+class TestPostgresqlStore(StoreContract):
+    @pytest.fixture
+    def world(self) -> Iterator[World]:
+        with opened(new_database()) as database:
+            yield sql_world(database)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Database]:
+    migrations.upgrade(url)
+    database = Database(url)
+    yield database
+    database.close()
 
 
 def sql_world(database: Database) -> World:

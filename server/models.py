@@ -36,10 +36,13 @@ class Community(SQLModel, table=True):
 
 
 class Feed(SQLModel, table=True):
-    """The counter row of a community: raised inside the writing transaction, so places follow commit order."""
+    """The counter row of a community: raised inside the writing transaction, so places follow commit order. It also
+    holds the end of the audit chain over `change` (server/audit.py)."""
 
     community_id: int = Field(primary_key=True)
     head: int = big(default=0)
+    entries: int = big(default=0)  # lines of history so far
+    chain: bytes = Field(sa_column=Column(LargeBinary, nullable=False), default=b"")
 
 
 class Record(SQLModel, table=True):
@@ -86,6 +89,9 @@ class Change(SQLModel, table=True):
     detail: str = ""
     revision: int = big(default=0)  # 0: held, in no feed
     conflicts: str = text(default="")  # JSON, when the outcome is conflict
+    position: int = big(default=0)  # its line in the history
+    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False), default=b"")  # SHA-256 of `fields`
+    chain: bytes = Field(sa_column=Column(LargeBinary, nullable=False), default=b"")
 
 
 class Grant(SQLModel, table=True):

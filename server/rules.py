@@ -7,44 +7,49 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from server.forms import check_fields
 from server.kinds import KINDS
 from server.visit_form import FORMS
-from sync.changes import RESERVED, Action, Change, Held, Record
+from sync.changes import IDENTIFIER, RESERVED, Action, Change, Held, Record
 from sync.engine import Refusal, Rules
 
 SCHEMA = 1
 SCHEMA_OLDEST = 1
 FIELDS_MAX = 60
-IDENTIFIERS = ("household_id", "round_id", "visit_id")
+IDENTIFIERS = frozenset({"household_id", "round_id", "visit_id"})
+KNOWN_NAMES = frozenset(name for kind in KINDS.values() for name in kind.fields)
+FORM_BY_KIND = {form.kind: form for form in FORMS.values()}
 
 
 def check(change: Change, record: Record | None) -> Refusal | None:
     """Refuses what no page of ours sends. The detail names the field, never its value."""
-    if len(change.set) > FIELDS_MAX:
+    fields = change.set
+    if len(fields) > FIELDS_MAX:
         return Refusal(Held.BAD_FIELD, "too many fields")
-    for name in change.set:
+    for name in fields.keys() - KNOWN_NAMES:
         if name in RESERVED or not name.isidentifier() or len(name) > 40:
             return Refusal(Held.BAD_FIELD, name[:40])
-    for name in IDENTIFIERS:
-        if name in change.set and not is_identifier(change.set[name]):
+    for name in IDENTIFIERS & fields.keys():
+        if not isinstance(fields[name], str) or not IDENTIFIER(fields[name]):
             return Refusal(Held.BAD_FIELD, name)
-    for form in FORMS.values():
-        if form.kind == change.kind and (name := check_fields(form, change.set)):
-            return Refusal(Held.BAD_FIELD, name)
-    if change.kind == "visit" and change.action is Action.PUT and record is None:
-        return None if change.set.get("outcome") else Refusal(Held.BAD_FIELD, "outcome")
-    if change.action is Action.VOID and record is None:
+    form = FORM_BY_KIND.get(change.kind)
+    if form is not None and (name := check_fields(form, fields)):
+        return Refusal(Held.BAD_FIELD, name)
+    if record is None and change.action is Action.VOID:
         return Refusal(Held.BAD_CHANGE, "record")
+    if record is None and change.kind == "visit" and not fields.get("outcome"):
+        return Refusal(Held.BAD_FIELD, "outcome")
     return None
 
 
-def derive(record: Record, before: Record | None) -> Sequence[Change]:
+def derive(change: Change, before: Record | None) -> Sequence[Change]:
     """A need ticked in a visit opens a need of the household, once: its id is made from the visit's and the service."""
-    if record.kind != "visit" or record.is_void:
+    if change.kind != "visit" or not change.set.get("needs"):
         return ()
-    return [opened_need(record, service) for service in ticked(record.fields) - ticked(before.fields if before else {})]
+    visit = {**before.fields, **change.set} if before else change.set
+    new = ticked(change.set) - ticked(before.fields if before else {})
+    return [opened_need(change, visit, service) for service in sorted(new)]
 
 
-def opened_need(visit: Record, service: str) -> Change:
-    need_id = str(uuid5(UUID(visit.record_id), service))
+def opened_need(change: Change, visit: Mapping[str, Any], service: str) -> Change:
+    need_id = str(uuid5(UUID(change.record_id), service))
     return Change(
         change_id=str(uuid5(UUID(need_id), "opened")),
         device_sequence=0,
@@ -53,13 +58,13 @@ def opened_need(visit: Record, service: str) -> Change:
         action=Action.PUT,
         base=0,
         set={
-            "household_id": visit.scope_id,
-            "visit_id": visit.record_id,
+            "household_id": visit.get("household_id", ""),
+            "visit_id": change.record_id,
             "service": service,
-            "urgency": visit.fields.get("urgency") or "",
+            "urgency": visit.get("urgency") or "",
             "need_state": "open",
         },
-        made_at=visit.made_at,
+        made_at=change.made_at,
         schema=SCHEMA,
     )
 
@@ -67,13 +72,6 @@ def opened_need(visit: Record, service: str) -> Change:
 def ticked(fields: Mapping[str, Any]) -> set[str]:
     needs = fields.get("needs")
     return {need for need in needs if need != "none"} if isinstance(needs, list) else set()
-
-
-def is_identifier(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and str(UUID(value)) == value
-    except ValueError:
-        return False
 
 
 RULES = Rules(kinds=KINDS, schema_min=SCHEMA_OLDEST, schema_max=SCHEMA, check=check, derive=derive)

@@ -1,17 +1,18 @@
 """Value types of the exchange: frozen, and valid once built."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
 from sync.errors import MalformedMessage
 from sync.kinds import Role
 
 Fields = Mapping[str, Any]
 
+IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII).fullmatch
 SEQUENCE_MAX = 2**53 - 1
 TIME_MAX = 2**53 - 1
 
@@ -53,11 +54,9 @@ class Change:
         if self.action is not Action.PUT and self.set:
             raise MalformedMessage("bad_change", f"a {self.action} carries no fields")
 
-    def content(self) -> str:
-        """Canonical text of what was asked: two changes with one id are the same change when this is equal."""
-        return canonical(
-            [self.kind, self.record_id, self.action.value, self.base, dict(self.set), self.made_at, self.schema]
-        )
+    def content(self) -> tuple[object, ...]:
+        """What was asked: two changes with one id are the same change when this is equal."""
+        return (self.kind, self.record_id, self.action.value, self.base, self.set, self.made_at, self.schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +177,13 @@ class HistoryEntry:
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no white space: the form that is compared and hashed."""
+    """JSON with sorted keys and no white space: the form that is hashed."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def require_uuid(name: str, value: Any) -> None:
     """Accepts the lower-case hyphenated spelling only, so that one id has one spelling on every host."""
-    try:
-        is_canonical = isinstance(value, str) and str(UUID(value)) == value
-    except ValueError:
-        is_canonical = False
-    if not is_canonical:
+    if not isinstance(value, str) or not IDENTIFIER(value):
         raise MalformedMessage("bad_change", f"{name} must be a lower-case UUID")
 
 

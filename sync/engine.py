@@ -9,14 +9,27 @@ the same answer, so a lost reply costs nothing. One bad change never stops its n
 counter row is locked for as short a time as the transaction allows.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from uuid import UUID
 
-from sync.changes import Action, Author, Change, Held, HistoryEntry, Outcome, Record, Result
+from sync.changes import (
+    Action,
+    Author,
+    Change,
+    Conflict,
+    Fields,
+    Held,
+    HistoryEntry,
+    Outcome,
+    Record,
+    Result,
+    canonical,
+)
 from sync.kinds import Kind, Role, Rule
-from sync.merge import fields_at, merge
+from sync.merge import Merged, fields_at, merge
 from sync.store import Entry, Grant, Known, Position, Slice, Store
 
 UNPLACED = 2**62  # provisional revisions inside a batch, above any real one; replaced once places are taken
@@ -35,14 +48,14 @@ class Rules:
     """What the community decides, given to the engine as data and plain functions.
 
     `check` looks at a change's fields (the form declarations) and `derive` names the records that follow from an
-    accepted one (a need ticked in a visit opens a need). Both are pure.
+    accepted change (a need ticked in a visit opens a need). Both are pure.
     """
 
     kinds: Mapping[str, Kind]
     schema_min: int
     schema_max: int
     check: Callable[[Change, Record | None], Refusal | None]
-    derive: Callable[[Record, Record | None], Sequence[Change]]
+    derive: Callable[[Change, Record | None], Sequence[Change]]
 
 
 def accept(store: Store, rules: Rules, changes: Sequence[Change], *, author: Author, received_at: int) -> list[Result]:
@@ -101,59 +114,61 @@ def page(store: Store, *, author: Author, epoch: str, after: Position | None, li
 
 
 class _Batch:
-    """The working state of one accept: what the store holds, with this batch's own changes laid over it."""
+    """The working state of one accept: what the store holds, with this batch's own changes laid over it.
+
+    Fifty new visits are the common case and go straight through: no history is read, nothing is merged, and a record is
+    looked at again inside the batch only when the batch names it twice.
+    """
 
     def __init__(self, store: Store, rules: Rules, author: Author, received_at: int) -> None:
         self._store = store
         self._rules = rules
         self._author = author
         self._received_at = received_at
-        self._entries: list[Entry] = []
-        self._results: dict[str, Result] = {}
-        self._contents: dict[str, str] = {}
+        self._entries: dict[str, Entry] = {}  # by change id, in the order in which they take their places
         self._own_histories: dict[str, list[HistoryEntry]] = {}
 
     def run(self, changes: Sequence[Change]) -> list[Result]:
-        community_id = self._author.community_id
+        community_id, author = self._author.community_id, self._author
         self._known: Mapping[str, Known] = self._store.known(community_id, [change.change_id for change in changes])
-        self._records = dict(self._store.records(community_id, [change.record_id for change in changes]))
+        record_ids = [change.record_id for change in changes]
+        self._repeated = {record_id for record_id, count in Counter(record_ids).items() if count > 1}
+        self._records = dict(self._store.records(community_id, record_ids))
         stale = [change.record_id for change in changes if self._needs_history(change)]
         self._histories = self._store.histories(community_id, stale) if stale else {}
-        scopes = {scope for change in changes if (scope := self._scope_of(change))}
         self._grants: Mapping[str, Grant] = {}
-        if self._author.role is Role.VOLUNTEER and scopes:
-            self._grants = self._store.grants(community_id, self._author.person_id, scopes)
+        if author.role is Role.VOLUNTEER and not author.is_revoked:
+            scopes = {scope for change in changes if (scope := self._scope_of(change))}
+            self._grants = self._store.grants(community_id, author.person_id, scopes) if scopes else {}
         answers = [self._answer(change) for change in changes]
-        self._place()
-        return [self._placed(answer) for answer in answers]
+        if self._entries:
+            self._place()
+        return [answer.result() if isinstance(answer, Entry) else self._placed(answer) for answer in answers]
 
     # One change
 
-    def _answer(self, change: Change) -> Result:
+    def _answer(self, change: Change) -> Entry | Result:
         known = self._known.get(change.change_id)
-        content = known.content if known else self._contents.get(change.change_id)
-        if content is not None:
+        entry = self._entries.get(change.change_id)
+        if known is not None or entry is not None:
+            content = known.content if known else entry.change.content() if entry else ()
             if content != change.content():
                 return self._hold_copy(change)
-            return self._again(known.result if known else self._results[change.change_id])
+            return again(known.result if known else entry.result())  # type: ignore[union-attr]
         refusal = self._refusal(change)
         if refusal is not None:
-            return self._hold(change, refusal)
+            return self._keep(change, Outcome.HELD, code=refusal.code.value, detail=refusal.detail)
+        if change.action is Action.DISCARD:
+            return self._keep(change, Outcome.ACCEPTED)
         return self._apply(change)
-
-    def _again(self, result: Result) -> Result:
-        return result if result.outcome is Outcome.HELD else replace(result, outcome=Outcome.AGAIN)
-
-    def _hold(self, change: Change, refusal: Refusal) -> Result:
-        result = Result(change.change_id, Outcome.HELD, code=refusal.code.value, detail=refusal.detail)
-        return self._keep(change, result, None)
 
     def _hold_copy(self, change: Change) -> Result:
         """Same id, other content: the first stays, the second is kept under an id of its own, found again if resent."""
         copy = replace(change, change_id=copy_id(change))
-        if copy.change_id not in self._contents and not self._store.known(self._author.community_id, [copy.change_id]):
-            self._hold(copy, Refusal(Held.SAME_ID_OTHER_CONTENT))
-        return Result(change.change_id, Outcome.HELD, code=Held.SAME_ID_OTHER_CONTENT.value)
+        code = Held.SAME_ID_OTHER_CONTENT.value
+        if copy.change_id not in self._entries and not self._store.known(self._author.community_id, [copy.change_id]):
+            self._keep(copy, Outcome.HELD, code=code)
+        return Result(change.change_id, Outcome.HELD, code=code)
 
     def _refusal(self, change: Change) -> Refusal | None:
         """The first rule that refuses the change, cheapest first."""
@@ -178,15 +193,15 @@ class _Batch:
         author = self._author
         if author.role is Role.SERVER:
             return None
-        if author.role not in kind.writers:
+        if author.role not in kind.writers or not kind.forbidden[author.role].isdisjoint(change.set):
             return Refusal(Held.NOT_ALLOWED)
-        written = {kind.rule(name) for name in change.set} or {Rule.OWN}
-        if Rule.SERVER in written or (Rule.REVIEW in written and author.role is not Role.COORDINATOR):
-            return Refusal(Held.NOT_ALLOWED)
-        if Rule.OWN in written and record is not None and record.author_id != author.person_id:
-            return Refusal(Held.NOT_THE_AUTHOR)
-        if record is not None and (moved := change.set.get(kind.scope_field)) and moved != record.scope_id:
-            return Refusal(Held.NOT_ALLOWED, kind.scope_field)
+        if record is not None:
+            is_own = change.action is Action.VOID or any(kind.rule(name) is Rule.OWN for name in change.set)
+            if is_own and record.author_id != author.person_id:
+                return Refusal(Held.NOT_THE_AUTHOR)
+            moved = change.set.get(kind.scope_field)
+            if moved is not None and moved != record.scope_id:
+                return Refusal(Held.NOT_ALLOWED, kind.scope_field)
         if author.role is Role.VOLUNTEER and not self._was_granted(self._scope_of(change), change.made_at):
             return Refusal(Held.NOT_IN_SCOPE)
         return None
@@ -196,79 +211,69 @@ class _Batch:
         grant = self._grants.get(scope_id)
         return grant is not None and (grant.is_active or made_at <= grant.ended_at)
 
-    def _apply(self, change: Change) -> Result:
-        if change.action is Action.DISCARD:
-            return self._keep(change, Result(change.change_id, Outcome.ACCEPTED), None)
-        kind = self._rules.kinds[change.kind]
+    def _apply(self, change: Change) -> Entry:
         before = self._records.get(change.record_id)
+        if before is None:
+            entry = self._keep(change, Outcome.ACCEPTED, fields=change.set)
+        else:
+            merged = self._merged(change, before)
+            outcome = Outcome.CONFLICT if merged.conflicts else Outcome.ACCEPTED if merged.is_plain else Outcome.MERGED
+            entry = self._keep(change, outcome, fields=merged.fields, before=before, conflicts=merged.conflicts)
+        for follower in self._rules.derive(change, before):
+            self._follow(follower, is_new=before is None)
+        return entry
+
+    def _merged(self, change: Change, before: Record) -> Merged:
         history = [*self._histories.get(change.record_id, ()), *self._own_histories.get(change.record_id, ())]
-        base_revision = self._base_revision(change, history)
-        touched = {
-            name
-            for entry in history
-            if entry.revision > base_revision and entry.device_id != self._author.device_id
-            for name in entry.set
-        }
-        base = fields_at([(entry.revision, entry.set) for entry in history], base_revision)
-        current = before.fields if before else {}
-        merged = merge(
-            kind, record_id=change.record_id, base=base, current=current, proposed=change.set, touched=touched
-        )
-        revision = UNPLACED + len(self._entries)
-        record = self._record_after(change, before, merged.fields, revision)
-        outcome = Outcome.CONFLICT if merged.conflicts else Outcome.ACCEPTED if merged.is_plain else Outcome.MERGED
-        result = Result(change.change_id, outcome, revision, conflicts=merged.conflicts)
-        self._keep(change, result, record)
-        self._own_histories.setdefault(change.record_id, []).append(
-            HistoryEntry(change.change_id, self._author.device_id, revision, change.set)
-        )
-        for follower in self._rules.derive(record, before):
-            self._follow(follower)
-        return result
-
-    def _follow(self, change: Change) -> None:
-        """A record that an accepted one brings along, in the same transaction, written once by the server."""
-        if change.change_id in self._contents or self._store.known(self._author.community_id, [change.change_id]):
-            return
-        revision = UNPLACED + len(self._entries)
-        record = self._record_after(change, None, change.set, revision)
-        self._keep(change, Result(change.change_id, Outcome.ACCEPTED, revision), record)
-
-    def _record_after(
-        self, change: Change, before: Record | None, fields: Mapping[str, object], revision: int
-    ) -> Record:
-        author = self._author
-        return Record(
-            kind=change.kind,
+        base_revision = change.base if isinstance(change.base, int) else place_of(change.base, history)
+        device_id = self._author.device_id
+        since = [entry for entry in history if entry.revision > base_revision and entry.device_id != device_id]
+        return merge(
+            self._rules.kinds[change.kind],
             record_id=change.record_id,
-            revision=revision,
-            scope_id=before.scope_id if before else self._scope_of(change),
-            author_id=before.author_id if before else author.person_id,
-            author_name=before.author_name if before else author.name,
-            made_at=before.made_at if before else change.made_at,
-            received_at=self._received_at,
-            is_void=change.action is Action.VOID,
-            fields=fields,
+            base=fields_at([(entry.revision, entry.set) for entry in history], base_revision) if since else {},
+            current=before.fields,
+            proposed=change.set,
+            touched={name for entry in since for name in entry.set},
         )
 
-    def _keep(self, change: Change, result: Result, record: Record | None) -> Result:
-        self._entries.append(Entry(change, self._author, self._received_at, result, record))
-        self._contents[change.change_id] = change.content()
-        self._results[change.change_id] = result
-        if record is not None:
-            self._records[record.record_id] = record
-        return result
+    def _follow(self, change: Change, *, is_new: bool) -> None:
+        """A record that an accepted one brings along, in the same transaction, written once by the server."""
+        is_there = change.change_id in self._entries
+        if is_there or (not is_new and self._store.known(self._author.community_id, [change.change_id])):
+            return
+        self._keep(change, Outcome.ACCEPTED, fields=change.set)
+
+    def _keep(
+        self,
+        change: Change,
+        outcome: Outcome,
+        *,
+        code: str = "",
+        detail: str = "",
+        fields: Fields | None = None,
+        before: Record | None = None,
+        conflicts: tuple[Conflict, ...] = (),
+    ) -> Entry:
+        """Notes what became of a change; with `fields`, its record moves."""
+        entry = Entry(change, self._author, self._received_at, outcome, code, detail, conflicts)
+        if fields is not None:
+            entry.fields, entry.before = fields, before
+            entry.scope_id = before.scope_id if before else self._scope_of(change)
+            if change.record_id in self._repeated:
+                entry.revision = UNPLACED + len(self._entries)
+                self._records[change.record_id] = entry.record()
+                self._own_histories.setdefault(change.record_id, []).append(
+                    HistoryEntry(change.change_id, self._author.device_id, entry.revision, change.set)
+                )
+        self._entries[change.change_id] = entry
+        return entry
 
     # The batch
 
     def _needs_history(self, change: Change) -> bool:
         record = self._records.get(change.record_id)
         return record is not None and change.base != record.revision
-
-    def _base_revision(self, change: Change, history: Sequence[HistoryEntry]) -> int:
-        if isinstance(change.base, int):
-            return change.base
-        return next((entry.revision for entry in history if entry.change_id == change.base), 0)
 
     def _scope_of(self, change: Change) -> str:
         record = self._records.get(change.record_id)
@@ -280,30 +285,30 @@ class _Batch:
         scope = change.record_id if kind.scope_field == "id" else change.set.get(kind.scope_field)
         return scope if isinstance(scope, str) else ""
 
-    def _placed(self, answer: Result) -> Result:
-        placed = self._results.get(answer.change_id)
-        return replace(answer, revision=placed.revision) if placed and answer.outcome is not Outcome.HELD else answer
-
     def _place(self) -> None:
         """Takes as many places as records moved, in one step, and writes history and records."""
-        if not self._entries:
-            return
-        moved = [entry for entry in self._entries if entry.record is not None]
+        moved = [entry for entry in self._entries.values() if entry.fields is not None]
         first = self._store.take_places(self._author.community_id, len(moved)) if moved else 0
-        placed: list[Entry] = []
-        next_place = first
-        for entry in self._entries:
-            if entry.record is None:
-                placed.append(entry)
-                continue
-            result = replace(entry.result, revision=next_place)
-            placed.append(replace(entry, result=result, record=entry.record.at(next_place)))
-            self._results[entry.change.change_id] = result
-            next_place += 1
-        self._store.append(self._author.community_id, placed)
+        for place, entry in enumerate(moved, first):
+            entry.revision = place
+        self._store.append(self._author.community_id, list(self._entries.values()))
+
+    def _placed(self, answer: Result) -> Result:
+        """An answer given before the places were taken: `again` for a change that this very batch brought first."""
+        entry = self._entries.get(answer.change_id)
+        return replace(answer, revision=entry.revision) if entry and answer.outcome is Outcome.AGAIN else answer
+
+
+def again(result: Result) -> Result:
+    return result if result.outcome is Outcome.HELD else replace(result, outcome=Outcome.AGAIN)
+
+
+def place_of(change_id: str, history: Sequence[HistoryEntry]) -> int:
+    """Where the device's own preceding change stands; 0, so that everything counts as newer, when it is not there."""
+    return next((entry.revision for entry in history if entry.change_id == change_id), 0)
 
 
 def copy_id(change: Change) -> str:
     """The id under which a second change with a used id is held: the same content always gets the same one."""
-    digest = sha256(f"{change.change_id}\n{change.content()}".encode()).digest()
+    digest = sha256(canonical([change.change_id, *change.content()]).encode()).digest()
     return str(UUID(bytes=digest[:16], version=5))

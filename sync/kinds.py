@@ -30,8 +30,8 @@ class Role(StrEnum):
 class Kind:
     """A kind of record.
 
-    `fields` gives the rule by field name; a name not listed is stored and returned untouched under REGISTER,
-    so that a newer phone loses nothing on an older server. `scope_field` names the field that holds the household
+    `fields` gives the rule by field name; a name not listed is stored and returned untouched, so that a newer
+    phone loses nothing on an older server: under OWN where the kind has own fields, else under REGISTER. `scope_field` names the field that holds the household
     or round the record is filed under; "id" means the record is itself such a scope. `indexes` are the fields that look-ups may use on either host.
     """
 
@@ -41,9 +41,16 @@ class Kind:
     scope_field: str = "household_id"
     indexes: tuple[str, ...] = ()
     caution: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # GUARD: values from most cautious down
+    forbidden: Mapping[Role, frozenset[str]] = field(init=False)  # the fields that each role may not write
+
+    def __post_init__(self) -> None:
+        server = frozenset(name for name, rule in self.fields.items() if rule is Rule.SERVER)
+        review = frozenset(name for name, rule in self.fields.items() if rule is Rule.REVIEW)
+        forbidden = {Role.VOLUNTEER: server | review, Role.COORDINATOR: server, Role.SERVER: frozenset[str]()}
+        object.__setattr__(self, "forbidden", forbidden)
 
     def rule(self, name: str) -> Rule:
-        return self.fields.get(name, Rule.OWN if Rule.OWN in self.fields.values() else Rule.REGISTER)
+        return self.fields.get(name) or (Rule.OWN if Rule.OWN in self.fields.values() else Rule.REGISTER)
 
 
 def kinds_by_name(*kinds: Kind) -> Mapping[str, Kind]:

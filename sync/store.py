@@ -9,16 +9,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from sync.changes import Author, Change, HistoryEntry, Record, Result
+from sync.changes import Action, Author, Change, Conflict, Fields, HistoryEntry, Outcome, Record, Result
 
 VISITS_KEPT = 3  # a phone keeps the last three visits of each household in its scope (DESIGN.md 7)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A change the store already answered: its canonical content and what became of it."""
+    """A change the store already answered: `Change.content()` as it was asked, and what became of it."""
 
-    content: str
+    content: tuple[object, ...]
     result: Result
 
 
@@ -37,15 +37,44 @@ class Grant:
         return self.ended_revision == 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """One line of the history: the change as asked, who asked, what became of it, and the record it led to."""
+    """One line of the history: the change as asked, who asked, what became of it, and the record it led to.
+
+    `fields` is the record's state afterwards, None when the change moved no record (it is held, or a discard).
+    `revision` is its place in the feed, given when the whole batch has been judged.
+    """
 
     change: Change
     author: Author
     received_at: int
-    result: Result
-    record: Record | None  # None: the change is held and no record moved
+    outcome: Outcome
+    code: str = ""
+    detail: str = ""
+    conflicts: tuple[Conflict, ...] = ()
+    revision: int = 0
+    fields: Fields | None = None
+    before: Record | None = None
+    scope_id: str = ""
+
+    def result(self) -> Result:
+        return Result(self.change.change_id, self.outcome, self.revision, self.code, self.detail, self.conflicts)
+
+    def record(self) -> Record:
+        """Only for an entry with fields. The author and the first `made_at` stay those of the record's birth."""
+        change, before = self.change, self.before
+        return Record(
+            kind=change.kind,
+            record_id=change.record_id,
+            revision=self.revision,
+            scope_id=self.scope_id,
+            author_id=before.author_id if before else self.author.person_id,
+            author_name=before.author_name if before else self.author.name,
+            made_at=before.made_at if before else change.made_at,
+            received_at=self.received_at,
+            is_void=change.action is Action.VOID,
+            fields=self.fields or {},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +159,17 @@ class MemoryStore:
 
     def known(self, community_id: int, change_ids: Collection[str]) -> Mapping[str, Known]:
         found = (self._entries[change_id] for change_id in change_ids if change_id in self._entries)
-        return {entry.change.change_id: Known(entry.change.content(), entry.result) for entry in found}
+        return {entry.change.change_id: Known(entry.change.content(), entry.result()) for entry in found}
 
     def records(self, community_id: int, record_ids: Collection[str]) -> Mapping[str, Record]:
         return {record_id: self._records[record_id] for record_id in record_ids if record_id in self._records}
 
     def histories(self, community_id: int, record_ids: Collection[str]) -> Mapping[str, Sequence[HistoryEntry]]:
         histories: dict[str, list[HistoryEntry]] = {record_id: [] for record_id in record_ids}
-        for entry in sorted(self._entries.values(), key=lambda entry: entry.result.revision):
-            if entry.record is not None and entry.change.record_id in histories:
+        for entry in sorted(self._entries.values(), key=lambda entry: entry.revision):
+            if entry.fields is not None and entry.change.record_id in histories:
                 histories[entry.change.record_id].append(
-                    HistoryEntry(
-                        entry.change.change_id, entry.author.device_id, entry.result.revision, entry.change.set
-                    )
+                    HistoryEntry(entry.change.change_id, entry.author.device_id, entry.revision, entry.change.set)
                 )
         return histories
 
@@ -159,8 +186,8 @@ class MemoryStore:
             if entry.change.change_id in self._entries:
                 raise ValueError(f"change {entry.change.change_id} is already in the history")
             self._entries[entry.change.change_id] = entry
-            if entry.record is not None:
-                self._records[entry.record.record_id] = entry.record
+            if entry.fields is not None:
+                self._records[entry.change.record_id] = entry.record()
 
     def head(self, community_id: int) -> int:
         return self._head

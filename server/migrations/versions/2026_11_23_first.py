@@ -31,6 +31,9 @@ def upgrade() -> None:
         sa.Column("detail", sa.String(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("conflicts", sa.Text(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("chain", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("community_id", "change_id"),
     )
     op.create_index("change_device", "change", ["community_id", "device_id", "device_sequence"], unique=False)
@@ -91,6 +94,8 @@ def upgrade() -> None:
         "feed",
         sa.Column("community_id", sa.Integer(), nullable=False),
         sa.Column("head", sa.BigInteger(), nullable=False),
+        sa.Column("entries", sa.BigInteger(), nullable=False),
+        sa.Column("chain", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("community_id"),
     )
     op.create_table(

@@ -27,7 +27,7 @@ def check(change: Change, record: Record | None) -> Refusal | None:
         if name in RESERVED or not name.isidentifier() or len(name) > 40:
             return Refusal(Held.BAD_FIELD, name[:40])
     for name in IDENTIFIERS & fields.keys():
-        if not isinstance(fields[name], str) or not IDENTIFIER(fields[name]):
+        if not is_identifier(fields[name]):
             return Refusal(Held.BAD_FIELD, name)
     form = FORM_BY_KIND.get(change.kind)
     if form is not None and (name := check_fields(form, fields)):
@@ -72,6 +72,10 @@ def opened_need(change: Change, visit: Mapping[str, Any], service: str) -> Chang
 def ticked(fields: Mapping[str, Any]) -> set[str]:
     needs = fields.get("needs")
     return {need for need in needs if need != "none"} if isinstance(needs, list) else set()
+
+
+def is_identifier(value: Any) -> bool:
+    return isinstance(value, str) and IDENTIFIER(value) is not None
 
 
 RULES = Rules(kinds=KINDS, schema_min=SCHEMA_OLDEST, schema_max=SCHEMA, check=check, derive=derive)

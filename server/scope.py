@@ -32,18 +32,18 @@ class UnscopedQuery(Exception):
     pass
 
 
-T = TypeVar("T", bound=tuple[Any, ...])
+S = TypeVar("S", bound=Select[*tuple[Any, ...]])
 
-PROTECTED = (models.Record, models.Change)
+PROTECTED: tuple[type[Any], ...] = (models.Record, models.Change)
 SCOPED = {"is_scoped": True}
 
 
-def scoped(principal: Principal, statement: Select[T]) -> Select[T]:
+def scoped(principal: Principal, statement: S) -> S:
     """The statement with the rows this principal may see, and no others. Raises UnscopedQuery for a role without one."""
     for model in PROTECTED:
         if not selects_from(statement, model):
             continue
-        statement = statement.where(model.__table__.c.community_id == principal.community_id)  # type: ignore[attr-defined]
+        statement = statement.where(model.__table__.c.community_id == principal.community_id)
         match principal.role:
             case Role.COORDINATOR:
                 pass

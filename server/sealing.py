@@ -14,6 +14,7 @@ import os
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -50,6 +51,12 @@ def make_sealing_key(*, now: int) -> SealingKey:
     )
 
 
+def ensure_sealing_key(session: Session, *, now: int) -> None:
+    """Phones seal to the server's key from their first exchange on, so there is one from its first start on."""
+    if session.exec(select(SealingKey.id).limit(1)).first() is None:
+        session.add(make_sealing_key(now=now))
+
+
 def current_sealing_key(session: Session) -> SealingKey:
     return session.exec(select(SealingKey).order_by(SealingKey.created_at.desc()).limit(1)).one()  # type: ignore[attr-defined]
 
@@ -73,7 +80,7 @@ def unseal(sealed: str, *, keys: dict[str, bytes], device_id: str, change_id: st
             raise Unsealable("sealed to a key this server does not hold")
         context = associated_data(device_id, change_id, sequence)
         text = AESGCM(derived_key(private_key, key_id, ephemeral)).decrypt(nonce, box[HEADER_BYTES:], context)
-        return json.loads(text)
+        return msgspec.json.decode(text)
     except (ValueError, InvalidTag, RecursionError) as error:
         raise Unsealable("the box does not open") from error
 

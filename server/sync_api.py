@@ -23,7 +23,7 @@ from server.devices import signed_device, volunteer_of
 from server.models import Community, Device
 from server.rules import SCHEMA, SCHEMA_OLDEST
 from server.sealing import Unsealable, current_sealing_key, encode_base64url, private_keys, unseal
-from server.store import CHANGE, SqlStore
+from server.store import CHANGE, SqlStore, text_of
 from sync.changes import Change, Held, Result, canonical
 from sync.engine import page, unreadable
 from sync.errors import MalformedMessage, SyncError, TryLater, UnknownDevice
@@ -177,10 +177,10 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
         return held(Held.BAD_CHANGE)
     try:
         change = decode_change(wire, envelope=envelope)
-        change.content().encode()  # half a surrogate pair is no text and cannot be stored
+        text_of(change.set)  # half a surrogate pair or a number beyond 64 bits cannot be stored
     except MalformedMessage as error:
         return held(Held.BAD_CHANGE, error.message)
-    except (UnicodeEncodeError, ValueError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         return held(Held.BAD_CHANGE, "text")
     return change
 

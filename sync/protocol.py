@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sync.changes import SEQUENCE_MAX, TIME_MAX, Action, Change, Record, Result, require_integer
+from sync.changes import IDENTIFIER, SEQUENCE_MAX, TIME_MAX, Action, Change, Record, Result, require_integer
 from sync.engine import Page
 from sync.errors import MalformedMessage
 from sync.store import Position
@@ -89,7 +89,7 @@ def decode_envelope(wire: Any) -> Envelope:
     sealed = wire.get("sealed")
     change = wire.get("change")
     return Envelope(
-        change_id=str(wire.get("change_id", ""))[:64],
+        change_id=str(wire.get("change_id", ""))[:64].encode("utf-8", "backslashreplace").decode(),
         device_sequence=sequence if is_number else 0,
         sealed=sealed if isinstance(sealed, str) else None,
         change=change if isinstance(change, dict) else None,
@@ -166,9 +166,9 @@ def encode_cursor(position: Position) -> str:
 def decode_cursor(text: str) -> Position | None:
     """None, which starts from nothing, for no cursor and for one this server never gave out."""
     revision, dot, record_id = text.partition(".")
-    if not dot or not revision.isascii() or not revision.isdigit() or len(revision) > 18:
+    if not dot or not revision.isascii() or not revision.isdigit() or int(revision[:20]) > SEQUENCE_MAX:
         return None
-    return Position(int(revision), record_id[:36])
+    return Position(int(revision), record_id) if not record_id or IDENTIFIER(record_id) else None
 
 
 def depth(value: Any) -> int:

@@ -1,0 +1,187 @@
+"""The volunteers' pages, answered by the server: the first load, no worker, JavaScript off.
+
+One handler serves every entry of the page table, as the worker does on the phone.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlmodel import Session
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from server.accepting import accept_changes, principal_author
+from server.bodies import FORM_BYTES_MAX
+from server.forms import Checked, check_submitted, form_wire
+from server.identifiers import uuid7
+from server.loading import load_page
+from server.models import Community, Device
+from server.page_table import PAGES, Page
+from server.principals import current_principal, current_volunteer
+from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, me_of, page, redirect
+from server.scope import Principal
+from server.store import SqlStore
+from server.urlencoded import read_form
+from server.visit_form import FORMS, VISIT_FORM
+from server.writing import change_from, first, open_form, read_hidden, reopened, sent_again
+from sync.changes import Author, Change
+
+VISIT_FIELDS: list[dict[str, Any]] = form_wire(VISIT_FORM)["fields"]
+SIZES = ("normal", "large")
+
+
+async def show(request: Request) -> Response:
+    entry, principal = entry_of(request), await current_volunteer(request)
+    if principal is None:
+        return redirect(request, "/enrol")
+    known = await load(request, entry, principal)
+    if known is None:
+        return page(request, "errors/not_found.html", {}, status=404)
+    context = await volunteer_context(request, entry, principal, known)
+    if entry.write:
+        now = context["now"]
+        ids = (context["new_id"], context["new_change_id"])
+        opened = open_form(entry.write, known=known, query=context["query"], now=now, today=context["today"], ids=ids)
+        context["form"] = opened.wire()
+    return render(request, entry, context)
+
+
+async def save(request: Request) -> Response:
+    entry, principal = entry_of(request), await current_volunteer(request)
+    assert entry.write is not None
+    if principal is None:
+        return redirect(request, "/enrol")
+    known = await load(request, entry, principal)
+    if known is None:
+        return page(request, "errors/not_found.html", {}, status=404)
+    submitted = await read_form(request, limit=FORM_BYTES_MAX)
+    now: int = request.app.state.clock()
+    form = FORMS.get(entry.write.form)
+    checked = check_submitted(form, submitted) if form else Checked({}, {})
+    hidden = read_hidden(submitted, known[entry.write.record] if entry.write.record else None, now)
+    if checked.problems:
+        context = await volunteer_context(request, entry, principal, known)
+        context["form"] = reopened(form, entry.write, submitted, hidden, checked.problems).wire()
+        return render(request, entry, context, status=422)
+    change = change_from(entry.write, checked.values, hidden, known=known, now=now)
+    code = ""
+    if change is not None:
+        author = principal_author(principal)
+        code = await in_thread(request.app.state.database.write, lambda session: write(session, author, change, now))
+    path = entry.write.next.format(**{**request.path_params, "visit_id": hidden.record_id})
+    return redirect(request, f"{path}?saved={hidden.record_id}" + (f"&held={code}" if code else ""))
+
+
+def write(session: Session, author: Author, change: Change, now: int) -> str:
+    """Takes the change, once however often the form is sent. The code when it is held, else ""."""
+    store = SqlStore(session)
+    if store.known(author.community_id, [change.change_id]):
+        standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
+        altered = sent_again(change, standing, new_id=uuid7(now))
+        if altered is None:
+            return ""
+        change = altered
+    return accept_changes(session, author, [change], now)[0].code
+
+
+async def change_settings(request: Request) -> Response:
+    """Language and display size: on the device for a volunteer, in a cookie for everybody else."""
+    submitted = await read_form(request, limit=FORM_BYTES_MAX)
+    language, size = first(submitted, "language"), first(submitted, "size")
+    principal = await current_principal(request)
+    if principal is not None and principal.device_id is not None:
+        device_id = principal.device_id
+        await in_thread(
+            request.app.state.database.write,
+            lambda session: keep_settings(session, principal, device_id, language, size),
+        )
+    response = redirect(request, own_path(first(submitted, "back")))
+    is_https = request.app.state.settings.public_url.startswith("https")
+    options: dict[str, Any] = {"max_age": 365 * 86400, "httponly": True, "samesite": "lax", "secure": is_https}
+    if language in LANGUAGES:
+        response.set_cookie("language", language, **options)
+    if size in SIZES:
+        response.set_cookie("size", size, **options)
+    return response
+
+
+def keep_settings(session: Session, principal: Principal, device_id: str, language: str, size: str) -> None:
+    device = session.get_one(Device, (principal.community_id, device_id))
+    device.language = language if language in LANGUAGES else device.language
+    device.size = size if size in SIZES else device.size
+    session.add(device)
+
+
+async def status_fragment(request: Request) -> Response:
+    principal = await current_volunteer(request)
+    if principal is None:
+        return Response(status_code=204)
+    entry = Page("status", "/fragments/status", "fragments/_status.html")
+    return render(request, entry, await volunteer_context(request, entry, principal, {}))
+
+
+# Parts
+
+
+def entry_of(request: Request) -> Page:
+    return next(entry for entry in PAGES if entry.name == request.scope["route"].name)
+
+
+async def load(request: Request, entry: Page, principal: Principal) -> dict[str, Any] | None:
+    params = {name: str(value) for name, value in request.path_params.items()}
+    loaded = await in_thread(
+        request.app.state.database.read, lambda session: load_page(session, principal, entry, params)
+    )
+    return None if loaded is None else {**params, "me": principal.person_id, **loaded}
+
+
+async def volunteer_context(
+    request: Request, entry: Page, principal: Principal, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    community, device = await in_thread(
+        request.app.state.database.read, lambda session: surroundings(session, principal)
+    )
+    context = base_context(request, entry.template)
+    context["page"]["name"] = entry.name
+    context |= {load.name: known[load.name] for load in entry.loads}
+    context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS}
+    if device is not None:
+        context |= {"language": device.language, "size": device.size}
+        context["outbox"] = NOTHING_WAITS | {"uploaded_at": device.last_contact_at or None}
+    if entry.template.startswith("visits/"):
+        context["fields"] = VISIT_FIELDS
+    return context
+
+
+def surroundings(session: Session, principal: Principal) -> tuple[Community, Device | None]:
+    community = session.get_one(Community, principal.community_id)
+    device = session.get(Device, (principal.community_id, principal.device_id)) if principal.device_id else None
+    return community, device
+
+
+def render(request: Request, entry: Page, context: Mapping[str, Any], *, status: int = 200) -> HTMLResponse:
+    html = request.app.state.templates.get_template(entry.template).render(context)
+    return HTMLResponse(html, status_code=status)
+
+
+def own_path(back: str) -> str:
+    """Only a path of ours: anything that could lead elsewhere becomes the home page."""
+    is_own = back.startswith("/") and not back.startswith(("//", "/\\")) and "\\" not in back
+    return back if is_own and back.isprintable() else "/"
+
+
+def page_routes() -> list[Route]:
+    routes: list[Route] = []
+    for entry in PAGES:
+        routes.append(Route(entry.path, show, methods=["GET"], name=entry.name))
+        if entry.write:
+            routes.append(Route(entry.path, save, methods=["POST"], name=entry.name))
+    return routes
+
+
+routes = [
+    *page_routes(),
+    Route("/settings", change_settings, methods=["POST"]),
+    Route("/fragments/status", status_fragment, methods=["GET"]),
+]

@@ -1,0 +1,189 @@
+"""A form that a volunteer sent to the server itself: no worker, or JavaScript off. The twin of static/worker/writes.js.
+
+It becomes the same Change that a phone would have queued and goes in through the same `accept`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from server.forms import Field, Form, Problem, Submitted, field_wire, is_date
+from server.identifiers import uuid7
+from server.loading import resolve
+from server.page_table import Write
+from server.rules import SCHEMA
+from server.visit_form import FORMS
+from sync.changes import IDENTIFIER, Action, Change, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A form as the template draws it. `record_id` and `change_id` are made when it is opened, so that saving twice
+    is saving once."""
+
+    name: str
+    values: Mapping[str, Any]
+    problems: Mapping[str, Problem]
+    base: str
+    record_id: str
+    change_id: str
+    opened_at: int
+
+    def wire(self) -> dict[str, Any]:
+        form = FORMS.get(self.name)
+        problems = {
+            name: {"code": problem.code, "label": problem.label, "limit": problem.limit}
+            for name, problem in self.problems.items()
+        }
+        return {
+            "name": self.name,
+            "fields": [field_wire(each) for each in form.fields] if form else [],
+            "values": dict(self.values),
+            "problems": problems,
+            "base": self.base,
+            "record_id": self.record_id,
+            "change_id": self.change_id,
+            "opened_at": self.opened_at,
+        }
+
+
+def open_form(
+    write: Write, *, known: Mapping[str, Any], query: Mapping[str, str], now: int, today: str, ids: tuple[str, str]
+) -> Opened:
+    """A fresh form: an edit begins with the record's values, a new record with the declared defaults and what the
+    link's query prefills."""
+    record = known[write.record] if write.record else None
+    form = FORMS.get(write.form)
+    values: dict[str, Any] = {}
+    for each in form.fields if form else ():
+        value = record.get(each.name) if record else query.get(each.name) or default_of(each, known, today)
+        if value not in (None, "", []):
+            values[each.name] = value if each.control != "choices" or isinstance(value, list) else [value]
+    return Opened(
+        name=write.form,
+        values=values,
+        problems={},
+        base=record["base"] if record else "0",
+        record_id=record["id"] if record else ids[0],
+        change_id=ids[1],
+        opened_at=now,
+    )
+
+
+def reopened(
+    form: Form | None, write: Write, submitted: Submitted, hidden: "Hidden", problems: Mapping[str, Problem]
+) -> Opened:
+    """The same form after a problem, with everything that was typed still in it."""
+    values: dict[str, Any] = {}
+    for each in form.fields if form else ():
+        filled = [text for text in submitted.get(each.name, ()) if text]
+        if filled:
+            values[each.name] = filled if each.control == "choices" else filled[0]
+    return Opened(write.form, values, problems, hidden.base, hidden.record_id, hidden.change_id, hidden.opened_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """What the form was opened with. The ids make a double tap harmless; unreadable ones are made anew, so that what
+    was typed is never lost to them."""
+
+    record_id: str
+    change_id: str
+    base: str
+    opened_at: int
+
+
+def read_hidden(submitted: Submitted, record: Mapping[str, Any] | None, now: int) -> Hidden:
+    def own(name: str) -> str:
+        posted = first(submitted, name)
+        return posted if IDENTIFIER(posted) else uuid7(now)
+
+    base = first(submitted, "base")
+    is_base = IDENTIFIER(base) or (base.isascii() and base.isdigit() and len(base) <= 15)
+    return Hidden(
+        record_id=record["id"] if record else own("record_id"),
+        change_id=own("change_id"),
+        base=base if is_base else record["base"] if record else "0",
+        opened_at=whole_number(first(submitted, "opened_at")) or now,
+    )
+
+
+def change_from(
+    write: Write, values: Mapping[str, Any], hidden: Hidden, *, known: Mapping[str, Any], now: int
+) -> Change | None:
+    """The change the checked form asks for; None when it asks for nothing new."""
+    form = FORMS.get(write.form)
+    record = known[write.record] if write.record else None
+    fields: dict[str, Any] = {}
+    if form and record:
+        fields = edited(form, record, values)
+        if not fields:
+            return None
+    elif form:
+        fields = {**values, **{name: resolve(key, known) for name, key in write.set.items()}}
+        fields |= {"started_at": min(hidden.opened_at, now), "ended_at": now}
+    return Change(
+        change_id=hidden.change_id,
+        device_sequence=0,
+        kind=write.kind,
+        record_id=hidden.record_id,
+        action=Action(write.action),
+        base=int(hidden.base) if hidden.base.isdigit() else hidden.base,
+        set=fields,
+        made_at=now,
+        schema=SCHEMA,
+    )
+
+
+def sent_again(change: Change, standing: Record | None, *, new_id: str) -> Change | None:
+    """A form whose change is in already was saved the first time. What was altered in between (Back, amend, save) is
+    an edit of what was saved, with an id of its own; None when nothing was."""
+    form = next((form for form in FORMS.values() if form.kind == change.kind), None)
+    if standing is None or form is None or change.action is not Action.PUT:
+        return None
+    answers = {each.name: change.set[each.name] for each in form.fields if each.name in change.set}
+    altered = edited(form, standing.fields, answers)
+    return replace(change, change_id=new_id, base=standing.revision, set=altered) if altered else None
+
+
+def edited(form: Form, record: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what the edit changed; an emptied field is set to empty, which is an edit too."""
+    changed: dict[str, Any] = {}
+    for each in form.fields:
+        empty: Any = [] if each.control == "choices" else ""
+        before, after = record.get(each.name) or empty, values.get(each.name) or empty
+        if before != after:
+            changed[each.name] = after
+    return changed
+
+
+def default_of(each: Field, known: Mapping[str, Any], today: str) -> Any:
+    default = each.default
+    if default.value:
+        return default.value
+    if default.record:
+        return resolve(default.record, known)
+    if default.days:
+        days = resolve(default.days, known)
+        return plus_days(today, days) if isinstance(days, int) and not isinstance(days, bool) else None
+    return None
+
+
+def plus_days(day: str, count: int) -> str:
+    if not is_date(day):
+        return ""
+    return (datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=count)).strftime("%Y-%m-%d")
+
+
+def first(submitted: Submitted, name: str) -> str:
+    values: Sequence[str] = submitted.get(name, ())
+    return values[0] if values else ""
+
+
+def whole_number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 16 else 0
+
+
+def new_ids(now: int) -> tuple[str, str]:
+    return uuid7(now), uuid7(now)

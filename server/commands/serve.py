@@ -1,0 +1,85 @@
+"""Serve the community.
+
+Listens on LINLI_HOST and LINLI_PORT until it is told to stop (Ctrl+C, SIGTERM). The database must be at
+this release's revision: `./linli migrate` first. On SQLite exactly one process may serve.
+"""
+
+import argparse
+import contextlib
+import errno
+import signal
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from server.app import create_app
+from server.commands import DONE, Stop, settings_with
+from server.commands.migrate import refuse_old_database
+from server.lock import owned_data
+from server.logs import configure_logging, get_logger
+from server.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", help="instead of LINLI_PORT")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = settings_with(port=arguments.port)
+    configure_logging(settings.log_level)
+    refuse_old_database(settings)
+    with owned_data(settings, url=settings.local_url) as token, listening_socket(settings) as listener:
+        serve(settings, token, listener, announce=lambda: None)
+    return DONE
+
+
+def serve(settings: Settings, operator_token: str, listener: socket.socket, *, announce: Callable[[], None]) -> None:
+    """Runs until stopped. `announce` is called once the app is built and connections are queued."""
+    # uvicorn raises the signal again once it has shut down; this makes SIGTERM end like Ctrl+C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app = create_app(settings, operator_token=operator_token)
+    config = uvicorn.Config(
+        app,
+        log_config=None,  # server/logs.py has the word
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxy),
+        forwarded_allow_ips=settings.trusted_proxy,
+        timeout_graceful_shutdown=10,
+    )
+    get_logger().info("serving", address=settings.local_url)
+    announce()
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def listening_socket(settings: Settings) -> socket.socket:
+    """Bound here rather than by uvicorn, so that a taken port can be explained before anything starts."""
+    try:
+        return listen(settings.host, settings.port)
+    except OSError as error:
+        raise Stop(explain(error, settings)) from error
+
+
+def listen(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    # Sets SO_REUSEADDR, so that a restart need not wait for old connections to be forgotten.
+    return socket.create_server(address[:2], family=family, backlog=2048)
+
+
+def explain(error: OSError, settings: Settings) -> str:
+    place = f"port {settings.port} on {settings.host}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{place} is taken by another program. Choose another: --port {free_port(settings)}"
+    if error.errno == errno.EACCES:
+        return f"{place} is not ours to take. Choose one above 1023: --port 8000"
+    return f"{settings.host} is no address of this machine ({error.strerror})."
+
+
+def free_port(settings: Settings) -> int:
+    """The next one up that is free now."""
+    for port in range(settings.port + 1, 65536):
+        with contextlib.suppress(OSError), listen(settings.host, port):
+            return port
+    return 8000

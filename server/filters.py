@@ -1,0 +1,69 @@
+"""Dates and times on shared pages: the twin of static/worker/filters.js, pinned to it by sync/vectors/filters.json.
+
+Neither `Intl` nor Babel formats anything here, because no two versions of them agree. What is missing prints as
+nothing.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from jinja2 import pass_context
+from jinja2.runtime import Context
+
+CHINESE_WEEKDAYS = ("周一", "周二", "周三", "周四", "周五", "周六", "周日")
+ENGLISH_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+ENGLISH_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY = re.compile(r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}")
+
+
+@pass_context
+def day(context: Context, value: Any) -> str:
+    """A date, or a moment in ms: 3月12日（周四） or Thu 12 Mar."""
+    time = local_time(context, value) if is_moment(value) else read_day(str("" if value is None else value))
+    return day_text(context, time) if time else ""
+
+
+@pass_context
+def clock(context: Context, value: Any) -> str:
+    """A moment in ms: 14:05."""
+    return clock_text(local_time(context, value)) if is_moment(value) else ""
+
+
+@pass_context
+def moment(context: Context, value: Any) -> str:
+    """A moment in ms: 3月12日（周四）14:05 or Thu 12 Mar 14:05."""
+    if not is_moment(value):
+        return ""
+    time = local_time(context, value)
+    separator = " " if context["language"] == "en" else ""
+    return f"{day_text(context, time)}{separator}{clock_text(time)}"
+
+
+def is_moment(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def read_day(text: str) -> datetime | None:
+    if not DAY.fullmatch(text):
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def local_time(context: Context, value: int) -> datetime:
+    """A datetime whose UTC fields are the local ones."""
+    return EPOCH + timedelta(milliseconds=value, minutes=context["utc_offset_minutes"])
+
+
+def day_text(context: Context, time: datetime) -> str:
+    if context["language"] == "en":
+        return f"{ENGLISH_WEEKDAYS[time.weekday()]} {time.day} {ENGLISH_MONTHS[time.month - 1]}"
+    return f"{time.month}月{time.day}日（{CHINESE_WEEKDAYS[time.weekday()]}）"
+
+
+def clock_text(time: datetime) -> str:
+    return f"{time.hour:02}:{time.minute:02}"

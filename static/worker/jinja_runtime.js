@@ -18,17 +18,47 @@ export class SafeText {
  */
 export function createRenderer({ templates, filters = {}, tests = {}, globals = {} }) {
   const twins = { filters, tests, globals };
-  for (const [name, { needs }] of Object.entries(templates))
-    for (const kind in needs)
-      for (const twin of needs[kind])
-        if (!Object.hasOwn(twins[kind], twin)) throw new Error(`${name} needs ${twin} in ${kind}`);
-
   const variables = jinjaVariables(jinjaGlobals, globals);
-  const j = { ...jinja, builtin: jinjaFilters, templates, filters, tests, globals: variables, modules: Object.create(null) };
-  return { render: (name, context) => j.render(name, jinjaVariables(variables, context)) };
+  const modules = Object.create(null);
+
+  // A context is its variables and the blocks of its templates. What a template sets lies over what it was given.
+  function run(name, given, exported) {
+    const context = Object.assign(Object.create(given), { [JINJA_BLOCKS]: Object.create(null) });
+    return extend(context, name)(context, exported);
+  }
+
+  function extend({ [JINJA_BLOCKS]: blocks }, name) {
+    const [root, own = {}] = Object.hasOwn(compiled, name) ? compiled[name] : jinjaRefuse(`find template ${name} in`, compiled);
+    for (const block in own) blocks[block] = [...(blocks[block] ?? []), own[block]];
+    return root;
+  }
+
+  function block(context, name, depth = 0) {
+    const write = context[JINJA_BLOCKS][name]?.[depth];
+    return write ? write(context, depth) : jinjaRefuse(`call block ${name}`, write);
+  }
+
+  function include(name, context, stored, exported) {
+    return run(name, context ? jinjaVariables(context, stored) : variables, exported);
+  }
+
+  /** What a template exports. Without a context it runs once, and is kept: as in Jinja2. */
+  function module(name, context, stored) {
+    if (!context && modules[name]) return modules[name];
+    const exported = new JinjaModule();
+    include(name, context, stored, exported);
+    return context ? exported : (modules[name] = exported);
+  }
+
+  const compiled = templates({ ...jinja, builtin: jinjaFilters, ...twins, extend, block, include, module });
+  for (const name in compiled)
+    for (const [kind, twin] of compiled[name][2] ?? [])
+      if (!Object.hasOwn(twins[kind], twin)) throw new Error(`${name} needs ${twin} in ${kind}`);
+  return { render: (name, context) => run(name, jinjaVariables(variables, context)) };
 }
 
 const JINJA_MISSING = Symbol();
+const JINJA_BLOCKS = Symbol();
 const JINJA_ESCAPES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&#39;", '"': "&#34;" };
 const JINJA_DICT_MEMBERS = /^(clear|copy|fromkeys|get|items|keys|pop|popitem|setdefault|update|values|__.*)$/;
 // What Python calls white space; JavaScript disagrees.
@@ -38,19 +68,18 @@ class JinjaNamespace {}
 class JinjaModule {}
 
 class JinjaMacro {
-  constructor(names, takesCaller, body) {
-    this.names = names;
-    this.takesCaller = takesCaller;
-    this.body = body;
-  }
-
-  call(positional, named = {}, caller) {
-    const { names, takesCaller, body } = this;
-    const known = names.slice(positional.length);
-    if (positional.length > names.length || (caller && !takesCaller) || !Object.keys(named).every((name) => known.includes(name)))
-      throw new TypeError(`macro(${names}) got other arguments`);
-    const rest = known.map((name) => (Object.hasOwn(named, name) ? named[name] : JINJA_MISSING));
-    return new SafeText(body(...positional, ...rest, caller));
+  constructor(names, body, takesCaller, defaults = 0) {
+    const all = names ? names.split(",") : [];
+    this.call = (positional, named = {}, caller) => {
+      const known = all.slice(positional.length);
+      if (positional.length > all.length || (caller && !takesCaller) || !Object.keys(named).every((name) => known.includes(name)))
+        throw new TypeError(`macro(${names}) got other arguments`);
+      const rest = known.map((name, place) => {
+        if (Object.hasOwn(named, name)) return named[name];
+        return known.length - place > defaults ? undefined : JINJA_MISSING;
+      });
+      return new SafeText(body(...positional, ...rest, caller));
+    };
   }
 }
 
@@ -140,6 +169,11 @@ function compareJinja(left, right) {
   while (place < a.length && a[place] === b[place]) place += 1;
   const rank = (unit) => (unit >= 0xe000 ? unit - 0x800 : unit >= 0xd800 ? unit + 0x2000 : unit);
   return place < a.length && place < b.length ? rank(a.charCodeAt(place)) - rank(b.charCodeAt(place)) : a.length - b.length;
+}
+
+function callJinja(callee, positional, context, named) {
+  if (callee instanceof JinjaMacro) return callee.call(positional, ...named);
+  return typeof callee === "function" ? callee(...context, ...positional, ...named) : jinjaRefuse("call", callee);
 }
 
 function jinjaKey(item, path, caseSensitive, fallback = null) {
@@ -233,7 +267,8 @@ const jinja = {
 
   // Looking into values
 
-  attribute(owner, name) {
+  attribute(owner, name, ...names) {
+    if (names.length) return jinja.attribute(jinja.attribute(owner, name), ...names);
     if (owner === undefined || typeof owner === "function" || owner instanceof JinjaMacro) jinjaRefuse(`look up ${name} in`, owner);
     const isOwn = owner !== null && typeof owner === "object" && Object.hasOwn(owner, name);
     return isOwn && !(owner instanceof SafeText) && !(Array.isArray(owner) && name === "length") ? owner[name] : undefined;
@@ -309,18 +344,22 @@ const jinja = {
   // Calls
 
   macro: (...parts) => new JinjaMacro(...parts),
-  loop: (items) => new JinjaLoop(items),
+  loop: (items) => new JinjaLoop(jinja.iterate(items)),
 
-  call(callee, positional, ...named) {
-    if (callee instanceof JinjaMacro) return callee.call(positional, ...named);
-    return typeof callee === "function" ? callee(...positional, ...named) : jinjaRefuse("call", callee);
+  /** What a loop writes, as text; what it writes otherwise when there is nothing to walk over. */
+  each(items, write, otherwise) {
+    const texts = Array.from(items instanceof JinjaLoop ? items : jinja.iterate(items), (item) => write(item, items));
+    return otherwise && !texts.length ? otherwise() : texts.join("");
   },
 
-  /** For functions that want to see the context. */
-  callIn: (variables, callee, positional, ...named) =>
-    jinja.call(callee, callee instanceof JinjaMacro ? positional : [variables, ...positional], ...named),
+  call: (callee, ...positional) => callJinja(callee, positional, [], []),
+  callNamed: (callee, named, ...positional) => callJinja(callee, positional, [], [named]),
 
-  callBlock: (callee, caller, positional, named) =>
+  /** For functions that want to see the context. */
+  callIn: (context, callee, ...positional) => callJinja(callee, positional, [context], []),
+  callInNamed: (context, callee, named, ...positional) => callJinja(callee, positional, [context], [named]),
+
+  callBlock: (callee, caller, named, ...positional) =>
     callee instanceof JinjaMacro ? callee.call(positional, named, caller).text : jinjaRefuse("hand a block to", callee),
 
   method(owner, name, ...given) {
@@ -328,53 +367,10 @@ const jinja = {
     return Object.hasOwn(methods, name) ? methods[name](owner, ...given) : jinjaRefuse(`call ${name} of`, owner);
   },
 
-  // Templates
+  // Contexts
 
-  render(name, variables) {
-    return this.root(this.context(name, variables), name);
-  },
-
-  /** What the template sets lies over what it was given; only that can be exported. */
-  context(name, variables) {
-    const context = { vars: Object.create(variables), exported: new Set(), blocks: Object.create(null) };
-    this.extend(context, name);
-    return context;
-  },
-
-  derive: ({ vars, blocks }, stored) => ({ vars: jinjaVariables(vars, stored), exported: new Set(), blocks }),
-
-  overlay: ({ vars }, sets) => (jinja.truthy(sets) ? jinjaVariables(vars, sets) : vars),
-
-  template(name) {
-    return Object.hasOwn(this.templates, name) ? this.templates[name] : jinjaRefuse(`find template ${name} in`, this.templates);
-  },
-
-  root(context, name) {
-    return this.template(name).root(this, context);
-  },
-
-  extend({ blocks }, name) {
-    for (const [block, write] of Object.entries(this.template(name).blocks)) blocks[block] = [...(blocks[block] ?? []), write];
-  },
-
-  block(context, name, depth = 0) {
-    const write = context.blocks[name]?.[depth];
-    return write ? write(this, context, depth) : jinjaRefuse(`call block ${name}`, write);
-  },
-
-  include(name, context, stored) {
-    return this.render(name, context ? jinjaVariables(context.vars, stored) : this.globals);
-  },
-
-  /** What a template exports. Without a context it runs once, and is kept: as in Jinja2. */
-  module(name, outer, stored) {
-    if (!outer) return (this.modules[name] ??= this.module(name, { vars: this.globals }));
-    const context = this.context(name, jinjaVariables(outer.vars, stored));
-    this.root(context, name);
-    const module = new JinjaModule();
-    for (const exported of context.exported) module[exported] = context.vars[exported];
-    return module;
-  },
+  derive: (context, stored) => Object.assign(jinjaVariables(context, stored), { [JINJA_BLOCKS]: context[JINJA_BLOCKS] }),
+  overlay: (context, sets) => (jinja.truthy(sets) ? jinjaVariables(context, sets) : context),
 };
 
 const jinjaDictMethods = {

@@ -1,0 +1,177 @@
+// What a page does for itself. Everything works without it, more plainly; each part looks for its own mark in the page
+// and does nothing where there is none. The records of a page are none of its business: it asks the worker, by ordinary
+// requests, and the worker answers with HTML.
+
+const WORKER_URL = "/service-worker.js";
+const RHYTHM_MS = 30_000;
+const UPDATE_CHECK_MS = 60 * 60_000;
+
+// Trusted Types: htmx parses the HTML of this server's answers, and nothing else may make HTML or scripts from text.
+
+const { trustedTypes } = /** @type {any} */ (window);
+trustedTypes?.createPolicy("default", {
+  createHTML: (text, _type, sink) => (/parse/i.test(sink) ? text : null),
+  createScriptURL: (url) => (url === WORKER_URL ? url : null),
+});
+
+// The worker
+
+/** @type {ServiceWorkerRegistration | null} */
+let registration = null;
+let timer = 0;
+let isUpdating = false;
+let checkedAt = Date.now();
+
+async function startWorker() {
+  const { serviceWorker } = navigator;
+  if (!serviceWorker) return;
+  serviceWorker.addEventListener("message", ({ data }) => {
+    if (data?.type === "status") refreshStatus();
+    if (data?.type === "drained") onDrained(data);
+  });
+  serviceWorker.addEventListener("controllerchange", () => {
+    if (isUpdating) location.reload();
+    else askToDrain("load");
+    prepareEnrolment();
+  });
+  serviceWorker.startMessages();
+  registration = await serviceWorker.register(WORKER_URL, { updateViaCache: "none" });
+  registration.addEventListener("updatefound", () => {
+    registration?.installing?.addEventListener("statechange", showUpdatePrompt);
+  });
+  showUpdatePrompt();
+  askToDrain("load");
+}
+
+/** The worker decides whether it is time; it answers with when to ask again. */
+function askToDrain(cause) {
+  navigator.serviceWorker?.controller?.postMessage({ type: "drain", cause });
+  schedule(RHYTHM_MS);
+}
+
+function schedule(milliseconds) {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    if (document.visibilityState === "visible") askToDrain("timer");
+  }, milliseconds);
+}
+
+function onDrained({ retry_in, is_enrolled }) {
+  schedule(Math.min(retry_in ?? RHYTHM_MS, RHYTHM_MS) + 50);
+  // Asked on enrolled phones only: elsewhere there is nothing worth keeping, and Firefox asks the person.
+  if (is_enrolled) void navigator.storage?.persist?.();
+}
+
+addEventListener("online", () => askToDrain("online"));
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState !== "visible") return;
+  askToDrain("visible");
+  if (Date.now() - checkedAt > UPDATE_CHECK_MS) {
+    checkedAt = Date.now();
+    void registration?.update().catch(() => {});
+  }
+});
+
+/** How many visits wait, and when all were uploaded: the worker's words, fetched as any fragment. */
+async function refreshStatus() {
+  const region = document.getElementById("sync-status");
+  if (!region) return;
+  const response = await fetch("/fragments/status").catch(() => null);
+  if (!response?.ok) return;
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  const inside = fresh.getElementById("sync-status") ?? fresh.body;
+  // A live region is read aloud when it changes, so it changes only when its words do.
+  if (inside.innerHTML.trim() !== region.innerHTML.trim()) region.replaceChildren(...inside.childNodes);
+}
+
+/** A new release waits until no page needs the old one, or until somebody taps. */
+function showUpdatePrompt() {
+  const prompt = document.getElementById("update-prompt");
+  if (prompt) prompt.hidden = !(registration?.waiting && navigator.serviceWorker.controller);
+}
+
+function update() {
+  isUpdating = true;
+  registration?.waiting?.postMessage({ type: "SKIP_WAITING" });
+}
+
+// Forms
+
+/** Shows the questions that the answers so far call for. One that is hidden is disabled, so that it is not sent. */
+function showQuestions(form) {
+  for (const question of form.querySelectorAll("[data-shown-when]")) {
+    const answers = new FormData(form);
+    const isShown = JSON.parse(question.dataset.shownWhen).every(({ field, values }) =>
+      answers.getAll(field).some((value) => values.includes(value)),
+    );
+    question.hidden = question.disabled = !isShown;
+  }
+}
+
+/** 一切都好: every question of the group that is on screen gets its best answer, to be corrected one by one. */
+function setAllGood(button) {
+  const group = button.closest("[data-group]");
+  for (const radio of group.querySelectorAll('input[type="radio"][value="good"]:enabled')) radio.checked = true;
+}
+
+/** Tomorrow, in three days, … counted from the page's own today. */
+function setDays(button) {
+  const day = new Date(`${button.form.dataset.today}T00:00:00Z`);
+  day.setUTCDate(day.getUTCDate() + Number(button.dataset.days));
+  button.closest(".dates").querySelector("input").value = day.toISOString().slice(0, 10);
+}
+
+/** The link of an invite carries its code after the #, where no server log sees it. */
+function prepareEnrolment() {
+  const form = /** @type {HTMLFormElement | null} */ (document.querySelector("form[data-enrol]"));
+  if (!form) return;
+  if (location.hash.length > 1) {
+    form.code.value = location.hash.slice(1);
+    history.replaceState(history.state, "", location.pathname);
+  }
+  // The worker makes the device's key, so the form waits for it; a browser without workers is enrolled without one.
+  const isWaiting = "serviceWorker" in navigator && !navigator.serviceWorker.controller;
+  for (const control of form.elements) if (control instanceof HTMLButtonElement) control.disabled = isWaiting;
+}
+
+function preparePage() {
+  for (const form of document.querySelectorAll("form")) showQuestions(form);
+  prepareEnrolment();
+  showUpdatePrompt();
+}
+
+// Listeners
+
+document.addEventListener("change", ({ target }) => {
+  const { form } = /** @type {HTMLInputElement} */ (target);
+  if (form) showQuestions(form);
+});
+
+const clicks = {
+  "[data-all-good]": setAllGood,
+  "[data-days]": setDays,
+  "[data-exchange]": () => askToDrain("asked"),
+  '[data-update="now"]': update,
+  '[data-update="later"]': (button) => (button.closest("#update-prompt").hidden = true),
+};
+
+document.addEventListener("click", ({ target }) => {
+  for (const [mark, act] of Object.entries(clicks)) {
+    const button = target instanceof Element ? target.closest(mark) : null;
+    if (button) act(/** @type {HTMLElement} */ (button));
+  }
+});
+
+// A boosted page arrives without a page load: the reader starts at its heading, or at what is wrong with the form. A
+// page that renewed itself leaves the reader where he is.
+let lastUrl = location.href;
+document.addEventListener("htmx:before:settle", preparePage);
+document.addEventListener("htmx:after:swap", () => {
+  const problems = document.getElementById("problems");
+  if (!problems && location.href === lastUrl) return;
+  lastUrl = location.href;
+  (problems ?? document.querySelector("h1"))?.focus();
+});
+
+preparePage();
+void startWorker();

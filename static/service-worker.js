@@ -1,0 +1,184 @@
+// The worker: a local server on the phone (DESIGN.md 1). Listeners, and the table of what it answers; everything else
+// goes to the network as if it were not there.
+//
+// Served from the site root as one classic script: APP and TEMPLATES are written before these files, and this one is
+// last. It keeps nothing in memory that cannot be read or made again, because it may be stopped at any moment.
+
+import { createTransport } from "./sync/transport.js";
+import { createSealer } from "./sync/seal.js";
+import { decodeBase64 } from "./sync/protocol.js";
+import { answerAsset, forgetOldAssets, installAssets } from "./worker/assets.js";
+import { Drain } from "./worker/drain.js";
+import { postEnrolment } from "./worker/enrolment.js";
+import { answerOffline, answerPage, answerStatus } from "./worker/pages.js";
+import { Phone } from "./worker/phone.js";
+import { answerResidentPage } from "./worker/residents.js";
+import { matchPage } from "./worker/router.js";
+import { postSettings } from "./worker/settings.js";
+import { answerWrite } from "./worker/writes.js";
+
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+
+// @ts-expect-error written by the server at the head of the script
+const phone = new Phone(APP, TEMPLATES);
+const { app, outbox } = phone;
+const drain = new Drain(phone, createTransport({ fetch: (path, options) => fetch(path, options), device }), report);
+
+// Answers, in order
+
+/** @type {{ match: (asked: any) => any, handle: (event: FetchEvent, url: URL) => Promise<Response> }[]} */
+const rules = [
+  { match: ({ method, path }) => method === "GET" && path.startsWith("/static/"), handle: asset },
+  { match: ({ method, path }) => method === "POST" && path === "/enrol", handle: enrol },
+  { match: ({ method, path }) => method === "GET" && path === "/enrol/waiting", handle: awaitConfirmation },
+  { match: ({ method, path }) => method === "GET" && path === "/fragments/status", handle: ready(status) },
+  { match: ({ method, path }) => method === "POST" && path === "/settings", handle: ready(settings) },
+  { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page) },
+  { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write) },
+  { match: ({ method, path }) => method === "GET" && isResidents(path), handle: residentPage },
+  { match: ({ method, isPage }) => method === "GET" && isPage, handle: network },
+];
+
+const isResidents = (path) => /^\/((calendar|events)(\/[^.]*)?)?$/.test(path);
+
+// Listeners
+
+worker.addEventListener("install", (event) => event.waitUntil(installAssets(app)));
+
+worker.addEventListener("activate", (event) => {
+  event.waitUntil(forgetOldAssets(app).then(() => worker.clients.claim()));
+});
+
+worker.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  if (url.origin !== worker.location.origin) return;
+  const isPage = request.mode === "navigate" || request.headers.get("HX-Request-Type") === "full";
+  const asked = { method: request.method, path: url.pathname, isPage };
+  const rule = rules.find(({ match }) => match(asked));
+  if (rule) event.respondWith(rule.handle(event, url));
+});
+
+worker.addEventListener("message", (event) => {
+  const { type, cause } = event.data ?? {};
+  if (type === "SKIP_WAITING") event.waitUntil(worker.skipWaiting());
+  if (type === "drain") event.waitUntil(drain.run(cause).then(() => answerClient(event.source)));
+});
+
+// Background Sync, where it exists: a rejection makes the browser try again later.
+worker.addEventListener("sync", (/** @type {any} */ event) => {
+  if (event.tag === "linli-drain") event.waitUntil(drainCompletely());
+});
+
+// Handlers
+
+function asset({ request }) {
+  return answerAsset(request);
+}
+
+function enrol({ request }) {
+  return postEnrolment(outbox, request);
+}
+
+/** The page polls itself; each time is an occasion to ask whether a coordinator has confirmed this device. */
+function awaitConfirmation(event) {
+  event.waitUntil(drain.run("asked"));
+  return network(event);
+}
+
+function status() {
+  return answerStatus(phone, Date.now());
+}
+
+function settings({ request }) {
+  return postSettings(outbox, request);
+}
+
+function page(_event, url) {
+  return answerPage(phone, matched(url), url, Date.now());
+}
+
+async function write(event, url) {
+  const match = matched(url);
+  const response = await answerWrite(phone, await sealer(), match, event.request, Date.now());
+  if (response.status === 303) event.waitUntil(sendSoon());
+  return response;
+}
+
+/** Its rule has matched already. */
+const matched = (url) => /** @type {any} */ (matchPage(app.pages, url.pathname));
+
+async function residentPage(event) {
+  return (await answerResidentPage(event, event.request)) ?? answerOffline(phone, Date.now());
+}
+
+/** The server's answer, or a page that says that there is no network. */
+async function network({ request }) {
+  try {
+    return await fetch(request);
+  } catch {
+    return answerOffline(phone, Date.now());
+  }
+}
+
+/** Answers from this phone when it is enrolled and whole; else the server answers the same URL. */
+function ready(handle) {
+  return async (event, url) => {
+    const copy = event.request.clone();
+    try {
+      if (await phone.isReady()) return await handle(event, url);
+    } catch (error) {
+      // The phone's storage has failed: the server may still help, and the form's ids keep it from doubling.
+      console.error(event.request.method, url.pathname, error);
+    }
+    event.waitUntil(drain.run("load"));
+    return network({ request: copy });
+  };
+}
+
+// Sending
+
+async function sendSoon() {
+  await report();
+  await registerSync();
+  await drain.run("saved");
+}
+
+async function registerSync() {
+  const { sync } = /** @type {any} */ (worker.registration);
+  await sync?.register("linli-drain").catch(() => {}); // a hint, often refused
+}
+
+async function drainCompletely() {
+  await drain.run("sync");
+  if ((await phone.outboxState()).waiting > 0) throw new Error("visits are still waiting");
+}
+
+async function device() {
+  const { device_id, keyPair } = await outbox.device();
+  return { device_id, keyPair };
+}
+
+/** @type {{ id: string, seal: ReturnType<typeof createSealer> } | null} */
+let sealing = null;
+
+/** One one-time key for each start of the worker and each key of the server. */
+async function sealer() {
+  const { server_key } = await outbox.device();
+  if (sealing && sealing.id === server_key.id) return sealing.seal;
+  const seal = createSealer(server_key, decodeBase64(server_key.public));
+  sealing = { id: server_key.id, seal };
+  return seal;
+}
+
+// Telling the pages
+
+/** Something that every page shows in its header has changed. */
+async function report() {
+  for (const client of await worker.clients.matchAll({ type: "window" })) client.postMessage({ type: "status" });
+}
+
+/** Tells the page that asked when to ask again. */
+async function answerClient(client) {
+  client?.postMessage({ type: "drained", retry_in: drain.retryInMs, is_enrolled: await phone.isReady().catch(() => false) });
+}

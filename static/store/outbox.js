@@ -1,0 +1,235 @@
+// The outbox: this device's changes, sealed, in order. Everything in it is somebody's visit, so:
+//
+// - "saved" means that one strict transaction completed: entry, sequence number and draft together;
+// - entries are never rewritten by an edit; a later save is a new entry with the next number;
+// - no code path removes an entry that the server has not answered for, and an answered one stays, sealed, for 30 days,
+//   to be offered again when the server's epoch changes (RELIABILITY.md 0.5);
+// - a copy of every sealed entry lies in Cache Storage, another engine, in case this database breaks (P20).
+//
+// The layout of the database is frozen for ever: version 1, no indexes. What changes is inside the sealed bytes.
+
+import { concealEntry, isForgettable, newEntry, reofferEntry, settleEntry } from "../sync/entries.js";
+import { decodeBase64, encodeBase64 } from "../sync/protocol.js";
+import { Database, requested } from "./database.js";
+
+/**
+ * @typedef {import("../sync/entries.js").Entry} Entry
+ * @typedef {import("../sync/entries.js").Display} Display
+ * @typedef {import("../sync/entries.js").Settled} Settled
+ */
+
+const MIRROR = "linli-outbox-mirror";
+const SAVE_ATTEMPTS_MAX = 50; // each lost race is another save that went through
+
+/** Lays out the database. It will never have a second version. */
+function layOutOutbox(database) {
+  database.createObjectStore("entries", { keyPath: "sequence" });
+  for (const name of ["device", "drafts", "settings"]) database.createObjectStore(name);
+}
+
+export class Outbox {
+  #database = new Database({ name: "linli-outbox", version: 1, upgrade: layOutOutbox });
+  #caches;
+  /** @type {Promise<Entry[]> | null} in order of sequence; a cache of what the database holds */
+  #entries = null;
+  /** @type {Promise<Record<string, any>> | null} */
+  #device = null;
+  #isCompared = false;
+
+  /** @param {CacheStorage} caches */
+  constructor(caches) {
+    this.#caches = caches;
+  }
+
+  // Reading
+
+  /** @returns {Promise<Entry[]>} */
+  entries() {
+    this.#entries ??= this.#load().catch((error) => {
+      this.#entries = null;
+      throw error;
+    });
+    return this.#entries;
+  }
+
+  /** @returns {Promise<Record<string, any>>} what is known of this device, by name */
+  device() {
+    this.#device ??= this.#database
+      .read(["device"], (transaction) => readNamed(transaction.objectStore("device")))
+      .catch((error) => {
+        this.#device = null;
+        throw error;
+      });
+    return this.#device;
+  }
+
+  /** @returns {Promise<Record<string, any>>} */
+  settings() {
+    return this.#database.read(["settings"], (transaction) => readNamed(transaction.objectStore("settings")));
+  }
+
+  // Writing
+
+  /** @param {Record<string, any>} values by name */
+  async setDevice(values) {
+    await this.#database.write(["device"], (transaction) => putNamed(transaction.objectStore("device"), values));
+    this.#device = null;
+  }
+
+  /** @param {Record<string, any>} values by name */
+  setSettings(values) {
+    return this.#database.write(["settings"], (transaction) => putNamed(transaction.objectStore("settings"), values));
+  }
+
+  /**
+   * Saves a change. Safe to repeat: a change that is there already is left as it is.
+   * @param {object} change
+   * @param {string} change.change_id
+   * @param {string} change.record_id
+   * @param {Display} change.display
+   * @param {number} created_at
+   * @param {(sequence: number) => Promise<ArrayBuffer>} seal awaited before the transaction, which it would end
+   * @returns {Promise<void>}
+   */
+  async save({ change_id, record_id, display }, created_at, seal) {
+    for (let attempt = 0; attempt < SAVE_ATTEMPTS_MAX; attempt += 1) {
+      const sequence = ((await this.#sequence()) ?? 0) + 1;
+      const entry = newEntry({ sequence, change_id, record_id, created_at, display, sealed: await seal(sequence) });
+      if (await this.#write(entry)) return;
+    }
+    throw new Error("the sequence number kept moving");
+  }
+
+  /**
+   * Marks what the server answered for.
+   * @param {Settled[]} answers
+   * @param {{ epoch: string, now: number }} when
+   */
+  settle(answers, when) {
+    const byId = new Map(answers.map((answer) => [answer.change_id, answer]));
+    return this.#update((entry) => settleEntry(entry, byId, when));
+  }
+
+  /** Notes why an entry could not be sent; it keeps waiting. */
+  note(changeId, code) {
+    return this.#update((entry) => (entry.change_id === changeId && entry.code !== code ? { ...entry, code } : null));
+  }
+
+  /** Offers again what another epoch answered. */
+  reoffer(epoch) {
+    return this.#update((entry) => reofferEntry(entry, epoch));
+  }
+
+  /** Lets go of the display copies of entries that `isCovered` by pulled records. */
+  conceal(isCovered) {
+    return this.#update((entry) => concealEntry(entry, isCovered));
+  }
+
+  /** Removes what has been kept long enough, with its mirror. */
+  async forget(when) {
+    const old = (await this.entries()).filter((entry) => isForgettable(entry, when));
+    if (old.length === 0) return;
+    await this.#database.write(["entries"], (transaction) => {
+      for (const { sequence } of old) transaction.objectStore("entries").delete(sequence);
+    });
+    this.#entries = null;
+    const mirror = await this.#caches.open(MIRROR);
+    for (const entry of old) await mirror.delete(mirrorPath(entry));
+  }
+
+  // Private
+
+  #sequence() {
+    return this.#database.read(["device"], (transaction) =>
+      requested(transaction.objectStore("device").get("sequence")),
+    );
+  }
+
+  /** @returns {Promise<boolean>} false when another save took the number first */
+  async #write(entry) {
+    const isWritten = await this.#database.write(["entries", "device", "drafts"], async (transaction) => {
+      const entries = transaction.objectStore("entries");
+      const device = transaction.objectStore("device");
+      const [saved, last] = await Promise.all([requested(entries.getAll()), requested(device.get("sequence"))]);
+      if (saved.some(({ change_id }) => change_id === entry.change_id)) return true;
+      if ((last ?? 0) + 1 !== entry.sequence) return false;
+      entries.add(entry);
+      device.put(entry.sequence, "sequence");
+      transaction.objectStore("drafts").delete(entry.record_id);
+      return true;
+    });
+    this.#entries = null;
+    this.#device = null;
+    if (isWritten) await this.#mirror(entry).catch(() => {}); // the entry is safe; the copy is made at the next start
+    return isWritten;
+  }
+
+  /** @param {(entry: Entry) => Entry | null} change gives the entry to store instead, or null to leave it */
+  async #update(change) {
+    const isNeeded = (await this.entries()).some((entry) => change(entry) !== null);
+    if (!isNeeded) return;
+    await this.#database.write(["entries"], async (transaction) => {
+      const store = transaction.objectStore("entries");
+      for (const entry of await requested(store.getAll())) {
+        const changed = change(entry);
+        if (changed) store.put(changed);
+      }
+    });
+    this.#entries = null;
+  }
+
+  /** @returns {Promise<Entry[]>} after the two copies have been compared, once for each start of the worker */
+  async #load() {
+    const stored = await this.#database.read(["entries"], (transaction) =>
+      requested(transaction.objectStore("entries").getAll()),
+    );
+    if (this.#isCompared) return stored;
+    const recovered = await this.#compare(stored).catch(() => []);
+    this.#isCompared = true;
+    return recovered.length === 0 ? stored : this.#load();
+  }
+
+  async #compare(stored) {
+    const mirror = await this.#caches.open(MIRROR);
+    const paths = new Set((await mirror.keys()).map((request) => new URL(request.url).pathname));
+    const known = new Map(stored.map((entry) => [mirrorPath(entry), entry]));
+    for (const [path, entry] of known) if (!paths.has(path)) await this.#mirror(entry);
+    const lost = [...paths].filter((path) => !known.has(path));
+    const copies = await Promise.all(lost.map(async (path) => (await mirror.match(path))?.json()));
+    const entries = copies.filter(Boolean).map(({ sealed, ...rest }) => {
+      return newEntry({ ...rest, display: null, sealed: decodeBase64(sealed).buffer });
+    });
+    if (entries.length > 0) await this.#recover(entries);
+    return entries;
+  }
+
+  #recover(entries) {
+    return this.#database.write(["entries", "device"], async (transaction) => {
+      const store = transaction.objectStore("entries");
+      const device = transaction.objectStore("device");
+      const last = (await requested(device.get("sequence"))) ?? 0;
+      const taken = new Set(await requested(store.getAllKeys()));
+      for (const entry of entries) if (!taken.has(entry.sequence)) store.put(entry);
+      device.put(Math.max(last, ...entries.map(({ sequence }) => sequence)), "sequence");
+    });
+  }
+
+  async #mirror({ sequence, change_id, record_id, created_at, sealed }) {
+    const copy = { sequence, change_id, record_id, created_at, sealed: encodeBase64(sealed) };
+    const mirror = await this.#caches.open(MIRROR);
+    await mirror.put(mirrorPath({ change_id }), new Response(JSON.stringify(copy)));
+  }
+}
+
+const mirrorPath = ({ change_id }) => `/mirror/${change_id}`;
+
+/** @param {IDBObjectStore} store */
+async function readNamed(store) {
+  const [names, values] = await Promise.all([requested(store.getAllKeys()), requested(store.getAll())]);
+  return Object.fromEntries(names.map((name, place) => [name, values[place]]));
+}
+
+/** @param {IDBObjectStore} store */
+function putNamed(store, values) {
+  for (const [name, value] of Object.entries(values)) store.put(value, name);
+}

@@ -1,0 +1,190 @@
+// One exchange: push the outbox, then pull the feed to its end. The order of the steps and nothing else: it is handed
+// its store, its way to the server and its clock, and touches no globals.
+//
+//     while there is something to push or to pull:
+//         offer a batch ──> POST /sync ──> its own result for each change, and a page of the feed
+//                                            │ 1 acknowledge what was answered, in the answer's own epoch
+//                                            │ 2 offer again what another epoch answered
+//                                            │ 3 apply the page with its cursor, in one transaction
+//                                            └ 4 let go of display copies that the page covers
+//
+// Stopped between any two steps it starts again from the store: the server answers a known change `again`, and a page
+// applied twice is the same page. 1 comes before 3 because an entry that is answered for is safe whatever follows; 4
+// comes last so that nothing on screen flickers. What is not our JSON with an epoch acknowledges nothing.
+
+import { CHANGES_AT_FIRST, CHANGES_MAX, PACKED_BYTES_MAX, PAGE_RECORDS, PROTOCOL_VERSION } from "./protocol.js";
+import { encodeBase64, isTaken, readAnswer, readFailure } from "./protocol.js";
+
+/**
+ * @typedef {import("./entries.js").Entry} Entry
+ * @typedef {import("./entries.js").Settled} Settled
+ * @typedef {import("./protocol.js").Answer} Answer
+ *
+ * @typedef {object} Store the outbox and the replica, as the exchange sees them
+ * @property {() => Promise<Entry[]>} entries in order of sequence
+ * @property {(answers: Settled[], when: { epoch: string, now: number }) => Promise<void>} settle
+ * @property {(changeId: string, code: string) => Promise<void>} note
+ * @property {(epoch: string) => Promise<void>} reoffer
+ * @property {(answer: Answer, when: { now: number }) => Promise<void>} apply
+ * @property {(isCovered: (entry: Entry) => boolean) => Promise<void>} conceal
+ * @property {(when: { epoch: string, now: number }) => Promise<void>} forget
+ * @property {(id: string) => Promise<Record<string, any> | null>} record
+ * @property {() => Promise<{ epoch: string, cursor: string }>} checkpoint
+ * @property {() => Promise<number>} highWater the last sequence number given out
+ * @property {() => Promise<Record<string, string>>} settings
+ *
+ * @typedef {object} Reply
+ * @property {number} status
+ * @property {string} text
+ * @property {number | null} retry_after_ms
+ *
+ * @typedef {object} Outcome
+ * @property {boolean} isDone
+ * @property {"" | "unreachable" | "timeout" | "refused" | "foreign"} reason why not; `refused` is our server's answer
+ * @property {string} code of the refusal
+ * @property {number | null} retry_after_ms what the server asks for
+ * @property {number} oldest_schema that the server still answers to
+ */
+
+const QUICK_MS = 2000;
+const EXCHANGE_PAGES_MAX = 1000; // a server that never says "no more" must not keep a phone awake
+const PAUSE_MAX_MS = 60_000;
+
+/** How many changes a batch may hold: more after quick answers, fewer when the network does not carry them. */
+export class Batch {
+  size = CHANGES_AT_FIRST;
+
+  grow() {
+    this.size = Math.min(CHANGES_MAX, this.size * 2);
+  }
+
+  /** @returns {boolean} false when it cannot get smaller */
+  shrink() {
+    const isShrunk = this.size > 1;
+    this.size = Math.max(1, Math.floor(this.size / 2));
+    return isShrunk;
+  }
+}
+
+/**
+ * @param {object} given
+ * @param {Store} given.store
+ * @param {(message: object) => Promise<Reply>} given.post rejects with a TimeoutError, or another error when unreachable
+ * @param {{ now: () => number, pause: (milliseconds: number) => Promise<void> }} given.clock
+ * @param {Batch} given.batch kept by the caller from one exchange to the next
+ * @param {number} given.schema
+ * @param {(changeIds: string[]) => void} [given.onOffer] what is on its way, and [] when nothing is
+ * @returns {Promise<Outcome>}
+ */
+export async function runExchange({ store, post, clock, batch, schema, onOffer = () => {} }) {
+  const refused = new Set(); // tried in this exchange and not taken; must not stand in the way of the others
+  for (let page = 0; page < EXCHANGE_PAGES_MAX; page += 1) {
+    const offered = chooseBatch(await store.entries(), refused, batch.size);
+    const startedAt = clock.now();
+    onOffer(offered.map((entry) => entry.change_id));
+    const reply = await tryPost(post, await writeMessage({ store, offered, schema, now: startedAt }));
+    onOffer([]);
+
+    if (reply.status === 413 && offered.length > 0) {
+      if (offered.length === 1) {
+        refused.add(offered[0].change_id);
+        await store.note(offered[0].change_id, "too_big");
+      }
+      batch.size = offered.length; // it may have been cut by its bytes
+      batch.shrink();
+      continue;
+    }
+    const answer = reply.status === 200 ? readAnswer(reply.text) : null;
+    if (!answer) {
+      if (reply.reason === "timeout") batch.shrink();
+      return failed(reply);
+    }
+    await take({ store, answer, offered, refused, startedAt, now: clock.now() });
+    if (clock.now() - startedAt < QUICK_MS && offered.length >= batch.size) batch.grow();
+    if (!answer.more && chooseBatch(await store.entries(), refused, 1).length === 0) {
+      return { isDone: true, reason: "", code: "", retry_after_ms: null, oldest_schema: answer.oldest_schema ?? 0 };
+    }
+    if (answer.pause_ms > 0) await clock.pause(Math.min(answer.pause_ms, PAUSE_MAX_MS));
+  }
+  return failed({ reason: "foreign", text: "", retry_after_ms: null });
+}
+
+/** The oldest waiting entries, as many as the batch and its bytes allow, and always one. */
+function chooseBatch(entries, refused, size) {
+  const chosen = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    if (entry.state !== "waiting" || refused.has(entry.change_id)) continue;
+    bytes += Math.ceil(entry.sealed.byteLength / 3) * 4 + 200; // in base64, with its envelope
+    if (chosen.length > 0 && (chosen.length === size || bytes > PACKED_BYTES_MAX * 0.9)) break;
+    chosen.push(entry);
+  }
+  return chosen;
+}
+
+async function writeMessage({ store, offered, schema, now }) {
+  const { epoch, cursor } = await store.checkpoint();
+  return {
+    protocol: PROTOCOL_VERSION,
+    schema,
+    now,
+    epoch,
+    high_water: await store.highWater(),
+    cursor,
+    limit: PAGE_RECORDS,
+    changes: offered.map(({ change_id, sequence, sealed }) => ({
+      change_id,
+      device_sequence: sequence,
+      sealed: encodeBase64(sealed),
+    })),
+    settings: await store.settings(),
+  };
+}
+
+async function tryPost(post, message) {
+  try {
+    return await post(message);
+  } catch (error) {
+    const reason = /** @type {Error} */ (error).name === "TimeoutError" ? "timeout" : "unreachable";
+    return { status: 0, text: "", retry_after_ms: null, reason };
+  }
+}
+
+/** @returns {Outcome} */
+function failed({ reason, text, retry_after_ms }) {
+  const code = readFailure(text);
+  return { isDone: false, reason: reason ?? (code ? "refused" : "foreign"), code, retry_after_ms, oldest_schema: 0 };
+}
+
+/** Takes an answer in, in the order drawn above. */
+async function take({ store, answer, offered, refused, startedAt, now }) {
+  const { epoch } = answer;
+  const ours = new Set(offered.map((entry) => entry.change_id));
+  const results = answer.results.filter((result) => ours.has(result.change_id));
+  await store.settle(results.filter(isAnswered).map(settled), { epoch, now });
+  const answered = new Set(results.filter(isAnswered).map((result) => result.change_id));
+  for (const changeId of ours) if (!answered.has(changeId)) refused.add(changeId);
+  for (const { change_id, outcome } of results) if (outcome === "too_big") await store.note(change_id, outcome);
+  await store.reoffer(epoch);
+
+  await store.apply(answer, { now });
+  const reached = new Map();
+  for (const { record_id } of await store.entries()) {
+    reached.set(record_id, (await store.record(record_id))?.revision ?? 0);
+  }
+  // Not pulled although the pull is at its end: out of this phone's scope by now. What this very answer acknowledged
+  // waits for the next one, in case its page was read before its changes were written.
+  const isLeftOut = (entry) => !answer.more && entry.acknowledged_at < startedAt;
+  await store.conceal((entry) => reached.get(entry.record_id) >= entry.revision || isLeftOut(entry));
+  await store.forget({ epoch, now });
+}
+
+const isAnswered = (result) => isTaken(result) || result.outcome === "held";
+
+/** @returns {Settled} */
+const settled = (result) => ({
+  change_id: result.change_id,
+  state: isTaken(result) ? "acknowledged" : "held",
+  revision: isTaken(result) ? result.revision : null,
+  code: isTaken(result) ? "" : (result.code ?? ""),
+});

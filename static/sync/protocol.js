@@ -1,0 +1,97 @@
+// What travels in an exchange (sync/PROTOCOL.md): the twin of the phone's half of sync/protocol.py.
+
+/**
+ * @typedef {object} Change one edit of one record
+ * @property {string} change_id
+ * @property {number} device_sequence
+ * @property {string} kind
+ * @property {string} record_id
+ * @property {"put" | "void" | "discard"} action
+ * @property {number | string} base a revision, or the id of this device's own preceding change
+ * @property {Record<string, any>} set
+ * @property {number} made_at
+ * @property {number} schema
+ *
+ * @typedef {object} Result what became of one change
+ * @property {string} change_id
+ * @property {string} outcome
+ * @property {number} revision
+ * @property {string} [code]
+ *
+ * @typedef {object} Answer of POST /sync
+ * @property {string} epoch
+ * @property {number} now
+ * @property {Result[]} results
+ * @property {boolean} reset
+ * @property {Record<string, Record<string, any>[]>} records
+ * @property {string[]} purge
+ * @property {string} cursor
+ * @property {boolean} more
+ * @property {number} [total]
+ * @property {number} oldest_schema
+ * @property {number} pause_ms
+ */
+
+export const PROTOCOL_VERSION = 1;
+export const CHANGES_MAX = 200;
+export const CHANGES_AT_FIRST = 50;
+export const PACKED_BYTES_MAX = 512 * 1024;
+export const PAGE_RECORDS = 500;
+
+const TAKEN = new Set(["accepted", "again", "merged", "conflict"]);
+
+/** Did the server take the change into the feed? Only then is the entry acknowledged. */
+export const isTaken = (result) => TAKEN.has(result.outcome);
+
+/**
+ * The answer in a response's text, or null for whatever is not ours: a captive portal's page, a cut-off body, a
+ * proxy's own JSON. Only what carries the epoch acknowledges anything.
+ * @param {string} text
+ * @returns {Answer | null}
+ */
+export function readAnswer(text) {
+  const answer = parseObject(text);
+  const isOurs =
+    typeof answer?.epoch === "string" &&
+    answer.epoch !== "" &&
+    Array.isArray(answer.results) &&
+    Array.isArray(answer.purge) &&
+    typeof answer.cursor === "string" &&
+    answer.records !== null &&
+    typeof answer.records === "object";
+  return isOurs ? answer : null;
+}
+
+/**
+ * The `code` of a failure's JSON, or "".
+ * @param {string} text
+ */
+export function readFailure(text) {
+  const failure = parseObject(text);
+  return typeof failure?.code === "string" ? failure.code : "";
+}
+
+function parseObject(text) {
+  try {
+    const value = JSON.parse(text);
+    return value !== null && typeof value === "object" && !Array.isArray(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * @param {ArrayBuffer | Uint8Array} bytes
+ * @returns {string} URL-safe and without padding
+ */
+export function encodeBase64(bytes) {
+  let text = "";
+  for (const byte of new Uint8Array(bytes)) text += String.fromCharCode(byte);
+  return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+/** @returns {Uint8Array<ArrayBuffer>} */
+export function decodeBase64(text) {
+  const plain = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
+  return Uint8Array.from(plain, (character) => character.charCodeAt(0));
+}

@@ -1,0 +1,160 @@
+// Answering a volunteer's page from what the phone holds: the records that the page table names, laid into the same
+// template that the server would use.
+
+import { addDays } from "./filters.js";
+import { htmlResponse } from "./responses.js";
+
+/**
+ * @typedef {import("./phone.js").Phone} Phone
+ * @typedef {import("./router.js").Page} Page
+ * @typedef {import("./router.js").Load} Load
+ * @typedef {Record<string, any>} Loaded records, lists and groups by the names that the page gives them
+ * @typedef {{ page: Page, params: Record<string, string> }} Match
+ */
+
+/**
+ * @param {Phone} phone
+ * @param {Match} match
+ * @param {URL} url
+ * @param {number} now
+ */
+export async function answerPage(phone, { page, params }, url, now) {
+  const loaded = await loadPage(phone, page, params);
+  if (!loaded) return answerNotFound(phone, now);
+  const context = await phone.context(now);
+  const query = Object.fromEntries(url.searchParams);
+  const form = page.write ? openForm(phone.app, page.write, { loaded, query, context }) : null;
+  return renderPage(phone, { page, params, loaded, form, url, context });
+}
+
+/**
+ * @param {Phone} phone
+ * @param {{ page: Page, params: object, loaded: Loaded, form: object | null, url: URL, context: object, status?: number }} given
+ */
+export function renderPage(phone, { page, params, loaded, form, url, context, status = 200 }) {
+  const about = { name: page.name, path: url.pathname, template: page.template };
+  const query = Object.fromEntries(url.searchParams);
+  const { fields } = phone.app.forms.visit;
+  const variables = { ...context, ...loaded, page: about, params, query, form, fields };
+  return htmlResponse(phone.renderer.render(page.template, variables), { csp: phone.app.csp, status });
+}
+
+/** @param {Phone} phone */
+export async function answerNotFound(phone, now) {
+  return renderAlone(phone, "errors/not_found.html", 404, now);
+}
+
+/** For a page that only the network has. */
+export async function answerOffline(phone, now) {
+  return renderAlone(phone, "errors/offline.html", 503, now);
+}
+
+/** The header's status region alone: how many wait, how many are held, when all was uploaded. */
+export async function answerStatus(phone, now) {
+  return renderAlone(phone, "fragments/_status.html", 200, now);
+}
+
+async function renderAlone(phone, template, status, now) {
+  const page = { name: "", path: "", template };
+  const text = phone.renderer.render(template, { ...(await phone.context(now)), page, params: {}, query: {}, form: null });
+  return htmlResponse(text, { csp: phone.app.csp, status });
+}
+
+// Records
+
+/**
+ * @param {Phone} phone
+ * @param {Page} page
+ * @param {Record<string, string>} params
+ * @returns {Promise<Loaded | null>} null when a record that the page is about is not there
+ */
+export async function loadPage(phone, page, params) {
+  const loaded = {};
+  const me = await phone.me();
+  for (const load of page.loads) {
+    const valueOf = (key) => resolveKey(key, { params, loaded, me });
+    const value = load.id ? await phone.record(load.kind, valueOf(load.id)) : await loadMany(phone, load, valueOf);
+    if (value === null) return null;
+    loaded[load.name] = value;
+  }
+  return loaded;
+}
+
+/** `household_id` is a part of the path, `me` the volunteer, `visit.household_id` a field of a record loaded before. */
+export function resolveKey(key, { params, loaded, me }) {
+  if (key === "me") return me.id;
+  const [name, field] = key.split(".");
+  return field ? loaded[name]?.[field] : params[name];
+}
+
+/** @param {Load} load */
+async function loadMany(phone, load, valueOf) {
+  const records = load.by
+    ? await phone.records(load.kind, load.by, valueOf(load.key))
+    : await phone.records(load.kind);
+  records.sort(load.order ? inOrderOf(load.order) : newestFirst);
+  if (load.by_id) return Object.fromEntries(records.map((record) => [record.id, record]));
+  if (load.group) return grouped(records, load);
+  return load.limit ? records.slice(0, load.limit) : records;
+}
+
+function grouped(records, { group, limit }) {
+  const groups = {};
+  for (const record of records) {
+    const list = (groups[record[group] ?? ""] ??= []);
+    if (!limit || list.length < limit) list.push(record);
+  }
+  return groups;
+}
+
+const compare = (left, right) => (left < right ? -1 : left > right ? 1 : 0);
+
+/** By the phone's own clock at the door, then by id, so that both hosts agree. */
+const newestFirst = (left, right) => compare(right.made_at, left.made_at) || compare(right.id, left.id);
+
+const inOrderOf = (field) => (left, right) =>
+  compare(left[field] ?? "", right[field] ?? "") || compare(left.id, right.id);
+
+// Forms
+
+/** The form as it is first shown: with what the record holds, or with what the link says and the defaults. */
+function openForm(app, write, { loaded, query, context }) {
+  const record = write.record ? loaded[write.record] : null;
+  const values = {};
+  for (const field of app.forms[write.form]?.fields ?? []) {
+    const fresh = () => query[field.name] || defaultValue(field.default, loaded, context.today);
+    const value = record ? record[field.name] : fresh();
+    if (isEmptyAnswer(value)) continue;
+    values[field.name] = field.control === "choices" && !Array.isArray(value) ? [value] : value;
+  }
+  return describeForm(app, write, {
+    values,
+    problems: {},
+    base: record?.base ?? "0",
+    record_id: record?.id ?? context.new_id,
+    change_id: context.new_change_id,
+    opened_at: context.now,
+  });
+}
+
+/** What a template needs to draw a form. A page that withdraws a record has one without questions. */
+export function describeForm(app, write, state) {
+  return { name: write.form, fields: app.forms[write.form]?.fields ?? [], ...state };
+}
+
+/** Not answered, or cleared. */
+export const isEmptyAnswer = (value) =>
+  value === undefined || value === null || value === "" || (Array.isArray(value) && value.length === 0);
+
+/** A fixed value, a field of a loaded record, or today and as many days as such a field says. */
+function defaultValue({ value, record, days }, loaded, today) {
+  if (record) return fieldOf(record, loaded);
+  if (!days) return value;
+  const count = fieldOf(days, loaded);
+  return Number.isSafeInteger(count) ? addDays(today, count) : "";
+}
+
+function fieldOf(path, loaded) {
+  const [name, field] = path.split(".");
+  return loaded[name]?.[field];
+}

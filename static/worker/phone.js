@@ -1,0 +1,117 @@
+// What this phone holds, put together once for each start of the worker: the outbox, the replica and the renderer.
+// Nothing here is the only copy of anything; a worker that is stopped loses none of it.
+
+import { Outbox } from "../store/outbox.js";
+import { groupBy, Replica } from "../store/replica.js";
+import { layOver } from "../sync/rebase.js";
+import { dateFilters, localDate } from "./filters.js";
+import { createRenderer } from "./jinja_runtime.js";
+import { createTranslate } from "./messages.js";
+import { readSettings } from "./settings.js";
+import { newUuid } from "./uuid.js";
+
+/**
+ * @typedef {object} App what the server writes at the head of the script
+ * @property {string} release
+ * @property {number} schema
+ * @property {import("./router.js").Page[]} pages
+ * @property {Record<string, import("./forms.js").Form>} forms
+ * @property {Record<string, { scope_field: string, indexes: string[] }>} kinds
+ * @property {Record<string, Record<string, string>>} messages
+ * @property {Record<string, string>} assets
+ * @property {string} csp
+ * @property {number} utc_offset_minutes
+ *
+ * @typedef {import("../sync/rebase.js").FlatRecord} FlatRecord
+ * @typedef {import("../sync/rebase.js").Person} Person
+ */
+
+export class Phone {
+  /** Change ids on their way to the server at this moment. @type {Set<string>} */
+  uploading = new Set();
+  /** Did the last attempt to reach the server get no answer? */
+  isOffline = false;
+
+  /**
+   * @param {App} app
+   * @param {Record<string, any>} templates
+   */
+  constructor(app, templates) {
+    this.app = app;
+    this.outbox = new Outbox(caches);
+    this.replica = new Replica(app.kinds);
+    const globals = { _: createTranslate(app.messages) };
+    this.renderer = createRenderer({ templates, filters: dateFilters, globals });
+  }
+
+  // Who and what
+
+  /** Is this an enrolled device with a whole replica? Only then does the worker answer volunteers' pages. */
+  async isReady() {
+    const { standing } = await this.outbox.device();
+    return standing === "active" && (await this.replica.checkpoint()).ready;
+  }
+
+  /** @returns {Promise<Person>} */
+  async me() {
+    return (await this.outbox.device()).me ?? { id: "", name: "", community: "" };
+  }
+
+  // Records as the volunteer sees them
+
+  /** @returns {Promise<FlatRecord | null>} */
+  async record(kind, id) {
+    const pulled = await this.replica.record(id);
+    const entries = (await this.outbox.entries()).filter((entry) => entry.record_id === id);
+    const record = await this.#layOver(pulled, entries);
+    return record?.kind === kind ? record : null;
+  }
+
+  /** @returns {Promise<FlatRecord[]>} those of a kind; with `field`, those whose field has the value */
+  async records(kind, field = "", value = undefined) {
+    const byRecord = groupBy(await this.outbox.entries(), "record_id");
+    const pulled = await this.replica.records(kind, field, value);
+    // An edit may have moved a record under this value, or it may be known to this phone alone.
+    const ids = new Set([...pulled.map((record) => record.id), ...shownIds(byRecord, kind)]);
+    const found = [];
+    for (const id of ids) {
+      const record = await this.#layOver(await this.replica.record(id), byRecord.get(id) ?? []);
+      if (record && record.kind === kind && (!field || record[field] === value)) found.push(record);
+    }
+    return found;
+  }
+
+  async #layOver(record, entries) {
+    return layOver({ record, entries, me: await this.me(), isUploading: (changeId) => this.uploading.has(changeId) });
+  }
+
+  // Pages
+
+  /** What every shared template is given. */
+  async context(now) {
+    const { app } = this;
+    return {
+      ...readSettings(await this.outbox.settings()),
+      now,
+      today: localDate(now, app.utc_offset_minutes),
+      utc_offset_minutes: app.utc_offset_minutes,
+      me: await this.me(),
+      outbox: await this.outboxState(),
+      assets: app.assets,
+      release: app.release,
+      new_id: newUuid(now),
+      new_change_id: newUuid(now),
+    };
+  }
+
+  /** The outbox in a few numbers: the header shows them. */
+  async outboxState() {
+    const entries = await this.outbox.entries();
+    const count = (state) => entries.filter((entry) => entry.state === state).length;
+    const { uploaded_at } = await this.replica.checkpoint();
+    return { waiting: count("waiting"), held: count("held"), uploaded_at, is_offline: this.isOffline };
+  }
+}
+
+const shownIds = (byRecord, kind) =>
+  [...byRecord].filter(([, entries]) => entries.some(({ display }) => display?.kind === kind)).map(([id]) => id);

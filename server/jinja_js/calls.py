@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from jinja2 import nodes
 
 from server.jinja_js import vocabulary
-from server.jinja_js.literals import array, plain_object, string_literal
+from server.jinja_js.literals import plain_object, string_literal
 from server.jinja_js.scope import Scope
 from server.jinja_js.template import Template
+from server.jinja_js.vocabulary import helped
 
 if TYPE_CHECKING:  # expressions.py needs this module, and this one only the type
     from server.jinja_js.expressions import ExpressionWriter
@@ -33,17 +34,17 @@ class CallWriter:
             return self._method(node, callee, scope)
         if isinstance(callee, nodes.Name) and self._is_contextual(callee, scope):
             return self._contextual(node, callee, scope)
-        return f"j.call({self._expressions.value(callee, scope)}, {self._arguments(node, scope)})"
+        return self._called([self._expressions.value(callee, scope)], node, scope)
 
     def call_block(self, node: nodes.Call, scope: Scope, caller: str) -> str:
         """The macro called by a `call` block, with the block's body as `caller`."""
         callee = self._expressions.value(node.node, scope)
-        return f"j.callBlock({callee}, {caller}, {self._arguments(node, scope)})"
+        return helped("callBlock", callee, caller, self._named(node, scope) or "{}", *self._positional(node, scope))
 
     def _super(self, node: nodes.Call, scope: Scope) -> str:
         if node.args or node.kwargs or scope.block is None:
             self._template.refuse(node, "this `super()`", "call it without arguments, inside a block")
-        return f"j.safe(j.block(context, {string_literal(scope.block)}, depth + 1))"
+        return helped("safe", helped("block", "v", string_literal(scope.block), "dp+1"))
 
     def _method(self, node: nodes.Call, callee: nodes.Getattr, scope: Scope) -> str:
         owner, name = callee.node, self._template.check_name(callee, callee.attr)
@@ -51,44 +52,50 @@ class CallWriter:
         if owner_name == "self":
             if node.args or node.kwargs:
                 self._template.refuse(node, f"`self.{name}()` with arguments", "call it without")
-            return f"j.safe(j.block(context, {string_literal(name)}))"
+            return helped("safe", helped("block", "v", string_literal(name)))
         if owner_name == "loop":
             if name not in vocabulary.LOOP_METHODS or node.kwargs:
                 self._template.refuse(node, f"`loop.{name}()`", "use the other methods of `loop`")
-            return f"{self._expressions.value(owner, scope)}.{name}({', '.join(self._positional(node, scope))})"
+            return f"{self._expressions.value(owner, scope)}.{name}({','.join(self._positional(node, scope))})"
         if owner_name in self._template.modules:
-            function = f"j.attribute({self._expressions.value(owner, scope)}, {string_literal(name)})"
-            return f"j.call({function}, {self._arguments(node, scope)})"
+            function = helped("attribute", self._expressions.value(owner, scope), string_literal(name))
+            return self._called([function], node, scope)
         if name in vocabulary.METHODS:
             return self._known_method(node, callee, scope)
         if name in vocabulary.OTHER_MEMBERS:
             self._template.refuse(node, f"the method `.{name}()`", "use a filter, or compute the value beforehand")
-        return f"j.call({self._expressions.value(callee, scope)}, {self._arguments(node, scope)})"
+        return self._called([self._expressions.value(callee, scope)], node, scope)
 
     def _known_method(self, node: nodes.Call, callee: nodes.Getattr, scope: Scope) -> str:
         if node.kwargs or len(node.args) not in vocabulary.METHODS[callee.attr]:
             self._template.refuse(node, f"`.{callee.attr}()` with these arguments", "use fewer, by position")
         owner = self._expressions.value(callee.node, scope)
-        arguments = [owner, string_literal(callee.attr), *self._positional(node, scope)]
-        return f"j.method({', '.join(arguments)})"
+        return helped("method", owner, string_literal(callee.attr), *self._positional(node, scope))
 
     def _is_contextual(self, callee: nodes.Name, scope: Scope) -> bool:
         return scope.resolves_from_context(callee.name) and self._template.global_takes_context(callee.name)
 
     def _contextual(self, node: nodes.Call, callee: nodes.Name, scope: Scope) -> str:
         function = self._expressions.name(callee, scope)
-        return f"j.callIn({scope.context_view()}, {function}, {self._arguments(node, scope)})"
+        return self._called([scope.context_view(), function], node, scope)
 
-    def _arguments(self, node: nodes.Call, scope: Scope) -> str:
-        positional = array(self._positional(node, scope))
+    def _called(self, callee: list[str], node: nodes.Call, scope: Scope) -> str:
+        """The call of a value, or with a context before it the call of a value that may want to see that."""
+        name = "call" if len(callee) == 1 else "callIn"
+        positional, named = self._positional(node, scope), self._named(node, scope)
+        if named is None:
+            return helped(name, *callee, *positional)
+        return helped(f"{name}Named", *callee, named, *positional)
+
+    def _named(self, node: nodes.Call, scope: Scope) -> str | None:
         if not node.kwargs:
-            return positional
+            return None
         named = {}
         for keyword in node.kwargs:
             if keyword.key == "caller":
                 self._template.refuse(node, "an argument named `caller`", "use a `call` block")
             named[self._template.check_name(node, keyword.key)] = self._expressions.value(keyword.value, scope)
-        return f"{positional}, {plain_object(named)}"
+        return plain_object(named)
 
     def _positional(self, node: nodes.Call, scope: Scope) -> list[str]:
         if node.dyn_args is not None or node.dyn_kwargs is not None:

@@ -11,6 +11,7 @@ from server.jinja_js.filters import FilterWriter
 from server.jinja_js.literals import array, literal, plain_object, string_literal
 from server.jinja_js.scope import Scope
 from server.jinja_js.template import Template
+from server.jinja_js.vocabulary import helped
 from server.jinja_js.writer import FunctionWriter
 
 INTEGER_MAX = 2**53 - 1
@@ -58,16 +59,16 @@ class ExpressionWriter(NodeVisitor):
     def test(self, node: nodes.Node, scope: Scope) -> str:
         """An expression that is true or false, as a JavaScript condition."""
         if isinstance(node, nodes.And):
-            return f"({self.test(node.left, scope)} && {self.test(node.right, scope)})"
+            return f"({self.test(node.left, scope)}&&{self.test(node.right, scope)})"
         if isinstance(node, nodes.Or):
-            return f"({self.test(node.left, scope)} || {self.test(node.right, scope)})"
+            return f"({self.test(node.left, scope)}||{self.test(node.right, scope)})"
         if isinstance(node, nodes.Not):
             return f"!{self.test(node.node, scope)}"
         if isinstance(node, nodes.Compare) or (
             isinstance(node, nodes.Test) and not self.template.is_custom_test(node.name)
         ):
             return self.value(node, scope)
-        return f"j.truthy({self.view(node, scope)})"
+        return helped("truthy", self.view(node, scope))
 
     def _written(self, node: nodes.Node, scope: Scope) -> str:
         written: str = self.visit(node, scope)
@@ -94,7 +95,7 @@ class ExpressionWriter(NodeVisitor):
         if scope.resolves_from_context(node.name) and self.template.is_custom_global(node.name):
             self.template.globals.add(node.name)
         reference = scope.reference(node.name)
-        return f"j.known({reference})" if scope.may_be_missing(node.name) else reference
+        return helped("known", reference) if scope.may_be_missing(node.name) else reference
 
     def visit_Const(self, node: nodes.Const, scope: Scope) -> str:
         value = node.value
@@ -152,23 +153,23 @@ class ExpressionWriter(NodeVisitor):
         self.template.refuse(node, "the operator `**`", "compute the value beforehand")
 
     def visit_Neg(self, node: nodes.Neg, scope: Scope) -> str:
-        return f"j.subtract(0, {self.value(node.node, scope)})"
+        return helped("subtract", "0", self.value(node.node, scope))
 
     def visit_Not(self, node: nodes.Not, scope: Scope) -> str:
         return self.test(node, scope)
 
     def visit_And(self, node: nodes.And, scope: Scope) -> str:
-        kept = self.function.declare("kept")
+        kept = self.function.declare("_")
         left, right = self.value(node.left, scope), self.value(node.right, scope)
-        return f"(j.truthy({kept} = {left}) ? {right} : {kept})"
+        return f"({helped('truthy', f'{kept}={left}')}?{right}:{kept})"
 
     def visit_Or(self, node: nodes.Or, scope: Scope) -> str:
-        kept = self.function.declare("kept")
+        kept = self.function.declare("_")
         left, right = self.value(node.left, scope), self.value(node.right, scope)
-        return f"(j.truthy({kept} = {left}) ? {kept} : {right})"
+        return f"({helped('truthy', f'{kept}={left}')}?{kept}:{right})"
 
     def visit_Concat(self, node: nodes.Concat, scope: Scope) -> str:
-        return f"j.concat({array(self.printed(part, scope) for part in node.nodes)})"
+        return helped("concat", array(self.printed(part, scope) for part in node.nodes))
 
     def visit_Compare(self, node: nodes.Compare, scope: Scope) -> str:
         if len(node.ops) > 1:
@@ -179,7 +180,7 @@ class ExpressionWriter(NodeVisitor):
 
     def visit_CondExpr(self, node: nodes.CondExpr, scope: Scope) -> str:
         otherwise = self.value(node.expr2, scope) if node.expr2 is not None else "undefined"
-        return f"({self.test(node.test, scope)} ? {self.value(node.expr1, scope)} : {otherwise})"
+        return f"({self.test(node.test, scope)}?{self.value(node.expr1, scope)}:{otherwise})"
 
     # Looking into values
 
@@ -196,20 +197,25 @@ class ExpressionWriter(NodeVisitor):
                 f"the attribute `.{name}`",
                 "give the value another name: Python has a method there",
             )
-        lookup = "j.entry" if name in vocabulary.OTHER_MEMBERS else "j.attribute"
-        return f"{lookup}({self.value(owner, scope)}, {string_literal(name)})"
+        if name in vocabulary.OTHER_MEMBERS:
+            return helped("entry", self.value(owner, scope), string_literal(name))
+        found = self.value(owner, scope)
+        # One call for a chain of them.
+        if isinstance(owner, nodes.Getattr) and found.startswith(helped("attribute")[:-1]):
+            return f"{found[:-1]},{string_literal(name)})"
+        return helped("attribute", found, string_literal(name))
 
     def visit_Getitem(self, node: nodes.Getitem, scope: Scope) -> str:
         owner = self.value(node.node, scope)
         if isinstance(node.arg, nodes.Slice):
-            return f"j.slice({owner}, {', '.join(self._slice_bounds(node.arg))})"
+            return helped("slice", owner, *self._slice_bounds(node.arg))
         if isinstance(node.arg, nodes.Const) and node.arg.value in vocabulary.DICTIONARY_MEMBERS:
             self.template.refuse(
                 node,
                 f"the key {node.arg.value!r}",
                 "give the value another name: Python has a method there",
             )
-        return f"j.item({owner}, {self.value(node.arg, scope)})"
+        return helped("item", owner, self.value(node.arg, scope))
 
     def visit_Call(self, node: nodes.Call, scope: Scope) -> str:
         return self._calls.call(node, scope)
@@ -227,7 +233,7 @@ class ExpressionWriter(NodeVisitor):
     # Private
 
     def _arithmetic(self, function: str, node: nodes.BinExpr, scope: Scope) -> str:
-        return f"j.{function}({self.value(node.left, scope)}, {self.value(node.right, scope)})"
+        return helped(function, self.value(node.left, scope), self.value(node.right, scope))
 
     def _slice_bounds(self, node: nodes.Slice) -> Sequence[str]:
         if node.step is not None:

@@ -12,6 +12,7 @@ from server.jinja_js import vocabulary
 from server.jinja_js.literals import array, literal, plain_object, property_access
 from server.jinja_js.scope import Scope
 from server.jinja_js.template import Template
+from server.jinja_js.vocabulary import helped, helper
 
 if TYPE_CHECKING:  # expressions.py needs this module, and this one only the type
     from server.jinja_js.expressions import ExpressionWriter
@@ -60,7 +61,7 @@ class FilterWriter:
         builtin = vocabulary.FILTERS.get(node.name)
         if builtin is None or (node.name == "tojson" and self._has_own_json()):
             self._template.refuse(node, f"the filter `{node.name}`", "compute the value beforehand")
-        return f"j.builtin.{builtin.name}({', '.join([subject, *self._bound(node, builtin, scope)])})"
+        return f"{helper('builtin')}.{builtin.name}({','.join([subject, *self._bound(node, builtin, scope)])})"
 
     def _bound(self, node: nodes.Filter, builtin: vocabulary.Builtin, scope: Scope) -> list[str]:
         """One argument for each parameter, as Python would bind them."""
@@ -95,12 +96,12 @@ class FilterWriter:
         keywords = {str(keyword.key): keyword.value for keyword in node.kwargs}
         if node.args:
             inner = self._inner_filter(node, node.args[0])
-            return f"j.select({items}).map((item) => {self._apply(inner, 'item', scope)})"
+            return f"{helped('select', items)}.map(i=>{self._apply(inner, 'i', scope)})"
         if "attribute" not in keywords or keywords.keys() - {"attribute", "default"}:
             self._template.refuse(node, "this `|map`", "give a filter's name, or `attribute` and `default`")
         path = self._path(node, keywords["attribute"])
         default = self._expressions.value(keywords["default"], scope) if "default" in keywords else "null"
-        return f"j.select({items}).map((item) => j.follow(item, {path}, {default}))"
+        return f"{helped('select', items)}.map(i=>{helped('follow', 'i', path, default)})"
 
     def _inner_filter(self, node: nodes.Filter, name: nodes.Expr) -> nodes.Filter:
         if not isinstance(name, nodes.Const) or name.value == "map" or name.value in vocabulary.SELECTING_FILTERS:
@@ -119,15 +120,15 @@ class FilterWriter:
         assert node.node is not None
         self._refuse_starred(node)
         items = self._expressions.sequence(node.node, scope)
-        subject, arguments = "item", list(node.args)
+        subject, arguments = "i", list(node.args)
         if node.name.endswith("attr"):
-            subject = f"j.follow(item, {self._path(node, arguments.pop(0) if arguments else None)})"
-        condition = f"j.truthy({subject})"
+            subject = helped("follow", "i", self._path(node, arguments.pop(0) if arguments else None))
+        condition = helped("truthy", subject)
         if arguments:
             condition = self._check(node, self._test_name(node, arguments[0]), subject, arguments[1:], scope)
         if node.name.startswith("reject"):
             condition = f"!{condition}"
-        return f"j.select({items}).filter((item) => {condition})"
+        return f"{helped('select', items)}.filter(i=>{condition})"
 
     # Tests
 
@@ -145,7 +146,7 @@ class FilterWriter:
             self._template.tests.add(name)
             function = self._template.environment.tests[name]
             positional = [write(argument, scope) for argument in arguments]
-            return f"j.truthy({self._twin(node, 'tests', function, subject, positional, scope, name=name)})"
+            return helped("truthy", self._twin(node, "tests", function, subject, positional, scope, name=name))
         if name not in vocabulary.TESTS:
             self._template.refuse(node, f"the test `{name}`", "compute the value beforehand")
         pattern = vocabulary.TESTS[name]
@@ -177,11 +178,11 @@ class FilterWriter:
         name = name or node.name
         arguments = [subject, *positional]
         if self._template.takes_context(node, name, function):
-            arguments.insert(0, "context.vars")
+            arguments.insert(0, "v")
         if node.kwargs:
             named = {str(keyword.key): self._expressions.value(keyword.value, scope) for keyword in node.kwargs}
             arguments.append(plain_object(named))
-        return f"{property_access(f'j.{table}', name)}({', '.join(arguments)})"
+        return f"{property_access(helper(table), name)}({','.join(arguments)})"
 
     def _path(self, node: nodes.Filter, attribute: nodes.Expr | None) -> str:
         """`"address.city"` as `["address", "city"]`; Jinja2 reads digits as an index."""

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+# A carriage return would become a line feed; the others no editor shows.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\u2028\u2029\ufeff]")
 
 
 def string_literal(text: str) -> str:
@@ -12,6 +14,13 @@ def string_literal(text: str) -> str:
     quoted = json.dumps(text, ensure_ascii=False)
     # Legal inside strings only since ES2019, and invisible in an editor ever since.
     return quoted.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def template_text(text: str) -> str:
+    """Text as it stands between the backticks of a template literal."""
+    # What follows a last dollar sign is not known here.
+    escaped = re.sub(r"[\\`]|\$(?=\{|\Z)", r"\\\g<0>", text)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped)
 
 
 def literal(value: str | bool | int | None) -> str:
@@ -31,14 +40,12 @@ def property_access(owner: str, name: str) -> str:
 
 def array(items: Iterable[str]) -> str:
     """An array of expressions that are already JavaScript."""
-    return f"[{', '.join(items)}]"
+    return f"[{','.join(items)}]"
 
 
 def plain_object(entries: Mapping[str, str]) -> str:
     """An object whose values are already JavaScript."""
-    if not entries:
-        return "{}"
-    return "{ " + ", ".join(f"{_key(name)}: {value}" for name, value in entries.items()) + " }"
+    return "{" + ",".join(f"{_key(name)}:{value}" for name, value in entries.items()) + "}"
 
 
 def _key(name: str) -> str:

@@ -6,8 +6,12 @@ its answers, so that loops, branches, macros and includes see what they see in P
 the counterpart of `jinja2.compiler.Frame`, and its flags mean the same.
 """
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Iterator
+from string import ascii_lowercase, ascii_uppercase
+from typing import TYPE_CHECKING
 
 from jinja2.idtracking import (
     VAR_LOAD_ALIAS,
@@ -17,27 +21,64 @@ from jinja2.idtracking import (
     Symbols,
 )
 
-MISSING = "j.missing"
+from server.jinja_js.literals import property_access
+from server.jinja_js.vocabulary import helper
+
+if TYPE_CHECKING:  # what a template is made of needs none of this
+    from server.jinja_js.template import Template
+
+MISSING = helper("missing")
+
+
+class Names:
+    """Short names for the variables of one function and of those inside it.
+
+    Capital letters, or `$` and a letter at the top of a template, whose macros share its variables:
+    the compiler's own names are lower case.
+    """
+
+    def __init__(self, top: Names | None = None, *, is_top: bool = False) -> None:
+        self._top = top
+        self._prefix, self._letters = ("$", ascii_lowercase) if is_top else ("", ascii_uppercase)
+        self._known: dict[str, str] = {}
+        self._count = 0
+
+    def of(self, identifier: str) -> str:
+        """The name for Jinja2's `l_1_person`."""
+        if self._top is not None and identifier.startswith("l_0_"):
+            return self._top.of(identifier)
+        if identifier not in self._known:
+            self._known[identifier] = self.fresh()
+        return self._known[identifier]
+
+    def fresh(self) -> str:
+        """A name that nothing else has."""
+        number, place = divmod(self._count, len(self._letters))
+        self._count += 1
+        return f"{self._prefix}{self._letters[place]}{number or ''}"
 
 
 class Scope:
     """One frame of variables, and where output goes while inside it."""
 
-    def __init__(self, parent: "Scope | None" = None) -> None:
+    def __init__(self, template: Template, names: Names, parent: Scope | None = None) -> None:
+        self.template = template
+        self.names = names
         self.symbols: Symbols = Symbols(parent.symbols if parent else None)
-        self.buffer: str = parent.buffer if parent else "out"
+        self.buffer: str = parent.buffer if parent else "o"
         self.discards_output: bool = parent.discards_output if parent else False
         self.block: str | None = parent.block if parent else None
+        self.keeps_sets: bool = parent.keeps_sets if parent else False
         self.is_top_level = False
         self.is_root_level = False
         self.is_loop = False
         self.is_block = False
 
-    def inner(self) -> "Scope":
-        """A scope of its own inside this one: loop, macro, with, set-block."""
-        return Scope(self)
+    def inner(self) -> Scope:
+        """A scope of its own inside this one: loop, with, set-block."""
+        return Scope(self.template, self.names, self)
 
-    def branch(self) -> "Scope":
+    def branch(self) -> Scope:
         """The same variables inside an `if`, where `extends` may no longer stand."""
         branch = copy.copy(self)
         branch.symbols = self.symbols.copy()
@@ -45,8 +86,15 @@ class Scope:
         return branch
 
     def reference(self, name: str) -> str:
-        """The JavaScript variable that holds this name."""
-        return variable(self.symbols.ref(name))
+        """The JavaScript variable that holds this name, or where the context does."""
+        owner = self._owner(name)
+        if self._reads_context(owner, name):
+            return property_access("v", name)
+        return self.names.of(owner.refs[name])
+
+    def variable(self, name: str) -> str:
+        """The JavaScript variable to set for this name."""
+        return self.names.of(self.symbols.ref(name))
 
     def resolves_from_context(self, name: str) -> bool:
         """Whether the name's value was looked up in the context, not made by the template."""
@@ -56,33 +104,48 @@ class Scope:
     def may_be_missing(self, name: str) -> bool:
         """Whether the variable may still hold the mark for "never set"."""
         load = self.symbols.find_load(self.symbols.ref(name))
-        return load is not None and load[0] in (VAR_LOAD_UNDEFINED, VAR_LOAD_ALIAS)
+        is_unset = load is not None and load[0] in (VAR_LOAD_UNDEFINED, VAR_LOAD_ALIAS)
+        return is_unset and self.template.marks_missing(name)
 
     def context_view(self) -> str:
         """What a function called here sees of the context: sets in a loop or block, too."""
-        if self.is_loop:
-            return "j.overlay(context, loopSets)"
-        return "j.overlay(context, blockSets)" if self.is_block else "context.vars"
+        if not self.keeps_sets or not (self.is_loop or self.is_block):
+            return "v"
+        return f"{helper('overlay')}(v,{'ls' if self.is_loop else 'bs'})"
 
-    def first_values(self) -> Iterator[tuple[str, str]]:
-        """Variable and first value, for each variable this scope begins with."""
+    def first_values(self) -> Iterator[tuple[str, str | None]]:
+        """Variable and first value, for each variable this scope begins with; None for never set."""
         for target, (action, source) in self.symbols.loads.items():
-            if action == VAR_LOAD_PARAMETER:
-                continue
             if action == VAR_LOAD_RESOLVE:
-                yield variable(target), f"context.vars.{source}"
+                if not self._reads_context(self.symbols, source):
+                    yield self.names.of(target), property_access("v", source)
             elif action == VAR_LOAD_ALIAS:
-                yield variable(target), variable(source)
-            else:
-                yield variable(target), MISSING
+                yield self.names.of(target), self.names.of(source)
+            elif action != VAR_LOAD_PARAMETER:
+                name = target.split("_", 2)[2]
+                yield self.names.of(target), MISSING if self.template.marks_missing(name) else None
 
     def stored_variables(self) -> dict[str, str]:
         """Variable by name, of all that was set here and around: what an included template sees."""
         stored = self.symbols.dump_stores()
-        return {name: variable(stored[name]) for name in stored if name not in ("self", "super")}
+        return {name: self.names.of(stored[name]) for name in stored if name not in ("self", "super")}
 
+    def was_never_set(self, name: str) -> bool:
+        """Whether the variable has no value but what the template gives it."""
+        load = self.symbols.find_load(self.symbols.ref(name))
+        return load is not None and load[0] == VAR_LOAD_UNDEFINED
 
-def variable(identifier: str) -> str:
-    """Jinja2's `l_1_person` as `person_1`: shorter, and never a reserved word of JavaScript."""
-    _, level, name = identifier.split("_", 2)
-    return f"{name}_{level}"
+    def _owner(self, name: str) -> Symbols:
+        identifier, owner = self.symbols.ref(name), self.symbols
+        while identifier not in owner.loads and owner.parent is not None:
+            owner = owner.parent
+        return owner
+
+    def _reads_context(self, owner: Symbols, name: str) -> bool:
+        """Whether the context still holds, when asked late, what it held when the scope was entered."""
+        load = owner.loads[owner.refs[name]]
+        if load[0] != VAR_LOAD_RESOLVE or name in owner.stores:
+            return False
+        if self.template.is_fixed(name):
+            return True
+        return not self.template.has_inner_functions and (owner.level > 0 or self.block is not None)

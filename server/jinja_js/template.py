@@ -1,7 +1,9 @@
 """What the compiler knows about the template at hand."""
 
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jinja2 import Environment, TemplateNotFound, nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
@@ -11,16 +13,19 @@ from jinja2.tests import TESTS as DEFAULT_TESTS
 from server.jinja_js.errors import UnsupportedTemplate
 from server.jinja_js.literals import is_identifier
 
+if TYPE_CHECKING:  # reach.py needs this module, and this one only the type
+    from server.jinja_js.reach import Reach
+
 
 class Template:
     """One parsed template, and what it turned out to need: other templates, and twins."""
 
-    def __init__(self, environment: Environment, *, name: str, root: nodes.Template) -> None:
+    def __init__(self, environment: Environment, *, name: str, root: nodes.Template, undeclared: set[str]) -> None:
         self.environment = environment
         self.name = name
         self.root = root
+        self.undeclared = undeclared
         self.parent: str | None = None
-        self.used: set[str] = set()
         self.filters: set[str] = set()
         self.tests: set[str] = set()
         self.globals: set[str] = set()
@@ -30,6 +35,41 @@ class Template:
             isinstance(call.node, nodes.Name) and self.global_takes_context(call.node.name)
             for call in root.find_all(nodes.Call)
         )
+        self.hands_out_context = self.calls_with_context or self._filters_with_context()
+        # Called later than they are written, perhaps when the context has changed.
+        self.has_inner_functions = any(root.find_all(nodes.CallBlock)) or any(
+            any(block.find_all(nodes.Macro)) for block in root.find_all(nodes.Block)
+        )
+        self.reach: Reach | None = None
+        self._missing: dict[str, bool] = {}
+        self._fixed: dict[str, bool] = {}
+
+    def marks_missing(self, name: str) -> bool:
+        """Whether a variable that was never set must be told from an undefined one."""
+        if name not in self._missing:
+            self._missing[name] = self.others.is_ever_passed(self.name, name)
+        return self._missing[name]
+
+    def is_fixed(self, name: str) -> bool:
+        """Whether no template of the family sets the variable in the context."""
+        if name not in self._fixed:
+            self._fixed[name] = self.others.is_fixed(self.name, name)
+        return self._fixed[name]
+
+    def keeps_sets(self, function: nodes.Node) -> bool:
+        """Whether a context function is called here that could notice what was set here, in a loop or block."""
+        own = list(_own_nodes(function))
+        sets = any(isinstance(node, nodes.Assign | nodes.AssignBlock) for node in own)
+        calls = (node.node for node in own if isinstance(node, nodes.Call))
+        return sets and any(
+            isinstance(callee, nodes.Name) and self.global_takes_context(callee.name) for callee in calls
+        )
+
+    @property
+    def others(self) -> Reach:
+        """What is known of all templates together."""
+        assert self.reach is not None
+        return self.reach
 
     def refuse(self, node: nodes.Node, construct: str, remedy: str) -> NoReturn:
         """Stop: this template may not be compiled."""
@@ -51,7 +91,6 @@ class Template:
             self.environment.get_template(name.value)
         except TemplateNotFound:
             self.refuse(node, f"the template {name.value!r}, which does not exist", "correct its name")
-        self.used.add(name.value)
         return name.value
 
     def is_custom_filter(self, name: str) -> bool:
@@ -77,9 +116,28 @@ class Template:
             self.refuse(node, f"{name!r}, which wants the {passed}", "mark it with jinja2.pass_context")
         return passed == "context"
 
+    def _filters_with_context(self) -> bool:
+        tables = (self.environment.filters, self.environment.tests)
+        marked = {name for table in tables for name in table if _passed_to(table[name]) == "context"}
+        used = {node.name for node in self.root.find_all((nodes.Filter, nodes.Test))}
+        # `map` and `select` name theirs in quotes.
+        used |= {node.value for node in self.root.find_all(nodes.Const) if isinstance(node.value, str)}
+        return any(self.is_custom_filter(name) or self.is_custom_test(name) for name in marked & used)
+
     @staticmethod
     def _is_custom(ours: Mapping[str, Any], defaults: Mapping[str, Any], name: str) -> bool:
         return name in ours and ours[name] is not defaults.get(name)
+
+
+def _own_nodes(function: nodes.Node) -> Iterator[nodes.Node]:
+    """All inside a function, but what is a function of its own."""
+    for child in function.iter_child_nodes():
+        if isinstance(child, nodes.CallBlock):
+            yield child.call
+            yield from _own_nodes(child.call)
+        elif not isinstance(child, nodes.Macro | nodes.Block):
+            yield child
+            yield from _own_nodes(child)
 
 
 def _passed_to(function: object) -> str | None:

@@ -9,6 +9,67 @@ from types import MappingProxyType
 
 REQUIRED = object()
 
+# What compiled templates call the runtime's functions: one letter for each.
+HELPERS: Mapping[str, str] = MappingProxyType(
+    {
+        "add": "aa",
+        "attribute": "a",
+        "block": "b",
+        "builtin": "bi",
+        "call": "f",
+        "callBlock": "h",
+        "callIn": "c",
+        "callInNamed": "cn",
+        "callNamed": "fn",
+        "concat": "s",
+        "contains": "n",
+        "derive": "dd",
+        "divide": "di",
+        "each": "e",
+        "entry": "en",
+        "equal": "q",
+        "extend": "x",
+        "filters": "fi",
+        "follow": "w",
+        "include": "u",
+        "isIterable": "it",
+        "isMapping": "im",
+        "isNumber": "nu",
+        "isString": "is",
+        "item": "g",
+        "iterate": "r",
+        "known": "k",
+        "less": "l",
+        "loop": "lo",
+        "macro": "m",
+        "method": "d",
+        "missing": "z",
+        "module": "y",
+        "modulo": "md",
+        "multiply": "mu",
+        "overlay": "ov",
+        "safe": "sa",
+        "select": "se",
+        "setAttribute": "j",
+        "slice": "sl",
+        "subtract": "su",
+        "tests": "te",
+        "text": "t",
+        "truthy": "p",
+        "unpack": "un",
+    }
+)
+
+
+def helper(name: str) -> str:
+    """The short name of one of the runtime's functions."""
+    return HELPERS[name]
+
+
+def helped(name: str, *arguments: str) -> str:
+    """A call of one of the runtime's functions."""
+    return f"{HELPERS[name]}({','.join(arguments)})"
+
 
 @dataclass(frozen=True)
 class Builtin:
@@ -72,24 +133,24 @@ VIEWING_FILTERS = WALKING_FILTERS | {"last", "length", "count"}
 CONTAINER_FILTERS = (LAZY_FILTERS - {"reverse"}) | {"groupby", "list", "sort"}
 
 # A test as JavaScript: `{0}` is what is tested, `{1}` what it is compared with.
-_EQUAL, _LESS, _MORE = "j.equal({0}, {1})", "j.less({0}, {1})", "j.less({1}, {0})"
+_EQUAL, _LESS, _MORE = helped("equal", "{0}", "{1}"), helped("less", "{0}", "{1}"), helped("less", "{1}", "{0}")
 TESTS: Mapping[str, str] = MappingProxyType(
     {
-        "boolean": '(typeof {0} === "boolean")',
-        "defined": "({0} !== undefined)",
-        "divisibleby": "(j.modulo({0}, {1}) === 0)",
-        "even": "(j.modulo({0}, 2) === 0)",
-        "false": "({0} === false)",
-        "in": "j.contains({1}, {0})",
+        "boolean": '(typeof {0}=="boolean")',
+        "defined": "({0}!==undefined)",
+        "divisibleby": f"({helped('modulo', '{0}', '{1}')}===0)",
+        "even": f"({helped('modulo', '{0}', '2')}===0)",
+        "false": "({0}===false)",
+        "in": helped("contains", "{1}", "{0}"),
         "integer": "Number.isInteger({0})",
-        "iterable": "j.isIterable({0})",
-        "mapping": "j.isMapping({0})",
-        "none": "({0} === null)",
-        "number": "j.isNumber({0})",
-        "odd": "(j.modulo({0}, 2) === 1)",
-        "string": "j.isString({0})",
-        "true": "({0} === true)",
-        "undefined": "({0} === undefined)",
+        "iterable": helped("isIterable", "{0}"),
+        "mapping": helped("isMapping", "{0}"),
+        "none": "({0}===null)",
+        "number": helped("isNumber", "{0}"),
+        "odd": f"({helped('modulo', '{0}', '2')}===1)",
+        "string": helped("isString", "{0}"),
+        "true": "({0}===true)",
+        "undefined": "({0}===undefined)",
     }
     | dict.fromkeys(("eq", "equalto", "=="), _EQUAL)
     | dict.fromkeys(("ne", "!="), f"!{_EQUAL}")

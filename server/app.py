@@ -1,0 +1,88 @@
+"""create_app(settings): routes, middleware, what the app holds. The one file that knows all parts."""
+
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from server import assets, health, render, sync_api, worker_script
+from server.bodies import BodyTooLarge
+from server.clock import Clock, system_clock
+from server.database import open_database
+from server.messages import load_catalogue
+from server.operator_api import operator_routes
+from server.pages import coordinator, enrol, residents, sign_in, volunteer
+from server.request_log import RequestLog
+from server.sealing import ensure_sealing_key
+from server.sealing import ensure_sealing_key
+from server.security import SameOriginOnly, SecurityHeaders
+from server.settings import Settings
+from server.templating import template_environment
+from sync.errors import MalformedMessage, TryLater
+
+
+def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = system_clock) -> Starlette:
+    """The whole application. Refuses to start when a shared template cannot be compiled for the phone."""
+    catalogue = load_catalogue()
+    templates = template_environment(catalogue)
+    loaded_assets = assets.load_assets()
+    script = worker_script.assemble_worker(templates, messages=catalogue.shared(), asset_urls=loaded_assets.urls)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.database = open_database(settings)
+        await run_in_threadpool(
+            app.state.database.write, lambda session: ensure_sealing_key(session, now=app.state.clock())
+        )
+        yield
+        app.state.database.close()
+
+    app = Starlette(
+        lifespan=lifespan,
+        routes=[
+            *residents.routes,
+            *volunteer.routes,
+            *enrol.routes,
+            *sign_in.routes,
+            *coordinator.routes,
+            *sync_api.routes,
+            *worker_script.routes,
+            *assets.routes,
+            *health.routes,
+            *operator_routes,
+        ],
+        middleware=[
+            Middleware(RequestLog),
+            Middleware(SecurityHeaders, is_https=settings.public_url.startswith("https")),
+            Middleware(SameOriginOnly, exempt="/operator/"),
+        ],
+        exception_handlers={
+            404: render.not_found,
+            500: render.failed,
+            TryLater: render.try_later,
+            MalformedMessage: refuse_body,
+        },
+    )
+    app.state.settings = settings
+    app.state.catalogue = catalogue
+    app.state.templates = templates
+    app.state.assets = loaded_assets
+    app.state.worker_script = script
+    app.state.worker_packed = gzip.compress(script.encode(), 9, mtime=0)
+    app.state.release = worker_script.release_of(script)
+    app.state.clock = clock
+    app.state.operator_token = operator_token
+    app.state.utc_offset_minutes = 480
+    return app
+
+
+async def refuse_body(request: Request, error: Exception) -> Response:
+    """A form that no page of ours sends."""
+    status = 413 if isinstance(error, BodyTooLarge) else 400
+    return render.page(request, "errors/error.html", {"retry_later": False}, status=status)

@@ -1,0 +1,1 @@
+"""Handlers: read the request, call the noun, render."""

@@ -1,0 +1,71 @@
+"""What was written in a record or a change, as lines of label and answer, ready for a template."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from server.forms import Control, Field, is_date
+from server.visit_form import VISIT_FORM
+from sync.changes import RESERVED
+
+TIMES = ("started_at", "ended_at")
+# What is no answer: where it is filed, and what stands beside the fields of a record that is shown.
+LEFT_OUT = RESERVED | {"household_id", "round_id", "visit_id", "review_outdated", "base", "household", "attention"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`label` is a catalogue key, or the plain name of a field nobody declared. `shape` says how to print the values:
+    code (catalogue keys), day, moment or text."""
+
+    label: str
+    is_declared: bool
+    shape: str
+    values: tuple[Any, ...]
+
+
+def answers(fields: Mapping[str, Any]) -> list[Answer]:
+    """In the order of the form; then what a review or a newer phone added."""
+    asked = [
+        Answer(f"visit.{each.name}", True, *shape_of(each, value))
+        for each in VISIT_FORM.fields
+        if (value := fields.get(each.name)) not in (None, "", [])
+    ]
+    declared = {each.name for each in VISIT_FORM.fields}
+    others = [
+        other_answer(name, value)
+        for name, value in fields.items()
+        if name not in declared and name not in LEFT_OUT and value not in (None, "", [])
+    ]
+    return [*asked, *others]
+
+
+def emptied(fields: Mapping[str, Any]) -> list[str]:
+    """The form's fields that a change set to nothing: an edit, too."""
+    return [each.name for each in VISIT_FORM.fields if each.name in fields and fields[each.name] in (None, "", [])]
+
+
+def shape_of(field: Field, value: Any) -> tuple[str, tuple[Any, ...]]:
+    """A value that its own declaration would refuse is shown as it stands: somebody sent it, somebody must read it."""
+    if field.vocabulary is not None:
+        codes = tuple(value) if isinstance(value, list) else (value,)
+        if all(isinstance(code, str) and code in field.vocabulary.codes for code in codes):
+            return "code", tuple(f"{field.vocabulary.name}.{code}" for code in codes)
+    if field.control is Control.DATE and isinstance(value, str) and is_date(value):
+        return "day", (value,)
+    return "text", (readable(value),)
+
+
+def other_answer(name: str, value: Any) -> Answer:
+    if name == "review_state" and value in ("approved", "sent_back"):
+        return Answer("coordinator.field.review_state", True, "code", (f"review.{value}",))
+    if name == "review_note":
+        return Answer("coordinator.field.review_note", True, "text", (readable(value),))
+    if name in TIMES and isinstance(value, int):
+        return Answer(f"coordinator.field.{name}", True, "moment", (value,))
+    return Answer(name, False, "text", (readable(value),))
+
+
+def readable(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,88 @@
+"""What every response carries and every unsafe request must show (SECURITY.md 4.1).
+
+Pure ASGI middleware, so that streaming bodies stay streams.
+"""
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+DOCUMENT_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob:",
+        "connect-src 'self'",
+        "worker-src 'self'",
+        "manifest-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "object-src 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types default",
+    ]
+)
+WORKER_POLICY = "default-src 'none'; connect-src 'self'"
+HEADERS = {
+    "Content-Security-Policy": DOCUMENT_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+HSTS = "max-age=31536000; includeSubDomains"
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+
+class SecurityHeaders:
+    """Adds each header that the response does not set itself."""
+
+    def __init__(self, app: ASGIApp, *, is_https: bool) -> None:
+        self._app = app
+        self._headers = HEADERS | ({"Strict-Transport-Security": HSTS} if is_https else {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class SameOriginOnly:
+    """Refuses an unsafe request that another site made: by Sec-Fetch-Site, else by Origin against Host. A request with
+    neither comes from no browser; only the operator's own route, which has its own token, takes those."""
+
+    def __init__(self, app: ASGIApp, *, exempt: str) -> None:
+        self._app = app
+        self._exempt = exempt
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or is_same_origin(scope) or scope["path"].startswith(self._exempt):
+            await self._app(scope, receive, send)
+            return
+        refusal = PlainTextResponse("This request came from another site.", status_code=403)
+        await refusal(scope, receive, send)
+
+
+def is_same_origin(scope: Scope) -> bool:
+    if scope["method"] in SAFE_METHODS:
+        return True
+    headers = Headers(scope=scope)
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    return urlsplit(headers.get("origin", "")).netloc == headers.get("host", "-")

@@ -1,0 +1,196 @@
+"""Visits as a coordinator sees them: found, opened with their history, reviewed.
+
+What is found comes in the order in which it arrived, newest first; while it waits for review, what cannot wait stands
+before all of it: danger, nobody answering at a red door, a need.
+"""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlencode
+
+from sqlalchemy import ColumnElement, and_, case, func
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
+
+from server.json_field import field_text, is_true, names_something
+from server.loading import Shown, shown
+from server.models import Change, Record
+from server.rules import SCHEMA
+from server.scope import Principal, scoped
+from sync import changes
+
+PAGE_SIZE = 50
+ATTENTION = ("danger", "red_no_answer", "need", "")  # the most pressing first
+DECISIONS = ("approved", "sent_back", "")  # "" takes a review back
+
+
+class Tab(StrEnum):
+    PENDING = "pending"
+    SENT_BACK = "sent_back"
+    APPROVED = "approved"
+    WITHDRAWN = "withdrawn"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which visits to show. It is the URL, and the URL is it."""
+
+    tab: Tab = Tab.PENDING
+    outcome: str = ""
+    volunteer_id: str = ""
+    page: int = 1
+
+    def query(self) -> str:
+        named = {"tab": self.tab.value, "outcome": self.outcome, "volunteer": self.volunteer_id, "page": self.page}
+        return urlencode({name: value for name, value in named.items() if value not in ("", 1, Tab.PENDING.value)})
+
+    def on_tab(self, tab: Tab) -> "Filter":
+        return replace(self, tab=tab, page=1)
+
+    def on_page(self, page: int) -> "Filter":
+        return replace(self, page=page)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One page of visits: each with its household's fields under `household` and why it is pressing."""
+
+    visits: list[Shown]
+    counts: dict[str, int]  # by tab, for the other conditions of the filter
+    has_more: bool
+
+
+HOUSEHOLD = aliased(Record)
+FIELDS = col(Record.fields)
+OF_ITS_HOUSEHOLD = and_(
+    col(HOUSEHOLD.community_id) == col(Record.community_id), col(HOUSEHOLD.record_id) == col(Record.scope_id)
+)
+
+
+def visits_found(session: Session, principal: Principal, wanted: Filter) -> Found:
+    """Two statements, however many visits there are."""
+    statement = (
+        select(Record, HOUSEHOLD.fields, attention())
+        .outerjoin(HOUSEHOLD, OF_ITS_HOUSEHOLD)
+        .where(*conditions(wanted))
+        .limit(PAGE_SIZE + 1)
+        .offset((wanted.page - 1) * PAGE_SIZE)
+    )
+    if wanted.tab is not Tab.ALL:
+        statement = statement.where(tab_of_visit() == wanted.tab.value)
+    if wanted.tab is Tab.PENDING:
+        statement = statement.order_by(attention())
+    statement = statement.order_by(col(Record.revision).desc())
+    rows = session.exec(scoped(principal, statement)).all()
+    visits = [visit_shown(record, fields, pressing) for record, fields, pressing in rows]
+    tab = tab_of_visit().label("tab")
+    counting = select(tab, func.count(col(Record.record_id))).where(*conditions(wanted)).group_by(tab)
+    counts = session.exec(scoped(principal, counting)).all()
+    by_tab: dict[str, int] = dict(counts)
+    return Found(visits[:PAGE_SIZE], by_tab | {Tab.ALL: sum(by_tab.values())}, len(visits) > PAGE_SIZE)
+
+
+def visit_with_household(session: Session, principal: Principal, visit_id: str) -> Shown | None:
+    statement = (
+        select(Record, HOUSEHOLD.fields, attention())
+        .outerjoin(HOUSEHOLD, OF_ITS_HOUSEHOLD)
+        .where(col(Record.kind) == "visit", col(Record.record_id) == visit_id)
+    )
+    row = session.exec(scoped(principal, statement)).first()
+    return visit_shown(*row) if row else None
+
+
+def history_of(session: Session, principal: Principal, record_id: str) -> list[Change]:
+    """Every change of the record, oldest first, also those that are held."""
+    statement = (
+        select(Change)
+        .where(col(Change.record_id) == record_id)
+        .order_by(col(Change.received_at), col(Change.revision), col(Change.change_id))
+    )
+    return list(session.exec(scoped(principal, statement)))
+
+
+def held_changes(session: Session, principal: Principal, *, page: int) -> list[Change]:
+    """What a person must look at, newest first; one more than a page when there is a next."""
+    statement = (
+        select(Change)
+        .where(col(Change.outcome) == changes.Outcome.HELD)
+        .order_by(col(Change.received_at).desc(), col(Change.change_id).desc())
+        .limit(PAGE_SIZE + 1)
+        .offset((page - 1) * PAGE_SIZE)
+    )
+    return list(session.exec(scoped(principal, statement)))
+
+
+def doors_by_id(session: Session, principal: Principal, household_ids: Collection[str]) -> dict[str, str]:
+    statement = select(Record).where(col(Record.kind) == "household", col(Record.record_id).in_(household_ids))
+    found = session.exec(scoped(principal, statement))
+    return {record.record_id: str(json.loads(record.fields).get("door", "")) for record in found}
+
+
+def held_count(session: Session, principal: Principal) -> int:
+    statement = (
+        select(func.count(col(Change.change_id))).select_from(Change).where(col(Change.outcome) == changes.Outcome.HELD)
+    )
+    return session.exec(scoped(principal, statement)).one()
+
+
+def review_change(visit_id: str, *, change_id: str, base: int, decision: str, note: str, now: int) -> changes.Change:
+    """A coordinator's word about a visit, to go through the one way in like every other change."""
+    return changes.Change(
+        change_id=change_id,
+        device_sequence=0,
+        kind="visit",
+        record_id=visit_id,
+        action=changes.Action.PUT,
+        base=base,
+        set={"review_state": decision, "review_note": note},
+        made_at=now,
+        schema=SCHEMA,
+    )
+
+
+# Parts of the statements
+
+
+def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    found = [col(Record.kind) == "visit"]
+    if wanted.outcome:
+        found.append(field_text(FIELDS, "outcome") == wanted.outcome)
+    if wanted.volunteer_id:
+        found.append(col(Record.author_id) == wanted.volunteer_id)
+    return found
+
+
+def tab_of_visit() -> ColumnElement[str]:
+    """A visit that was amended after its review waits for another."""
+    state = func.coalesce(field_text(FIELDS, "review_state"), "")
+    return case(
+        (col(Record.is_void), Tab.WITHDRAWN.value),
+        (is_true(field_text(FIELDS, "review_outdated")), Tab.PENDING.value),
+        (state == "approved", Tab.APPROVED.value),
+        (state == "sent_back", Tab.SENT_BACK.value),
+        else_=Tab.PENDING.value,
+    )
+
+
+def attention() -> ColumnElement[int]:
+    """An index into ATTENTION."""
+    risk = field_text(HOUSEHOLD.fields, "risk")
+    is_red_no_answer = and_(field_text(FIELDS, "outcome") == "no_answer", risk == "red")
+    return case(
+        (names_something(field_text(FIELDS, "danger")), 0),
+        (is_red_no_answer, 1),
+        (names_something(field_text(FIELDS, "needs")), 2),
+        else_=3,
+    )
+
+
+def visit_shown(record: Record, household_fields: str | None, pressing: int) -> Shown:
+    household = json.loads(household_fields) if household_fields else {}
+    visit: dict[str, Any] = shown(record)
+    return visit | {"household": household, "attention": ATTENTION[pressing]}

@@ -1,0 +1,453 @@
+"""The coordinators' pages, by real requests over the small world."""
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from httpx2 import Response
+from starlette.testclient import TestClient
+
+from server import migrations
+from server.accepting import accept_changes, principal_author
+from server.app import create_app
+from server.database import Database
+from server.enrolment import claim_invite
+from server.identifiers import uuid7
+from server.models import Device
+from server.settings import Settings
+from server.store import SqlStore
+from sync.changes import Action, Change, Outcome
+from sync.store import Position
+from tests.people import (
+    ALICE,
+    BOB,
+    CHARLIE,
+    CHARLIES_DOOR,
+    CHARLIES_ROUND_ID,
+    COMMUNITY_ID,
+    COORDINATOR,
+    FULL_DOOR,
+    GREEN_DOOR,
+    NOW,
+    Person,
+    build_world,
+    log_visits,
+    made_up_id,
+    sign_in,
+    visit_change,
+)
+from tests.statements import statements
+
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+WHO_STATEMENTS = 3  # session, name, whether the session is due
+LIST_STATEMENTS = WHO_STATEMENTS + 4  # visits, counts, held, volunteers' names
+VISIT_STATEMENTS = WHO_STATEMENTS + 2  # visit with household, history
+VOLUNTEERS_STATEMENTS = WHO_STATEMENTS + 2  # volunteers, phones
+
+
+@dataclass
+class World:
+    client: TestClient
+    database: Database
+
+    def get(self, path: str, **query: str) -> str:
+        answer = self.client.get(f"{path}?{urlencode(query)}" if query else path)
+        assert answer.status_code == 200, answer.status_code
+        return text_of(answer)
+
+    def review(self, name: str, *, base: int, change_id: str = "", **form: str) -> Response:
+        data = {"change_id": change_id or uuid7(), "base": str(base), **form}
+        path = f"/coordinator/visits/{made_up_id(name)}"
+        return self.client.post(path, data=data, headers=SAME_ORIGIN, follow_redirects=False)
+
+    def log(self, who: Person, name: str, **fields: Any) -> int:
+        """Returns the revision at which the visit now stands."""
+        (result,) = log_visits(self.database, who, visit_change(name, **fields))
+        assert result.outcome is Outcome.ACCEPTED
+        return result.revision
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    settings = Settings(data_dir=tmp_path)
+    migrations.upgrade(settings.database_url)
+    app = create_app(settings, clock=lambda: NOW)
+    with TestClient(app, base_url=settings.public_url) as client:
+        build_world(app.state.database)
+        client.cookies.set("linli-s", sign_in(app.state.database, COORDINATOR))
+        yield World(client, app.state.database)
+
+
+def text_of(answer: Response) -> str:
+    return html.unescape(answer.text)
+
+
+def listed(page: str) -> list[str]:
+    """The ids of the visits in a list, in the order shown."""
+    return re.findall(r'<li class="visit queue__visit" id="visit-([0-9a-f-]+)"', page)
+
+
+def ids(*names: str) -> list[str]:
+    return [made_up_id(name) for name in names]
+
+
+# The list
+
+
+def test_visits_are_listed_newest_first_and_once(world: World) -> None:
+    world.log(ALICE, "first")
+    world.log(BOB, "second", door=GREEN_DOOR)
+    world.log(CHARLIE, "third", door=CHARLIES_DOOR, round_id=CHARLIES_ROUND_ID)
+
+    assert listed(world.get("/coordinator")) == ids("third", "second", "first")
+
+
+def test_what_cannot_wait_stands_first_and_says_so(world: World) -> None:
+    world.log(ALICE, "danger", danger=["fall"])
+    world.log(ALICE, "red, no answer", outcome="no_answer")
+    world.log(ALICE, "need", needs=["meal_delivery"], urgency="days", door=GREEN_DOOR)
+    world.log(ALICE, "green, no answer", outcome="no_answer", door=GREEN_DOOR)
+    world.log(ALICE, "plain", danger=["none"], needs=["none"], door=FULL_DOOR)
+
+    page = world.get("/coordinator")
+
+    assert listed(page) == ids("danger", "red, no answer", "need", "plain", "green, no answer")
+    assert re.findall("危险情形|红色户无人应|有需要", page) == ["危险情形", "红色户无人应", "有需要"]
+
+
+def test_a_filter_is_the_address_and_nonsense_in_it_is_left_out(world: World) -> None:
+    world.log(ALICE, "met")
+    world.log(ALICE, "no answer", outcome="no_answer", door=GREEN_DOOR)
+    world.log(BOB, "Bob's", outcome="no_answer", door=FULL_DOOR)
+
+    assert listed(world.get("/coordinator", outcome="no_answer")) == ids("Bob's", "no answer")
+    assert listed(world.get("/coordinator", volunteer=BOB.id)) == ids("Bob's")
+    assert listed(world.get("/coordinator", outcome="no_answer", volunteer=ALICE.id)) == ids("no answer")
+    everything = ids("Bob's", "no answer", "met")
+    assert listed(world.get("/coordinator", outcome="'--", volunteer="x", tab="y", page="-1")) == everything
+
+
+def test_tabs_count_within_the_filter(world: World) -> None:
+    approved = world.log(ALICE, "approved")
+    sent_back = world.log(ALICE, "sent back", door=GREEN_DOOR)
+    world.log(BOB, "waiting", door=FULL_DOOR)
+    withdrawn = world.log(BOB, "withdrawn", door=FULL_DOOR)
+    world.review("approved", base=approved, decision="approved")
+    world.review("sent back", base=sent_back, decision="sent_back", note="请补充")
+    withdraw(world, BOB, "withdrawn", base=withdrawn)
+
+    def counts(page: str) -> list[str]:
+        return re.findall(r"(?:待审|已退回|已审|已撤回|全部) \d+", page)
+
+    assert counts(world.get("/coordinator")) == ["待审 1", "已退回 1", "已审 1", "已撤回 1", "全部 4"]
+    assert counts(world.get("/coordinator", volunteer=BOB.id)) == ["待审 1", "已退回 0", "已审 0", "已撤回 1", "全部 2"]
+    assert listed(world.get("/coordinator", tab="approved")) == ids("approved")
+    assert listed(world.get("/coordinator", tab="sent_back")) == ids("sent back")
+    assert listed(world.get("/coordinator", tab="withdrawn")) == ids("withdrawn")
+    assert sorted(listed(world.get("/coordinator", tab="all"))) == sorted(
+        ids("approved", "sent back", "waiting", "withdrawn")
+    )
+
+
+def withdraw(world: World, who: Person, name: str, *, base: int) -> None:
+    change = Change(uuid7(), 0, "visit", made_up_id(name), Action.VOID, base, {}, NOW, 1)
+    log_visits(world.database, who, change)
+
+
+def test_a_long_list_has_pages_that_miss_and_double_nothing(world: World) -> None:
+    log_visits(world.database, ALICE, *(visit_change(f"visit {each}") for each in range(120)))
+
+    pages = [world.get("/coordinator", page=str(number)) for number in (1, 2, 3)]
+
+    assert [len(listed(page)) for page in pages] == [50, 50, 20]
+    assert len({visit for page in pages for visit in listed(page)}) == 120
+    assert ['rel="next"' in page for page in pages] == [True, True, False]
+
+
+@pytest.mark.parametrize("visits", [1, 3])
+def test_the_list_asks_the_database_a_fixed_number_of_things(world: World, visits: int) -> None:
+    doors = (GREEN_DOOR, FULL_DOOR, GREEN_DOOR)
+    log_visits(world.database, ALICE, *(visit_change(f"visit {each}", door=doors[each]) for each in range(visits)))
+
+    with statements(world.database) as seen:
+        page = world.get("/coordinator")
+
+    assert len(listed(page)) == visits
+    assert len(seen) == LIST_STATEMENTS
+
+
+# One visit
+
+
+def test_one_visit_shows_every_answer_and_its_history(world: World) -> None:
+    revision = world.log(ALICE, "visit", needs=["meal_delivery"], urgency="h24", note="<b>要少盐</b>", wb_mood="fair")
+    edit = visit_change("visit", base=revision, note="要少盐少油")
+    log_visits(world.database, ALICE, edit, now=NOW + 60_000)
+
+    page = world.get(f"/coordinator/visits/{made_up_id('visit')}")
+
+    assert {"见到本人", "送餐", "24小时内", "要少盐少油", "2号楼1单元101"} <= set(re.findall(r"[^<>\n ]+", page))
+    assert "Alice 记录了这次走访" in page
+    assert "Alice 作了修改" in page
+    assert page.count('class="history__entry" data-outcome="accepted"') == 2
+    labels = re.findall(r"<dt>(.*?)</dt>", page)
+    assert labels == ["结果", "情绪", "需要什么", "紧急程度", "备注"]
+    raw = world.client.get(f"/coordinator/visits/{made_up_id('visit')}").text
+    assert "<b>" not in raw
+
+
+@pytest.mark.parametrize("edits", [1, 3])
+def test_one_visit_asks_the_database_a_fixed_number_of_things(world: World, edits: int) -> None:
+    revision = world.log(ALICE, "visit")
+    for each in range(edits - 1):
+        log_visits(world.database, ALICE, visit_change("visit", base=revision + each, note=f"{each}"))
+
+    with statements(world.database) as seen:
+        page = world.get(f"/coordinator/visits/{made_up_id('visit')}")
+
+    assert page.count("history__entry") == edits
+    assert len(seen) == VISIT_STATEMENTS
+
+
+def test_approving_goes_through_the_feed_to_the_volunteers_phone(world: World) -> None:
+    revision = world.log(ALICE, "visit")
+
+    answer = world.review("visit", base=revision, decision="approved")
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"/coordinator?reviewed={made_up_id('visit')}"
+    pulled = world.database.read(
+        lambda session: SqlStore(session).slice(COMMUNITY_ID, ALICE.id, Position(revision), 50)
+    )
+    assert [(record.record_id, record.fields["review_state"]) for record in pulled.records] == [
+        (made_up_id("visit"), "approved")
+    ]
+    assert listed(world.get("/coordinator")) == []
+    assert "Dana 审核通过" in world.get(f"/coordinator/visits/{made_up_id('visit')}")
+
+
+def test_two_taps_on_approve_are_one_change(world: World) -> None:
+    revision, change_id = world.log(ALICE, "visit"), uuid7()
+
+    answers = [world.review("visit", base=revision, change_id=change_id, decision="approved") for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [303, 303]
+    page = world.get(f"/coordinator/visits/{made_up_id('visit')}")
+    assert page.count("history__entry") == 2
+
+
+def test_sending_back_needs_a_word_and_keeps_what_was_typed(world: World) -> None:
+    revision = world.log(ALICE, "visit")
+
+    without = world.review("visit", base=revision, decision="sent_back", note="  ")
+    too_long = world.review("visit", base=revision, decision="sent_back", note="长" * 201)
+    sent = world.review("visit", base=revision, decision="sent_back", note="联系过家人吗？")
+
+    assert (without.status_code, too_long.status_code, sent.status_code) == (422, 422, 303)
+    assert "请写一句" in text_of(without)
+    assert "长" * 201 in text_of(too_long)
+    assert "联系过家人吗？" in world.get(f"/coordinator/visits/{made_up_id('visit')}")
+
+
+def test_an_amended_visit_waits_again_and_says_why(world: World) -> None:
+    revision = world.log(ALICE, "visit")
+    world.review("visit", base=revision, decision="sent_back", note="请补充")
+    log_visits(world.database, ALICE, visit_change("visit", base=revision + 1, note="补充了"))
+
+    page = world.get("/coordinator")
+
+    assert listed(page) == ids("visit")
+    assert "审核后又有修改" in page
+
+
+def test_a_review_can_be_taken_back(world: World) -> None:
+    revision = world.log(ALICE, "visit")
+    world.review("visit", base=revision, decision="approved")
+
+    world.review("visit", base=revision + 1, decision="")
+
+    assert listed(world.get("/coordinator")) == ids("visit")
+    assert "Dana 改回待审" in world.get(f"/coordinator/visits/{made_up_id('visit')}")
+
+
+@pytest.mark.parametrize("visit_id", ["no-uuid", made_up_id("nobody's"), GREEN_DOOR])
+def test_what_is_no_visit_does_not_exist(world: World, visit_id: str) -> None:
+    path = f"/coordinator/visits/{visit_id}"
+    form = {"change_id": uuid7(), "base": "1", "decision": "approved"}
+
+    assert world.client.get(path).status_code == 404
+    assert world.client.post(path, data=form, headers=SAME_ORIGIN, follow_redirects=False).status_code in (303, 404)
+    assert world.client.get(path).status_code == 404
+
+
+# Held changes
+
+
+def test_held_changes_are_readable_whole_with_their_reason(world: World) -> None:
+    note = "路过看了看，一切都好。" * 10
+    (result,) = log_visits(world.database, ALICE, visit_change("elsewhere", door=CHARLIES_DOOR, note=note))
+
+    assert result.outcome is Outcome.HELD
+    assert "需核对 1 条" in world.get("/coordinator")
+    page = world.get("/coordinator/held")
+    assert "5号楼2单元501 · 这户当时不在这位志愿者的名单上" in page
+    assert note in page
+    assert "见到本人" in page
+
+
+def test_what_could_not_be_read_is_shown_as_it_came(world: World) -> None:
+    from sync.changes import Held
+    from sync.engine import unreadable
+
+    rubbish = unreadable(change_id="x", device_sequence=1, code=Held.BAD_CHANGE, raw="{<script>", detail="kind")
+    log_visits(world.database, ALICE, rubbish)
+
+    page = world.get("/coordinator/held")
+
+    assert "读不出来" in page
+    assert "{<script>" in page
+    assert "<script>" not in world.client.get("/coordinator/held").text.replace("<script src", "")
+
+
+# Phones
+
+
+def test_an_invite_is_shown_once_and_the_phone_confirmed_by_its_number(world: World) -> None:
+    path = f"/coordinator/volunteers/{BOB.id}"
+    before = world.get(f"{path}/invite")
+
+    made = world.client.post(f"{path}/invite", headers=SAME_ORIGIN)
+
+    assert "<svg" in made.text
+    assert " style=" not in made.text
+    code = re.search(r'id="short-code">(\d{4} \d{4})<', made.text)
+    assert code is not None
+    assert code[1] not in before + world.get(f"{path}/invite")
+    device = world.database.write(
+        lambda session: claim_invite(session, code=code[1], device_name="红色华为", public_key="", now=NOW)
+    )
+    assert isinstance(device, Device)
+    waiting = world.client.get(f"{path}/devices", headers={"HX-Request": "true"}).text
+    assert "<html" not in waiting
+    assert "红色华为" in waiting
+    assert device.check_number in waiting
+    decide(world, BOB, device.id, "confirm")
+    assert standing(world, device.id) == "active"
+    assert "红色华为" in world.get(f"{path}/invite")
+    assert "红色华为" not in world.client.get(f"{path}/devices", headers={"HX-Request": "true"}).text
+
+
+def test_a_revoked_phone_is_out_at_once(world: World) -> None:
+    token = sign_in(world.database, ALICE)
+    volunteer = TestClient(world.client.app, base_url=str(world.client.base_url), cookies={"linli-s": token})
+    assert volunteer.get("/today", follow_redirects=False).status_code == 200
+
+    decide(world, ALICE, ALICE.device_id, "revoke")
+
+    assert standing(world, ALICE.device_id) == "revoked"
+    assert volunteer.get("/today", follow_redirects=False).headers["location"] == "/enrol"
+
+
+def test_a_phone_is_decided_about_only_under_its_own_volunteer(world: World) -> None:
+    decide(world, BOB, ALICE.device_id, "revoke")
+    decide(world, ALICE, ALICE.device_id, "nonsense")
+    decide(world, ALICE, "no uuid", "revoke")
+
+    assert standing(world, ALICE.device_id) == "active"
+
+
+def decide(world: World, who: Person, device_id: str, decision: str) -> None:
+    form = {"device_id": device_id, "decision": decision}
+    path = f"/coordinator/volunteers/{who.id}/devices"
+    answer = world.client.post(path, data=form, headers=SAME_ORIGIN, follow_redirects=False)
+    assert answer.status_code == 303
+
+
+def standing(world: World, device_id: str) -> str:
+    return world.database.read(lambda session: session.get_one(Device, (COMMUNITY_ID, device_id)).standing)
+
+
+def test_the_volunteers_are_listed_with_a_fixed_number_of_questions(world: World) -> None:
+    with statements(world.database) as seen:
+        page = world.get("/coordinator/volunteers")
+
+    assert re.findall(r'id="volunteer-(\d+)"', page) == ["0001", "0002", "0003"]
+    assert len(seen) == VOLUNTEERS_STATEMENTS
+
+
+# Who may
+
+
+PAGES = ("/coordinator", "/coordinator/held", "/coordinator/volunteers", f"/coordinator/volunteers/{ALICE.id}/invite")
+
+
+@pytest.mark.parametrize("path", [*PAGES, f"/coordinator/visits/{made_up_id('visit')}"])
+@pytest.mark.parametrize("who", ["nobody", "a volunteer"])
+def test_others_are_sent_to_sign_in_and_learn_nothing(world: World, path: str, who: str) -> None:
+    world.log(ALICE, "visit", note="canary")
+    world.client.cookies.clear()
+    if who == "a volunteer":
+        world.client.cookies.set("linli-s", sign_in(world.database, ALICE))
+
+    answer = world.client.get(path, follow_redirects=False)
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"/sign-in?{urlencode({'next': path})}"
+    assert answer.text == ""
+
+
+def test_a_volunteer_cannot_review(world: World) -> None:
+    revision = world.log(ALICE, "visit")
+    world.client.cookies.set("linli-s", sign_in(world.database, ALICE))
+
+    answer = world.review("visit", base=revision, decision="approved")
+
+    assert answer.headers["location"].startswith("/sign-in")
+    world.client.cookies.set("linli-s", sign_in(world.database, COORDINATOR))
+    assert listed(world.get("/coordinator")) == ids("visit")
+
+
+def test_another_community_is_out_of_sight(world: World) -> None:
+    """Scope is the community's: a coordinator elsewhere finds nothing here."""
+    from server.scope import Principal
+    from server.visits import Filter, held_changes, history_of, visit_with_household, visits_found
+    from sync.kinds import Role
+
+    world.log(ALICE, "visit")
+    log_visits(world.database, ALICE, visit_change("elsewhere", door=CHARLIES_DOOR))
+    stranger = Principal(Role.COORDINATOR, made_up_id("stranger"), COMMUNITY_ID + 1, "Eve")
+
+    found = world.database.read(
+        lambda session: (
+            visits_found(session, stranger, Filter()).visits,
+            visit_with_household(session, stranger, made_up_id("visit")),
+            history_of(session, stranger, made_up_id("visit")),
+            held_changes(session, stranger, page=1),
+        )
+    )
+
+    assert found == ([], None, [], [])
+
+
+def test_a_coordinators_own_visit_is_reviewable_too(world: World) -> None:
+    """Recorded from a phone call at the desk: the same way in, the same list."""
+    world.database.write(
+        lambda session: accept_changes(session, principal_author(COORDINATOR), [visit_change("by phone")], NOW)
+    )
+
+    assert listed(world.get("/coordinator")) == ids("by phone")
+
+
+def test_pages_work_in_both_languages(world: World) -> None:
+    world.log(ALICE, "visit", danger=["scam"])
+    world.client.cookies.set("language", "en")
+
+    for path in (*PAGES, f"/coordinator/visits/{made_up_id('visit')}"):
+        body = re.sub(r'<button[^>]*lang="zh-CN">[^<]*</button>', "", world.get(path))
+        chinese = set(re.findall(r"[一-鿿]+", body)) - {"示例居民", "示例小区", "每月走访"}
+        assert chinese == set(), path

@@ -1,0 +1,425 @@
+"""Pushes as they really come: the same one many times at once, and every kind of broken one, to a real server."""
+
+import gzip
+import http.client
+import json
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from sqlmodel import Session, col, select
+from starlette.testclient import TestClient
+
+from server.app import create_app
+from server.database import Database
+from server.models import Change as StoredChange
+from server.models import Record as StoredRecord
+from server.settings import Settings
+from sync.changes import Change
+from sync.protocol import CHANGE_BYTES_MAX, CHANGES_MAX, PACKED_BYTES_MAX
+from tests.browser.server_process import ServerProcess, with_database
+from tests.people import (
+    ALICE,
+    BOB,
+    CHARLIES_DOOR,
+    CHARLIES_ROUND_ID,
+    CHARLIE,
+    GREEN_DOOR,
+    NOW,
+    RED_DOOR,
+    build_world,
+    log_visits,
+    made_up_id,
+    visit_change,
+)
+from tests.signing_phone import ServerKey, SigningPhone, Wire, message, server_key, wire_change
+
+PUSHES = 64
+MUTATIONS = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    server: ServerProcess
+    phone: SigningPhone
+    waiting_phone: SigningPhone
+    revoked_phone: SigningPhone
+    key: ServerKey
+
+    def push(self, body: bytes, phone: SigningPhone | None = None, **headers: str) -> tuple[int, Wire]:
+        signer = phone or self.phone
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+        try:
+            connection.request("POST", "/sync", body, signer.headers(body, origin=self.server.url) | headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    server = ServerProcess(tmp_path)
+    phones = [SigningPhone(ALICE) for _ in range(3)]
+    keys: list[ServerKey] = []
+
+    def fill(database: Database) -> None:
+        build_world(database)
+        log_visits(database, BOB, visit_change("Bob's visit"))
+
+        def add_phones(session: Session) -> None:
+            for phone, standing in zip(phones, ("active", "waiting", "revoked"), strict=True):
+                phone.enrol(session, standing=standing)
+
+        database.write(add_phones)
+        keys.append(database.read(server_key))
+
+    with_database(server, fill)
+    server.start()
+    yield World(server, phones[0], phones[1], phones[2], keys[0])
+    server.close()
+
+
+def numbered(*changes: Change) -> list[Change]:
+    return [replace(change, device_sequence=number) for number, change in enumerate(changes, start=1)]
+
+
+def rows_of(world: World) -> tuple[list[StoredChange], dict[str, StoredRecord]]:
+    """What the device's pushes left in the database of a server that has been stopped."""
+    changes: list[StoredChange] = []
+    records: dict[str, StoredRecord] = {}
+
+    def read(session: Session) -> None:
+        options = {"is_scoped": True}
+        found = session.exec(
+            select(StoredChange)
+            .where(StoredChange.device_id == world.phone.device_id)
+            .order_by(col(StoredChange.device_sequence)),
+            execution_options=options,
+        )
+        changes.extend(found)
+        for record in session.exec(select(StoredRecord), execution_options=options):
+            records[record.record_id] = record
+
+    with_database(world.server, lambda database: database.read(read))
+    return changes, records
+
+
+# The same push, many times at once
+
+
+def test_a_batch_pushed_sixty_four_times_in_parallel_is_stored_once(world: World) -> None:
+    made = numbered(*(visit_change(f"visit {n}", needs=["meal_delivery"], urgency="days") for n in range(10)))
+    body = message([world.phone.sealed(world.key, change) for change in made])
+
+    with ThreadPoolExecutor(PUSHES) as threads:
+        answers = list(threads.map(lambda _: world.push(body), range(PUSHES)))
+
+    assert [status for status, _ in answers] == [200] * PUSHES
+    for index, change in enumerate(made):
+        results = [answer["results"][index] for _, answer in answers]
+        assert {result["change_id"] for result in results} == {change.change_id}
+        assert Counter(result["outcome"] for result in results) == {"accepted": 1, "again": PUSHES - 1}
+        assert len({result["revision"] for result in results}) == 1
+    world.server.stop()
+    changes, records = rows_of(world)
+    assert [row.change_id for row in changes if row.kind == "visit"] == [change.change_id for change in made]
+    assert [json.loads(records[change.record_id].fields) for change in made] == [dict(change.set) for change in made]
+    needs = [record for record in records.values() if record.kind == "need"]
+    assert len(needs) == len(made)
+
+
+def test_a_visit_pushed_by_many_connections_while_the_server_is_killed_is_there_once(world: World) -> None:
+    made = numbered(*(visit_change(f"visit {n}") for n in range(40)))
+    bodies = [message([world.phone.sealed(world.key, change)]) for change in made]
+
+    def push_until_answered(body: bytes) -> Wire:
+        while True:
+            try:
+                status, answer = world.push(body)
+            except (OSError, http.client.HTTPException):
+                continue
+            assert status == 200, answer
+            return answer
+
+    with ThreadPoolExecutor(8) as threads:
+        first = threads.submit(push_until_answered, bodies[0])
+        first.result()
+        pending = [threads.submit(push_until_answered, body) for body in bodies[1:]]
+        world.server.kill()
+        world.server.start()
+        answers = [first.result(), *(each.result() for each in pending)]
+
+    assert [answer["results"][0]["outcome"] in ("accepted", "again") for answer in answers] == [True] * len(made)
+    world.server.stop()
+    changes, _ = rows_of(world)
+    assert [row.change_id for row in changes] == [change.change_id for change in made]
+
+
+# Broken changes between sound ones
+
+
+def test_each_broken_change_gets_its_own_code_and_its_neighbours_are_taken(world: World) -> None:
+    phone, key = world.phone, world.key
+    entries: list[Wire] = []
+    expected: list[tuple[str, str]] = []
+
+    def add(name: str, code: str, *, wire: Wire | None = None, envelope: Wire | None = None, **fields: Any) -> None:
+        """The entry called name, then a sound one."""
+        for which, is_broken in ((name, True), (f"{name}'s neighbour", False)):
+            sequence = len(entries) + 1
+            made = wire_change(visit_change(which, **(fields if is_broken else {})), device_sequence=sequence)
+            sealed = phone.sealed(key, made | (wire or {}) if is_broken else made)
+            entries.append(sealed | (envelope or {}) if is_broken else sealed)
+        expected.extend([("held", code), ("accepted", "")])
+
+    other = phone.sealed(key, wire_change(visit_change("another"), device_sequence=900))
+    add("foreign scope", "not_in_scope", door=CHARLIES_DOOR, round_id=CHARLIES_ROUND_ID)
+    add("unknown scope", "not_in_scope", door=made_up_id("no door"))
+    add("no scope", "not_in_scope", wire={"set": {"outcome": "met"}})
+    add("schema of the future", "unknown_schema", wire={"schema": 99})
+    add("kind of the future", "unknown_kind", wire={"kind": "hologram"})
+    add("code of the future", "bad_field", outcome="teleported")
+    add("endless note", "bad_field", note="长" * 201)
+    add("number for a name", "bad_field", wire={"set": {"household_id": 7, "outcome": "met"}})
+    add("reserved name", "bad_field", wire={"set": {"household_id": RED_DOOR, "outcome": "met", "revision": 1}})
+    add("no outcome", "bad_field", wire={"set": {"household_id": RED_DOOR}})
+    add("too many fields", "bad_field", **{f"field_{n}": n for n in range(70)})
+    add("review by a volunteer", "not_allowed", review_state="approved")
+    add("household by a volunteer", "not_allowed", wire={"kind": "household", "set": {"risk": "green"}})
+    add("somebody else's", "not_the_author", wire={"record_id": made_up_id("Bob's visit"), "set": {"note": "mine now"}})
+    add("withdrawal of nothing", "bad_change", wire={"action": "void", "set": {}})
+    add("action of the future", "bad_change", wire={"action": "improve"})
+    add("no action", "bad_change", wire={"action": None})
+    add("fields of another shape", "bad_change", wire={"set": ["outcome", "met"]})
+    add("record without an id", "bad_change", wire={"record_id": "7"})
+    add("half a character", "bad_change", note="\ud800")
+    add("endless change", "bad_change", note="x" * CHANGE_BYTES_MAX)
+    add("garbage in the box", "unsealable", envelope={"sealed": "AQID"})
+    add("no base64", "unsealable", envelope={"sealed": "=/+ nonsense"})
+    add("another's box", "unsealable", envelope={"sealed": other["sealed"]})
+    add("another number", "unsealable", envelope={"device_sequence": 901})
+    add("no box at all", "bad_change", envelope={"sealed": None})
+    add("box of another type", "bad_change", envelope={"sealed": {"a": 1}})
+
+    status, answer = world.push(message(entries))
+
+    assert status == 200, answer
+    found = [(result["outcome"], result.get("code", "")) for result in answer["results"]]
+    names = [entry["change_id"] for entry in entries]
+    assert [result["change_id"] for result in answer["results"]] == names
+    assert found == expected
+    # Nothing is dropped: every one is in the history, the held ones with all that came.
+    world.server.stop()
+    changes, _ = rows_of(world)
+    assert Counter(row.outcome for row in changes) == Counter(outcome for outcome, _ in expected)
+    assert {row.change_id for row in changes} == set(names)
+
+
+def test_an_id_used_twice_keeps_both_contents(world: World) -> None:
+    first, second = numbered(visit_change("a visit"), visit_change("a visit"))
+    other = replace(second, set={**second.set, "note": "other content"})
+    world.push(message([world.phone.sealed(world.key, first)]))
+
+    answers = [world.push(message([world.phone.sealed(world.key, other)])) for _ in range(3)]
+
+    outcomes = [(status, answer["results"][0]["outcome"], answer["results"][0]["code"]) for status, answer in answers]
+    assert outcomes == [(200, "held", "same_id_other_content")] * 3
+    world.server.stop()
+    changes, records = rows_of(world)
+    assert len(changes) == 2
+    assert "note" not in json.loads(records[first.record_id].fields)
+    assert "other content" in changes[1].fields
+
+
+def test_a_revoked_phone_s_visits_are_held_and_it_is_given_nothing(world: World) -> None:
+    (change,) = numbered(visit_change("the last visit"))
+
+    status, answer = world.push(message([world.revoked_phone.sealed(world.key, change)]), world.revoked_phone)
+
+    assert (status, answer["standing"], answer["records"]) == (200, "revoked", {})
+    assert (answer["results"][0]["outcome"], answer["results"][0]["code"]) == ("held", "device_revoked")
+
+
+def test_a_pull_shows_nothing_of_other_people_s_doors(world: World) -> None:
+    _, answer = world.push(message([]))
+
+    assert CHARLIES_DOOR not in json.dumps(answer)
+    assert RED_DOOR in json.dumps(answer)
+
+
+# Broken messages
+
+
+def test_each_broken_message_gets_its_own_code_and_changes_nothing(world: World) -> None:
+    (change,) = numbered(visit_change("a visit"))
+    entry = world.phone.sealed(world.key, change)
+    good = message([entry])
+    text = good.decode()
+    stranger = SigningPhone(CHARLIE)
+    nested: Any = []
+    for _ in range(100):
+        nested = [nested]
+    noise = Random(1).randbytes(PACKED_BYTES_MAX)
+    zeros = gzip.compress(b" " * 8_000_000)
+
+    def code(body: bytes, phone: SigningPhone | None = None, **headers: str) -> tuple[int, str]:
+        status, answer = world.push(body, phone, **{name.replace("_", "-"): value for name, value in headers.items()})
+        assert "epoch" not in answer, "only an answer with an epoch acknowledges anything"
+        return status, answer["code"]
+
+    assert code(b"") == (400, "bad_message")
+    assert code(b"{") == (400, "bad_message")
+    assert code(b"[]") == (400, "bad_message")
+    assert code(b"\xff\xfe" + good) == (400, "bad_message")
+    assert code(b"[" * 100_000) == (400, "bad_message")
+    assert code(text.replace('"now"', '"schema"').encode()) == (400, "bad_message")
+    assert code(message([entry], now=float("nan"))) == (400, "bad_message")
+    assert code(message([entry], extra=nested)) == (400, "bad_message")
+    assert code(message([], changes="all of them")) == (400, "bad_message")
+    assert code(message([], epoch=7)) == (400, "bad_message")
+    assert code(message([], settings={"language": 1})) == (400, "bad_message")
+    assert code(message([], limit=-1))[0] == 400
+    assert code(message([entry], protocol=99)) == (400, "unknown_protocol")
+    assert code(message([entry], protocol="1")) == (400, "unknown_protocol")
+    assert code(message([entry] * (CHANGES_MAX + 1))) == (400, "too_many_changes")
+    assert code(good, Content_Type="text/plain") == (400, "bad_message")
+    assert code(good, Content_Encoding="br") == (400, "bad_message")
+    assert code(good, Content_Encoding="gzip") == (400, "bad_gzip")
+    assert code(gzip.compress(good)[:-4], Content_Encoding="gzip") == (400, "bad_gzip")
+    assert code(zeros, Content_Encoding="gzip") == (413, "too_large")
+    assert code(noise + b"1") == (413, "too_large")
+    assert code(good, stranger) == (401, "unknown_device")
+    assert code(good, world.waiting_phone) == (401, "not_confirmed")
+    assert code(good, Linli_Signature=world.phone.headers(b"another", origin="")["Linli-Signature"]) == (
+        401,
+        "unknown_device",
+    )
+    assert code(good, Linli_Signature="") == (401, "unknown_device")
+    assert code(good, Linli_Device="nobody") == (401, "unknown_device")
+
+    status, answer = world.push(gzip.compress(good), **{"Content-Encoding": "gzip"})
+    assert (status, answer["results"][0]["outcome"]) == (200, "accepted")
+    world.server.stop()
+    changes, _ = rows_of(world)
+    assert [row.change_id for row in changes] == [change.change_id]
+
+
+# Anything at all
+
+
+def test_no_body_at_all_makes_the_server_fail(tmp_path: Path) -> None:
+    """Bodies that were damaged at random: an answer of ours to each, and every change that was answered is kept."""
+    settings = Settings(data_dir=tmp_path, public_url="http://127.0.0.1:8000")
+    with_database(ServerProcess(tmp_path), build_world)
+    random = Random(20261123)
+    phone = SigningPhone(ALICE)
+    answered: set[str] = set()
+    with TestClient(create_app(settings, clock=lambda: NOW), base_url=settings.public_url) as client:
+        database: Database = client.app.state.database  # type: ignore[attr-defined]
+        database.write(phone.enrol)
+        key = database.read(server_key)
+        for number in range(MUTATIONS):
+            body = damaged_message(random, phone, key, number)
+            answer = client.post("/sync", content=body, headers=phone.headers(body, origin=settings.public_url))
+            assert answer.status_code in (200, 400, 413), (number, answer.status_code, body)
+            if answer.status_code != 200:
+                assert answer.json()["code"], (number, body)
+                continue
+            sent = json.loads(body)["changes"]
+            results = answer.json()["results"]
+            assert len(results) == len(sent), (number, body)
+            for result in results:
+                assert result["outcome"] in ("accepted", "again", "merged", "conflict", "held"), (number, result)
+                if result["outcome"] == "accepted":
+                    answered.add(result["change_id"])
+        kept = set(
+            database.read(
+                lambda session: session.exec(
+                    select(StoredChange.change_id), execution_options={"is_scoped": True}
+                ).all()
+            )
+        )
+        assert answered, "some were sound"
+        assert answered <= kept
+
+
+def damaged_message(random: Random, phone: SigningPhone, key: ServerKey, number: int) -> bytes:
+    """A sound message with a few things in it replaced, at any depth, sometimes cut or with bytes overwritten."""
+    made = wire_change(
+        visit_change(f"visit {number}", door=random.choice((RED_DOOR, GREEN_DOOR))), device_sequence=number
+    )
+    if random.random() < 0.5:
+        made = damaged(random, made)
+    try:
+        entry = phone.sealed(key, made) if random.random() < 0.5 else {**made, "change": made}
+    except (KeyError, TypeError, UnicodeEncodeError):
+        entry = {"change_id": made_up_id(f"broken {number}"), "device_sequence": number, "change": made}
+    neighbour = phone.sealed(key, wire_change(visit_change(f"neighbour {number}"), device_sequence=number + MUTATIONS))
+    wire = json.loads(message([neighbour]))
+    wire["changes"].append(entry)
+    for _ in range(random.randrange(3)):
+        wire = damaged(random, wire)
+    body = json.dumps(wire).encode()
+    if random.random() < 0.1:
+        body = body[: random.randrange(len(body))]
+    if random.random() < 0.1:
+        place = random.randrange(len(body) + 1)
+        body = body[:place] + random.randbytes(random.randrange(1, 5)) + body[place + 1 :]
+    return body
+
+
+STRANGE: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    2**53,
+    2**63,
+    2**64,
+    10**400,
+    1.5,
+    -0.0,
+    1e308,
+    "",
+    "0",
+    "x" * 70,
+    "\ud800",
+    "\udfff.\ud800",
+    "\x00",
+    "5.zzzz",
+    "5.",
+    ".5",
+    "٣.x",
+    "1" * 5000,
+    "00000000-0000-0000-0000-000000000000",
+    "{00000000-0000-0000-0000-000000000000}",
+    [],
+    {},
+    [None],
+    [[]],
+    {"": {}},
+    ["met", "met"],
+)
+
+
+def damaged(random: Random, value: Any) -> Any:
+    """The value with one thing in it, somewhere, replaced, removed or renamed."""
+    if not isinstance(value, dict | list) or not value or random.random() < 0.15:
+        return random.choice(STRANGE)
+    if isinstance(value, list):
+        place = random.randrange(len(value))
+        return [*value[:place], damaged(random, value[place]), *value[place + 1 :]]
+    name = random.choice(sorted(value))
+    chance = random.random()
+    rest = {other: inside for other, inside in value.items() if other != name}
+    if chance < 0.1:
+        return rest
+    if chance < 0.2:
+        return {**rest, random.choice(("", "\ud800", "id", "set", "code", "x" * 50)): value[name]}
+    return {**rest, name: damaged(random, value[name])}

@@ -1,0 +1,102 @@
+"""A proxy between phone and server that loses answers to pushes after the server has committed them.
+
+The worst loss there is: the visit is in the central database and the phone does not know. Every request has a
+connection of its own, so that the browser never repeats one by itself and the phone's own code has to.
+"""
+
+import http.client
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
+from typing import Any
+
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
+TIMEOUT_SECONDS = 30
+
+
+class LossyProxy(ThreadingHTTPServer):
+    """Serves at `url` while it is open (`with LossyProxy(...)`). A server that is down shows as a lost connection."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, server_port: int, *, lost: float = 0, seed: int = 0) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.server_upstream = server_port
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.pushes = 0
+        self.dropped: list[list[str]] = []  # change ids in each push whose answer was lost
+        self.is_cut = False  # hangs up on everybody before the server hears of it
+        self.closed_paths: set[str] = set()  # hangs up on these only
+        self._lost = lost
+        self._random = Random(seed)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "LossyProxy":
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that hangs up is nothing to print."""
+
+    def is_lost(self, change_ids: list[str]) -> bool:
+        with self._lock:
+            self.pushes += 1
+            is_lost = self._random.random() < self._lost
+            if is_lost:
+                self.dropped.append(change_ids)
+            return is_lost
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: LossyProxy
+
+    def pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.server.is_cut or self.path in self.server.closed_paths:
+            self.close_connection = True
+            return
+        status, headers, content = self.ask_server(body)
+        change_ids = pushed(body) if self.path == "/sync" and status == 200 else []
+        if change_ids and self.server.is_lost(change_ids):
+            if len(self.server.dropped) % 2 == 0:  # sometimes a part of it still arrives
+                self.answer(status, headers, content, sent=len(content) // 2)
+            self.close_connection = True
+            return
+        self.answer(status, headers, content, sent=len(content))
+
+    do_GET = do_HEAD = do_POST = pass_on
+
+    def ask_server(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_upstream, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                if name.lower() not in HOP_BY_HOP:
+                    connection.putheader(name, value)
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP]
+            return answer.status, kept, answer.read()
+        finally:
+            connection.close()
+
+    def answer(self, status: int, headers: list[tuple[str, str]], content: bytes, *, sent: int) -> None:
+        self.send_response_only(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content[:sent])
+
+
+def pushed(body: bytes) -> list[str]:
+    return [change["change_id"] for change in json.loads(body)["changes"]]

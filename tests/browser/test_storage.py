@@ -1,0 +1,474 @@
+"""The phone's storage in a real browser: what static/store promises of IndexedDB and Cache Storage, one promise a test,
+and that the server opens what static/sync/seal.js sealed.
+
+The modules run as they are served, in a page of their own; nothing else of the app is there.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from playwright.sync_api import Browser, Page, Route
+
+from server.assets import STATIC
+from server.devices import device_id_of, signed_text
+from server.sealing import Unsealable, decode_base64url, encode_base64url, make_sealing_key, unseal
+
+pytestmark = pytest.mark.browser
+
+ORIGIN = "http://127.0.0.1:9"  # nobody listens there: every file comes from the folder
+KIT = """
+const { Outbox } = await import("/static/store/outbox.js");
+const { Replica } = await import("/static/store/replica.js");
+const { Database, requested } = await import("/static/store/database.js");
+const sealOf = async (sequence) => new TextEncoder().encode(`sealed ${sequence}`).buffer;
+const visit = (name) => ({
+  change_id: `change-${name}`,
+  record_id: `record-${name}`,
+  display: { kind: "visit", action: "put", set: { note: name }, made_at: 1 },
+});
+const save = (outbox, name) => outbox.save(visit(name), 1, sealOf);
+const numbers = async (outbox) => (await outbox.entries()).map(({ sequence, change_id }) => [sequence, change_id]);
+const answer = (records, more = {}) => ({
+  epoch: "one", now: 1, results: [], reset: false, records: { visit: records }, purge: [], cursor: "1.", more: false,
+  oldest_schema: 1, pause_ms: 0, ...more,
+});
+const record = (id, more = {}) => ({ id, kind: "visit", revision: 1, scope_id: "home", household_id: "home", ...more });
+const kinds = { visit: { scope_field: "household_id", indexes: ["household_id"] } };
+const remove = (name) => new Promise((resolve) => (indexedDB.deleteDatabase(name).onsuccess = resolve));
+const raw = (name) => new Promise((resolve) => (indexedDB.open(name).onsuccess = (event) => resolve(event.target.result)));
+"""
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context()
+    page = context.new_page()
+    page.route("**/*", from_folder)
+    page.goto(ORIGIN)
+    yield page
+    context.close()
+
+
+def from_folder(route: Route) -> None:
+    path = route.request.url.removeprefix(ORIGIN)
+    if path.startswith("/static/"):
+        route.fulfill(path=STATIC / path.removeprefix("/static/"), content_type="text/javascript")
+    else:
+        route.fulfill(body="<!doctype html><title>storage</title>", content_type="text/html")
+
+
+def run(page: Page, script: str, given: Any = None) -> Any:
+    return page.evaluate(f"async (given) => {{ {KIT} {script} }}", given)
+
+
+# The outbox
+
+
+def test_saved_entry_is_there_for_a_new_worker(page: Page) -> None:
+    run(page, 'await save(new Outbox(caches), "a");')
+
+    entry = run(page, "return (await new Outbox(caches).entries())[0];")
+
+    assert entry | {"sealed": None} == {
+        "sequence": 1,
+        "change_id": "change-a",
+        "record_id": "record-a",
+        "created_at": 1,
+        "state": "waiting",
+        "sealed": None,
+        "display": {"kind": "visit", "action": "put", "set": {"note": "a"}, "made_at": 1},
+        "version": 1,
+        "acknowledged_at": None,
+        "revision": None,
+        "epoch": None,
+        "code": "",
+    }
+
+
+def test_every_write_of_the_outbox_is_strict(page: Page) -> None:
+    durabilities = run(
+        page,
+        """
+        const seen = [];
+        const { transaction } = IDBDatabase.prototype;
+        IDBDatabase.prototype.transaction = function (...given) {
+          const made = transaction.apply(this, given);
+          if (made.mode === "readwrite") seen.push(made.durability);
+          return made;
+        };
+        const outbox = new Outbox(caches);
+        await save(outbox, "a");
+        await outbox.setDevice({ standing: "active" });
+        await outbox.setSettings({ language: "en" });
+        await outbox.settle([{ change_id: "change-a", state: "acknowledged", revision: 1, code: "" }], { epoch: "one", now: 1 });
+        await outbox.conceal(() => true);
+        await outbox.reoffer("two");
+        return seen;
+        """,
+    )
+
+    assert durabilities == ["strict"] * 6
+
+
+def test_layout_is_the_frozen_one(page: Page) -> None:
+    layout = run(
+        page,
+        """
+        await save(new Outbox(caches), "a");
+        const database = await raw("linli-outbox");
+        const stores = [...database.objectStoreNames];
+        const transaction = database.transaction(stores);
+        return [database.version, stores.map((name) => {
+          const store = transaction.objectStore(name);
+          return [name, store.keyPath, store.autoIncrement, [...store.indexNames]];
+        })];
+        """,
+    )
+
+    assert layout == [
+        1,
+        [
+            ["device", None, False, []],
+            ["drafts", None, False, []],
+            ["entries", "sequence", False, []],
+            ["settings", None, False, []],
+        ],
+    ]
+
+
+def test_the_same_change_twice_is_one_entry(page: Page) -> None:
+    found = run(
+        page,
+        """
+        const outbox = new Outbox(caches);
+        await Promise.all([save(outbox, "a"), save(outbox, "a"), save(new Outbox(caches), "a")]);
+        return numbers(outbox);
+        """,
+    )
+
+    assert found == [[1, "change-a"]]
+
+
+def test_saves_at_once_from_two_workers_leave_no_gap(page: Page) -> None:
+    found = run(
+        page,
+        """
+        const [one, other] = [new Outbox(caches), new Outbox(caches)];
+        await Promise.all(["a", "b", "c", "d"].flatMap((name) => [save(one, name), save(other, name + name)]));
+        return [await numbers(new Outbox(caches)), (await one.device()).sequence];
+        """,
+    )
+
+    entries, sequence = found
+    assert [number for number, _ in entries] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert len({change_id for _, change_id in entries}) == 8
+    assert sequence == 8
+
+
+def test_sealed_number_is_the_stored_one(page: Page) -> None:
+    sealed = run(
+        page,
+        """
+        const [one, other] = [new Outbox(caches), new Outbox(caches)];
+        await Promise.all([save(one, "a"), save(other, "b"), save(one, "c")]);
+        return (await one.entries()).map(({ sequence, sealed }) => [sequence, new TextDecoder().decode(sealed)]);
+        """,
+    )
+
+    assert sealed == [[1, "sealed 1"], [2, "sealed 2"], [3, "sealed 3"]]
+
+
+def test_transaction_that_is_aborted_after_its_last_request_is_not_saved(page: Page) -> None:
+    found = run(
+        page,
+        """
+        const outbox = new Outbox(caches);
+        await save(outbox, "a");
+        const { add } = IDBObjectStore.prototype;
+        IDBObjectStore.prototype.add = function (...given) {
+          const request = add.apply(this, given);
+          request.addEventListener("success", () => this.transaction.abort());
+          return request;
+        };
+        const said = await save(outbox, "b").then(() => "saved", (error) => error.name);
+        IDBObjectStore.prototype.add = add;
+        return [said, await numbers(outbox)];
+        """,
+    )
+
+    assert found == ["UnknownError", [[1, "change-a"]]]
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3])
+def test_lost_connection_is_opened_again_and_the_change_saved_once(page: Page, failures: int) -> None:
+    page.clock.install()
+    page.evaluate(
+        f"""async () => {{ {KIT}
+          const outbox = new Outbox(caches);
+          await save(outbox, "a");
+          let left = {failures};
+          const {{ transaction }} = IDBDatabase.prototype;
+          IDBDatabase.prototype.transaction = function (...given) {{
+            if (given[1] === "readwrite" && left-- > 0) {{
+              this.close();
+              throw new DOMException("Connection to Indexed Database server lost", "UnknownError");
+            }}
+            return transaction.apply(this, given);
+          }};
+          globalThis.found = save(outbox, "b").then(() => numbers(outbox));
+        }}"""
+    )
+
+    for _ in range(8):
+        page.clock.run_for(1000)
+
+    assert page.evaluate("found") == [[1, "change-a"], [2, "change-b"]]
+
+
+def test_database_that_never_opens_is_an_error_and_no_endless_wait(page: Page) -> None:
+    page.clock.install()
+    page.evaluate(
+        f"""async () => {{ {KIT}
+          IDBFactory.prototype.open = () => ({{}});
+          globalThis.said = "nothing";
+          new Outbox(caches).entries().catch((error) => (globalThis.said = error.name));
+        }}"""
+    )
+
+    for _ in range(25):
+        page.clock.run_for(1000)
+
+    assert page.evaluate("said") == "TimeoutError"
+
+
+def test_another_tab_that_deletes_the_database_is_not_blocked(page: Page) -> None:
+    found = run(
+        page,
+        """
+        const replica = new Replica(kinds);
+        await replica.apply(answer([record("a")]), { now: 1 });
+        await remove("linli-replica");
+        return (await new Replica(kinds).records("visit")).length;
+        """,
+    )
+
+    assert found == 0
+
+
+# The mirror
+
+
+def test_outbox_that_was_lost_comes_back_from_its_mirror(page: Page) -> None:
+    run(page, 'const outbox = new Outbox(caches); await save(outbox, "a"); await save(outbox, "b");')
+    run(page, 'await remove("linli-outbox");')
+
+    found = run(
+        page,
+        """
+        const outbox = new Outbox(caches);
+        const entries = await outbox.entries();
+        await save(outbox, "c");
+        const sealed = entries.map((entry) => new TextDecoder().decode(entry.sealed));
+        return [sealed, entries.map((entry) => entry.state), await numbers(outbox)];
+        """,
+    )
+
+    assert found == [
+        ["sealed 1", "sealed 2"],
+        ["waiting", "waiting"],
+        [[1, "change-a"], [2, "change-b"], [3, "change-c"]],
+    ]
+
+
+def test_mirror_that_was_lost_is_made_again(page: Page) -> None:
+    run(page, 'await save(new Outbox(caches), "a"); await caches.delete("linli-outbox-mirror");')
+
+    run(page, "await new Outbox(caches).entries();")
+    found = run(
+        page,
+        """
+        await remove("linli-outbox");
+        return numbers(new Outbox(caches));
+    """,
+    )
+
+    assert found == [[1, "change-a"]]
+
+
+def test_mirror_holds_no_open_text(page: Page) -> None:
+    text = run(
+        page,
+        """
+        await save(new Outbox(caches), "canary");
+        const mirror = await caches.open("linli-outbox-mirror");
+        const [request] = await mirror.keys();
+        return JSON.stringify(Object.keys(await (await mirror.match(request)).json()));
+        """,
+    )
+
+    assert text == '["sequence","change_id","record_id","created_at","sealed"]'
+
+
+def test_forgotten_entry_leaves_the_mirror_as_well(page: Page) -> None:
+    found = run(
+        page,
+        """
+        const outbox = new Outbox(caches);
+        await save(outbox, "a");
+        await save(outbox, "b");
+        await outbox.settle([{ change_id: "change-a", state: "acknowledged", revision: 1, code: "" }], { epoch: "one", now: 1 });
+        const later = 1 + 31 * 24 * 60 * 60 * 1000;
+        await outbox.forget({ epoch: "two", now: later });
+        const kept = (await numbers(outbox)).length;
+        await outbox.forget({ epoch: "one", now: later });
+        const mirror = await caches.open("linli-outbox-mirror");
+        return [kept, await numbers(outbox), (await mirror.keys()).map(({ url }) => new URL(url).pathname)];
+        """,
+    )
+
+    assert found == [2, [[2, "change-b"]], ["/mirror/change-b"]]
+
+
+# The replica
+
+
+def test_page_and_checkpoint_are_one(page: Page) -> None:
+    found = run(
+        page,
+        """
+        const replica = new Replica(kinds);
+        await replica.apply(answer([record("a")], { reset: true, more: true, cursor: "1.a", total: 2 }), { now: 5 });
+        const half = await new Replica(kinds).checkpoint();
+        await replica.apply(answer([record("b")], { cursor: "2." }), { now: 6 });
+        const whole = await new Replica(kinds).checkpoint();
+        return [half.ready, half.cursor, half.received, half.total, whole.ready, whole.cursor, whole.received, whole.uploaded_at];
+        """,
+    )
+
+    assert found == [False, "1.a", 1, 2, True, "2.", 2, 6]
+
+
+def test_purged_scope_goes_and_the_rest_stays(page: Page) -> None:
+    found = run(
+        page,
+        """
+        const replica = new Replica(kinds);
+        await replica.apply(answer([record("a"), record("b", { scope_id: "other" })]), { now: 1 });
+        await replica.apply(answer([], { purge: ["home"] }), { now: 2 });
+        return (await replica.records("visit")).map(({ id }) => id);
+        """,
+    )
+
+    assert found == ["b"]
+
+
+def test_fresh_start_sweeps_old_records_with_its_last_page_only(page: Page) -> None:
+    found = run(
+        page,
+        """
+        const replica = new Replica(kinds);
+        const ids = async () => (await new Replica(kinds).records("visit")).map(({ id }) => id).sort();
+        await replica.apply(answer([record("a"), record("b")], { reset: true }), { now: 1 });
+        await replica.apply(answer([record("b", { revision: 9 })], { reset: true, more: true, epoch: "two" }), { now: 2 });
+        const half = [await ids(), (await replica.checkpoint()).ready];
+        await replica.apply(answer([record("c")], { epoch: "two" }), { now: 3 });
+        return [half, await ids()];
+        """,
+    )
+
+    assert found == [[["a", "b"], True], ["b", "c"]]
+
+
+def test_records_are_found_by_declared_indexes_alone(page: Page) -> None:
+    found = run(
+        page,
+        """
+        const replica = new Replica(kinds);
+        await replica.apply(answer([record("a"), record("b", { household_id: "next" })]), { now: 1 });
+        const [mine] = await replica.records("visit", "household_id", "next");
+        const refused = await replica.records("visit", "note", "x").catch((error) => error.message);
+        await replica.apply(answer([record("b", { household_id: "home" })]), { now: 2 });
+        return [mine.id, refused, (await replica.records("visit", "household_id", "home")).length];
+        """,
+    )
+
+    assert found == ["b", "visit.note is not a declared index", 2]
+
+
+# Sealing and signing
+
+
+def test_server_opens_what_the_phone_sealed(page: Page) -> None:
+    key = make_sealing_key(now=1)
+    server_key = {"id": key.id, "public": encode_base64url(key.public_key)}
+    text = '{"note": "居民 😀"}'
+
+    sealed = run(
+        page,
+        """
+        const { createSealer, sealBinding } = await import("/static/sync/seal.js");
+        const { decodeBase64, encodeBase64 } = await import("/static/sync/protocol.js");
+        const seal = await createSealer(given.key, decodeBase64(given.key.public));
+        const bound = sealBinding("device", "change", 7);
+        return [encodeBase64(await seal(given.text, bound)), encodeBase64(await seal(given.text, bound))];
+        """,
+        {"key": server_key, "text": text},
+    )
+
+    keys = {key.id: key.private_key}
+    for each in sealed:
+        assert unseal(each, keys=keys, device_id="device", change_id="change", sequence=7) == {"note": "居民 😀"}
+    assert sealed[0] != sealed[1]
+    with pytest.raises(Unsealable):
+        unseal(sealed[0], keys=keys, device_id="device", change_id="change", sequence=8)
+
+
+def test_server_knows_the_phone_by_its_signature(page: Page) -> None:
+    body = '{"changes": []}'
+
+    found = run(
+        page,
+        """
+        const { describeDeviceKey, makeDeviceKeys, signRequest } = await import("/static/sync/seal.js");
+        const keyPair = await makeDeviceKeys();
+        const { device_id, public_key } = await describeDeviceKey(keyPair.publicKey);
+        const request = { method: "POST", path: "/sync", body: new TextEncoder().encode(given) };
+        return [public_key, keyPair.privateKey.extractable, await signRequest(request, { device_id, keyPair })];
+        """,
+        body,
+    )
+
+    public_key, is_extractable, headers = found
+    point = decode_base64url(public_key)
+    raw = decode_base64url(headers["Linli-Signature"])
+    signature = encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
+    assert is_extractable is False
+    assert headers["Linli-Device"] == device_id_of(point)
+    ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point).verify(
+        signature, signed_text("POST", "/sync", headers["Linli-Device"], body.encode()), ec.ECDSA(SHA256())
+    )
+
+
+def test_device_key_survives_in_the_outbox(page: Page) -> None:
+    run(
+        page,
+        """
+        const { makeDeviceKeys } = await import("/static/sync/seal.js");
+        await new Outbox(caches).setDevice({ keyPair: await makeDeviceKeys() });
+        """,
+    )
+
+    signature = run(
+        page,
+        """
+        const { keyPair } = await new Outbox(caches).device();
+        const algorithm = { name: "ECDSA", hash: "SHA-256" };
+        return (await crypto.subtle.sign(algorithm, keyPair.privateKey, new Uint8Array(1))).byteLength;
+        """,
+    )
+
+    assert signature == 64

@@ -273,4 +273,4 @@ def test_absent_twin_stops_the_start(javascript: JavaScript) -> None:
 
 def test_unknown_template_throws(javascript: JavaScript) -> None:
     with pytest.raises(JSEvalException, match="toString"):
-        javascript.call("() => createRenderer({ templates: {} }).render('toString', {})")
+        javascript.call("() => createRenderer({ templates: () => ({}) }).render('toString', {})")

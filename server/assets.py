@@ -16,6 +16,7 @@ FILES = {
     "app.css": "css/app.css",
     "app.js": "app.js",
     "htmx.js": "vendor/htmx.min.js",
+    "icons.svg": "icons/icons.svg",
     "icon-192.png": "icons/icon-192.png",
     "icon-512.png": "icons/icon-512.png",
 }

@@ -64,9 +64,7 @@ def events_since(session: Session, *, community_id: int, since: int, limit: int)
     return list(session.exec(statement.order_by(col(Event.starts_at), col(Event.id)).limit(limit)))
 
 
-def by_when(
-    events: Sequence[ShownEvent], *, now: int, utc_offset_minutes: int
-) -> list[tuple[str, list[ShownEvent]]]:
+def by_when(events: Sequence[ShownEvent], *, now: int, utc_offset_minutes: int) -> list[tuple[str, list[ShownEvent]]]:
     """(one of WHEN, its events), the empty ones left out. 本周 ends with Sunday."""
     today = start_of_day(now, utc_offset_minutes)
     week_ends = today + (7 - local(now, utc_offset_minutes).weekday()) * DAY_MS

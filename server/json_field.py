@@ -31,7 +31,9 @@ def on_sqlite(element: field_text, compiler: SQLCompiler, **options: Any) -> str
 @compiles(field_text, "postgresql")
 def on_postgresql(element: field_text, compiler: SQLCompiler, **options: Any) -> str:
     column, name = element.clauses
-    return f"(CAST({compiler.process(column, **options)} AS json) ->> CAST({compiler.process(name, **options)} AS text))"
+    return (
+        f"(CAST({compiler.process(column, **options)} AS json) ->> CAST({compiler.process(name, **options)} AS text))"
+    )
 
 
 def is_true(field: field_text) -> ColumnElement[bool]:

@@ -48,7 +48,7 @@ class Feed(SQLModel, table=True):
 class Record(SQLModel, table=True):
     __table_args__ = (
         Index("record_feed", "community_id", "revision"),
-        Index("record_scope", "community_id", "scope_id", "kind", "revision"),
+        Index("record_scope", "community_id", "scope_id", "revision"),
     )
 
     community_id: int = Field(primary_key=True)

@@ -1,35 +1,51 @@
 """sync.Store on SQL: the same statements on SQLite and PostgreSQL.
 
-Statements go through SQLAlchemy Core on the session's connection, not through mapped objects: a push of fifty visits
-is a handful of statements, and mapped objects would cost ten times as much (SYNC.md 5). Nothing here commits.
+A push of fifty visits is a dozen statements, written in the driver's own words: mapped objects would cost ten times as
+much as the rows themselves, and building statements twice as much (SYNC.md 5). Ids are bound as their sixteen bytes.
+Nothing here commits.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, case, func, literal, or_, select, update
-from sqlalchemy.engine import RowMapping
-from sqlalchemy.sql import Select
-from sqlmodel import Session, SQLModel
+from sqlalchemy import Select
+from sqlmodel import Session, col, select
 
-from server import models
 from server.audit import link
 from server.identifiers import packed, spelled
+from server.models import Grant as GrantRow
 from sync.changes import Action, HistoryEntry, Outcome, Record, Result
 from sync.store import VISITS_KEPT, Entry, Grant, Known, Position, Slice
 
-
-def table(model: type[SQLModel]) -> Any:
-    return model.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
-
-
-RECORD = table(models.Record)
-CHANGE = table(models.Change)
-GRANT = table(models.Grant)
-FEED = table(models.Feed)
-COMMUNITY = table(models.Community)
+# What a person may see after `seen`: what moved in the scopes she held already, and the scopes she got since, whole but
+# for older visits. A record's place for her is the later of its own revision and her grant's.
+VISIBLE = """
+    SELECT {columns}, r.revision AS place
+      FROM scope_grant g
+      JOIN record r ON r.community_id = g.community_id AND r.scope_id = g.scope_id AND r.revision > :seen
+     WHERE g.community_id = :community AND g.person_id = :person AND g.ended_revision = 0 AND g.revision <= :seen
+    UNION ALL
+    SELECT {columns}, r.place
+      FROM (SELECT r.*,
+                   CASE WHEN r.revision > g.revision THEN r.revision ELSE g.revision END AS place,
+                   row_number() OVER (PARTITION BY r.scope_id, r.kind ORDER BY r.made_at DESC, r.record_id DESC) AS nth
+              FROM scope_grant g
+              JOIN record r ON r.community_id = g.community_id AND r.scope_id = g.scope_id
+             WHERE g.community_id = :community AND g.person_id = :person AND g.ended_revision = 0
+               AND g.revision > :seen) r
+     WHERE r.kind <> 'visit' OR r.nth <= :kept
+"""
+PURGED = """
+    SELECT DISTINCT g.scope_id FROM scope_grant g
+     WHERE g.community_id = :community AND g.person_id = :person
+       AND g.ended_revision > :after AND g.ended_revision <= :until
+       AND NOT EXISTS (SELECT 1 FROM scope_grant a WHERE a.community_id = g.community_id AND a.person_id = g.person_id
+                          AND a.scope_id = g.scope_id AND a.ended_revision = 0)
+     ORDER BY g.scope_id
+"""
+BEYOND_EVERY_ID = b"\xff" * 17
 
 
 class SqlStore:
@@ -37,168 +53,153 @@ class SqlStore:
 
     def __init__(self, session: Session) -> None:
         self._connection = session.connection()
-        self._mark = "?" if self._connection.dialect.name == "sqlite" else "%s"
+        self._is_sqlite = self._connection.dialect.name == "sqlite"
+        self._chain_end: tuple[int, bytes] | None = None
 
     def known(self, community_id: int, change_ids: Collection[str]) -> Mapping[str, Known]:
         rows = self._rows_by_id("change", KNOWN_COLUMNS, "change_id", community_id, change_ids)
         return {(found := known_from(row)).result.change_id: found for row in rows}
 
     def records(self, community_id: int, record_ids: Collection[str]) -> Mapping[str, Record]:
-        rows = self._rows_by_id("record", RECORD_COLUMNS[1:], "record_id", community_id, record_ids)
-        return {(found := record_of(row)).record_id: found for row in rows}
-
-    def _rows_by_id(
-        self, name: str, columns: Sequence[str], key: str, community_id: int, ids: Collection[str]
-    ) -> Sequence[Any]:
-        """In the driver's own words, like the inserts: these two look-ups stand in front of every push."""
-        keys = list(dict.fromkeys(ids))
-        marks = ", ".join([self._mark] * len(keys))
-        statement = f"SELECT {', '.join(columns)} FROM {name} WHERE community_id = {self._mark} AND {key} IN ({marks})"  # noqa: S608 -- our own names
-        return self._connection.exec_driver_sql(statement, (community_id, *map(packed, keys))).all() if keys else ()
+        rows = self._rows_by_id("record", READ_COLUMNS, "record_id", community_id, record_ids)
+        return {(found := record_from(row)).record_id: found for row in rows}
 
     def histories(self, community_id: int, record_ids: Collection[str]) -> Mapping[str, Sequence[HistoryEntry]]:
-        rows = self._connection.execute(
-            select(CHANGE.c.record_id, CHANGE.c.change_id, CHANGE.c.device_id, CHANGE.c.revision, CHANGE.c.fields)
-            .where(CHANGE.c.community_id == community_id, CHANGE.c.record_id.in_(record_ids), CHANGE.c.revision > 0)
-            .order_by(CHANGE.c.revision)
-        )
         histories: dict[str, list[HistoryEntry]] = {record_id: [] for record_id in record_ids}
-        for record_id, change_id, device_id, revision, fields in rows:
-            histories[record_id].append(HistoryEntry(change_id, device_id, revision, msgspec.json.decode(fields)))
+        for row in self._rows_by_id("change", HISTORY_COLUMNS, "record_id", community_id, record_ids):
+            record_id, change_id, device_id, revision, fields = row
+            if revision:
+                entry = HistoryEntry(text_id(change_id), text_id(device_id), revision, msgspec.json.decode(fields))
+                histories[text_id(record_id)].append(entry)
+        for history in histories.values():
+            history.sort(key=lambda entry: entry.revision)
         return histories
 
     def grants(self, community_id: int, person_id: str, scope_ids: Collection[str]) -> Mapping[str, Grant]:
-        rows = self._connection.execute(
-            select(GRANT)
-            .where(
-                GRANT.c.community_id == community_id,
-                GRANT.c.person_id == person_id,
-                GRANT.c.scope_id.in_([scope_id for scope_id in scope_ids if len(scope_id) == 36]),
-            )
-            .order_by(GRANT.c.revision)
-        ).mappings()
-        return {row["scope_id"]: grant_from(row) for row in rows}
+        scopes = [packed(scope_id) for scope_id in scope_ids if len(scope_id) == 36]
+        if not scopes:
+            return {}
+        rows = self._run(
+            f"SELECT scope_id, revision, ended_revision, ended_at FROM scope_grant"  # noqa: S608 -- marks only
+            f" WHERE community_id = ? AND person_id = ? AND scope_id IN ({marks(scopes)}) ORDER BY revision",
+            (community_id, packed(person_id), *scopes),
+        )
+        return {(scope_id := text_id(row[0])): Grant(person_id, scope_id, *row[1:]) for row in rows}
 
     def take_places(self, community_id: int, count: int) -> int:
-        head: int = self._connection.execute(
-            update(FEED)
-            .where(FEED.c.community_id == community_id)
-            .values(head=FEED.c.head + count)
-            .returning(FEED.c.head)
-        ).scalar_one()
-        return head - count + 1
+        head, entries, chain = self._run(
+            "UPDATE feed SET head = head + ? WHERE community_id = ? RETURNING head, entries, chain",
+            (count, community_id),
+        ).one()
+        self._chain_end = (entries, bytes(chain))
+        return int(head) - count + 1
 
     def append(self, community_id: int, entries: Sequence[Entry]) -> None:
-        """Inserts are written in the driver's own words: fifty rows in one call, with nothing between (SYNC.md 5)."""
-        end = self._connection.execute(
-            select(FEED.c.entries, FEED.c.chain).where(FEED.c.community_id == community_id).with_for_update()
-        ).one()
-        changes, chain = history_rows(community_id, entries, written=end.entries, chain=end.chain)
-        self._insert(CHANGE_COLUMNS, "change", changes)
-        self._connection.execute(
-            update(FEED)
-            .where(FEED.c.community_id == community_id)
-            .values(entries=end.entries + len(entries), chain=chain)
+        written, chain = self._chain_end or self._locked_chain_end(community_id)
+        changes, chain = history_rows(community_id, entries, written=written, chain=chain)
+        self._insert("change", CHANGE_COLUMNS, changes)
+        self._chain_end = (written + len(entries), chain)
+        self._run("UPDATE feed SET entries = ?, chain = ? WHERE community_id = ?", (*self._chain_end, community_id))
+        moved = [entry for entry in entries if entry.fields is not None]
+        latest = {entry.change.record_id: entry for entry in moved}
+        new_ids = {entry.change.record_id for entry in moved if entry.before is None}
+        self._insert("record", RECORD_COLUMNS, [record_row(community_id, latest[record_id]) for record_id in new_ids])
+        self._update_records(
+            [record_row(community_id, entry) for record_id, entry in latest.items() if record_id not in new_ids]
         )
-        latest = {entry.change.record_id: entry for entry in entries if entry.fields is not None}
-        first = {entry.change.record_id: entry for entry in reversed(entries) if entry.fields is not None}
-        new = [record_row(community_id, entry) for name, entry in latest.items() if first[name].before is None]
-        moved = [record_row(community_id, entry) for name, entry in latest.items() if first[name].before is not None]
-        if new:
-            self._insert(RECORD_COLUMNS, "record", new)
-        if moved:
-            self._update_records(moved)
-
-    def _insert(self, columns: Sequence[str], name: str, rows: list[tuple[Any, ...]]) -> None:
-        places = ", ".join([self._mark] * len(columns))
-        self._connection.exec_driver_sql(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({places})", rows)  # noqa: S608 -- our own names
-
-    def _update_records(self, rows: list[tuple[Any, ...]]) -> None:
-        settings = ", ".join(f"{column} = {self._mark}" for column in RECORD_COLUMNS[2:])
-        statement = f"UPDATE record SET {settings} WHERE community_id = {self._mark} AND record_id = {self._mark}"  # noqa: S608 -- our own names
-        self._connection.exec_driver_sql(statement, [(*row[2:], *row[:2]) for row in rows])
 
     def head(self, community_id: int) -> int:
-        found: int = self._connection.execute(
-            select(FEED.c.head).where(FEED.c.community_id == community_id)
-        ).scalar_one()
-        return found
+        return int(self._run("SELECT head FROM feed WHERE community_id = ?", (community_id,)).scalar_one())
 
     def epoch(self, community_id: int) -> str:
-        found: str = self._connection.execute(
-            select(COMMUNITY.c.epoch).where(COMMUNITY.c.id == community_id)
-        ).scalar_one()
-        return found
+        return str(self._run("SELECT epoch FROM community WHERE id = ?", (community_id,)).scalar_one())
 
     def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice:
         head = self.head(community_id)
-        seen = visible(community_id, person_id, after.seen_revision).subquery()
-        beyond = or_(
-            seen.c.place > after.revision,
-            and_(seen.c.place == after.revision, seen.c.record_id > after.record_id)
-            if after.record_id
-            else literal(False),
-        )
-        rows = (
-            self._connection.execute(
-                select(seen).where(beyond).order_by(seen.c.place, seen.c.record_id).limit(limit + 1)
-            )
-            .mappings()
-            .all()
-        )
+        last_id = packed(after.record_id) if after.record_id else BEYOND_EVERY_ID
+        rows = self._run_named(
+            f"SELECT * FROM ({VISIBLE_RECORDS}) AS visible WHERE (place, record_id) > (:place, :last_id)"  # noqa: S608 -- our own names
+            " ORDER BY place, record_id LIMIT :limit",
+            {
+                **visibility(community_id, person_id, after.seen_revision),
+                "place": after.revision,
+                "last_id": last_id,
+                "limit": limit + 1,
+            },
+        ).all()
         is_complete = len(rows) <= limit
         taken = rows[:limit]
-        end = (
-            Position(max(head, after.revision)) if is_complete else Position(taken[-1]["place"], taken[-1]["record_id"])
-        )
-        purge = self._connection.execute(
-            select(GRANT.c.scope_id)
-            .where(
-                GRANT.c.community_id == community_id,
-                GRANT.c.person_id == person_id,
-                GRANT.c.ended_revision > after.revision,
-                GRANT.c.ended_revision <= end.revision,
-                GRANT.c.scope_id.not_in(active_scopes(community_id, person_id)),
-            )
-            .order_by(GRANT.c.scope_id)
-        ).scalars()
-        return Slice([record_from(row) for row in taken], list(dict.fromkeys(purge)), end, is_complete)
+        records = [record_from(row[:-1]) for row in taken]
+        end = Position(max(head, after.revision)) if is_complete else Position(taken[-1][-1], records[-1].record_id)
+        names = {"community": community_id, "person": packed(person_id), "after": after.revision, "until": end.revision}
+        purge = [text_id(row[0]) for row in self._run_named(PURGED, names)]
+        return Slice(records, purge, end, is_complete)
 
     def count(self, community_id: int, person_id: str) -> int:
-        seen = visible(community_id, person_id, 0).subquery()
-        found: int = self._connection.execute(select(func.count()).select_from(seen)).scalar_one()
-        return found
+        statement = f"SELECT count(*) FROM ({VISIBLE_RECORDS}) AS visible"  # noqa: S608 -- our own names
+        return int(self._run_named(statement, visibility(community_id, person_id, 0)).scalar_one())
+
+    # Statements
+
+    def _run(self, statement: str, values: Sequence[Any]) -> Any:
+        return self._connection.exec_driver_sql(self._spelled(statement), tuple(values))
+
+    def _run_named(self, statement: str, values: Mapping[str, Any]) -> Any:
+        if not self._is_sqlite:
+            for name in values:
+                statement = statement.replace(f":{name}", f"%({name})s")
+        return self._connection.exec_driver_sql(statement, dict(values))
+
+    def _rows_by_id(
+        self, name: str, columns: Sequence[str], key: str, community_id: int, ids: Iterable[str]
+    ) -> Sequence[Any]:
+        keys = [packed(each) for each in dict.fromkeys(ids)]
+        if not keys:
+            return ()
+        statement = f"SELECT {', '.join(columns)} FROM {name} WHERE community_id = ? AND {key} IN ({marks(keys)})"  # noqa: S608 -- our own names
+        rows: Sequence[Any] = self._run(statement, (community_id, *keys)).all()
+        return rows
+
+    def _insert(self, name: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+        if rows:
+            statement = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks(columns)})"  # noqa: S608 -- our own names
+            self._connection.exec_driver_sql(self._spelled(statement), rows)
+
+    def _update_records(self, rows: list[tuple[Any, ...]]) -> None:
+        if rows:
+            settings = ", ".join(f"{column} = ?" for column in RECORD_COLUMNS[2:])
+            statement = f"UPDATE record SET {settings} WHERE community_id = ? AND record_id = ?"  # noqa: S608 -- our own names
+            self._connection.exec_driver_sql(self._spelled(statement), [(*row[2:], *row[:2]) for row in rows])
+
+    def _locked_chain_end(self, community_id: int) -> tuple[int, bytes]:
+        lock = "" if self._is_sqlite else " FOR UPDATE"
+        entries, chain = self._run(
+            f"SELECT entries, chain FROM feed WHERE community_id = ?{lock}",  # noqa: S608 -- our own words
+            (community_id,),
+        ).one()
+        return entries, bytes(chain)
+
+    def _spelled(self, statement: str) -> str:
+        return statement if self._is_sqlite else statement.replace("?", "%s")
 
 
 def active_scopes(community_id: int, person_id: str) -> Select[Any]:
     """The scopes this person holds now: the one condition under which anything of a household may be read."""
-    return select(GRANT.c.scope_id).where(
-        GRANT.c.community_id == community_id, GRANT.c.person_id == person_id, GRANT.c.ended_revision == 0
+    return select(GrantRow.scope_id).where(
+        GrantRow.community_id == community_id, GrantRow.person_id == person_id, col(GrantRow.ended_revision) == 0
     )
 
 
-def visible(community_id: int, person_id: str, seen_revision: int) -> Select[Any]:
-    """Every record in the person's scope that a phone which saw the feed up to `seen_revision` may lack, with its place:
-    the later of the record's revision and the grant's. A scope granted since brings only its last visits."""
-    place = case((RECORD.c.revision > GRANT.c.revision, RECORD.c.revision), else_=GRANT.c.revision)
-    nth_newest = func.row_number().over(
-        partition_by=(RECORD.c.scope_id, RECORD.c.kind), order_by=(RECORD.c.made_at.desc(), RECORD.c.record_id.desc())
-    )
-    ranked = (
-        select(RECORD, place.label("place"), GRANT.c.revision.label("granted"), nth_newest.label("nth_newest"))
-        .join(GRANT, and_(GRANT.c.community_id == RECORD.c.community_id, GRANT.c.scope_id == RECORD.c.scope_id))
-        .where(
-            RECORD.c.community_id == community_id,
-            GRANT.c.community_id == community_id,
-            GRANT.c.person_id == person_id,
-            GRANT.c.ended_revision == 0,
-            or_(RECORD.c.revision >= seen_revision, GRANT.c.revision >= seen_revision),
-        )
-        .subquery()
-    )
-    return select(ranked).where(
-        or_(ranked.c.kind != "visit", ranked.c.granted <= seen_revision, ranked.c.nth_newest <= VISITS_KEPT)
-    )
+def visibility(community_id: int, person_id: str, seen: int) -> dict[str, Any]:
+    return {"community": community_id, "person": packed(person_id), "seen": seen, "kept": VISITS_KEPT}
+
+
+def marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def text_id(value: Any) -> str:
+    return spelled(bytes(value))
 
 
 # Rows
@@ -213,18 +214,21 @@ KNOWN_COLUMNS = (
 def known_from(row: Sequence[Any]) -> Known:
     change_id, kind, record_id, action, base_text, fields, made_at, schema, outcome, revision, code, detail = row
     base: int | str = int(base_text) if base_text.isdigit() else base_text
-    asked = (kind, spelled(bytes(record_id)), action, base, msgspec.json.decode(fields), made_at, schema)
-    return Known(asked, Result(spelled(bytes(change_id)), Outcome(outcome), revision, code, detail))
+    asked = (kind, text_id(record_id), action, base, msgspec.json.decode(fields), made_at, schema)
+    return Known(asked, Result(text_id(change_id), Outcome(outcome), revision, code, detail))
 
 
-def record_of(row: Sequence[Any]) -> Record:
+HISTORY_COLUMNS = ("record_id", "change_id", "device_id", "revision", "fields")
+
+
+def record_from(row: Sequence[Any]) -> Record:
     record_id, kind, scope_id, revision, author_id, author_name, made_at, received_at, is_void, fields = row
     return Record(
         kind=kind,
-        record_id=spelled(bytes(record_id)),
+        record_id=text_id(record_id),
         revision=revision,
-        scope_id=spelled(bytes(scope_id)),
-        author_id=spelled(bytes(author_id)),
+        scope_id=text_id(scope_id),
+        author_id=text_id(author_id),
         author_name=author_name,
         made_at=made_at,
         received_at=received_at,
@@ -233,29 +237,12 @@ def record_of(row: Sequence[Any]) -> Record:
     )
 
 
-def record_from(row: RowMapping) -> Record:
-    return Record(
-        kind=row["kind"],
-        record_id=row["record_id"],
-        revision=row["revision"],
-        scope_id=row["scope_id"],
-        author_id=row["author_id"],
-        author_name=row["author_name"],
-        made_at=row["made_at"],
-        received_at=row["received_at"],
-        is_void=bool(row["is_void"]),
-        fields=msgspec.json.decode(row["fields"]),
-    )
-
-
-def grant_from(row: RowMapping) -> Grant:
-    return Grant(row["person_id"], row["scope_id"], row["revision"], row["ended_revision"], row["ended_at"])
-
-
 RECORD_COLUMNS = (
     "community_id", "record_id", "kind", "scope_id", "revision", "author_id", "author_name", "made_at", "received_at",
     "is_void", "fields",
 )  # fmt: skip
+READ_COLUMNS = RECORD_COLUMNS[1:]
+VISIBLE_RECORDS = VISIBLE.format(columns=", ".join(f"r.{column}" for column in READ_COLUMNS))
 CHANGE_COLUMNS = (
     "community_id", "change_id", "device_id", "device_sequence", "person_id", "person_name", "kind", "record_id",
     "action", "base", "fields", "made_at", "schema_version", "received_at", "outcome", "code", "detail", "revision",

@@ -10,20 +10,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from server import models
 from server.accepting import accept_changes, device_author
 from server.bodies import inflate, read_body
 from server.database import Database
 from server.devices import signed_device, volunteer_of
 from server.models import Community, Device
 from server.rules import SCHEMA, SCHEMA_OLDEST
+from server.scope import SCOPED
 from server.sealing import Unsealable, current_sealing_key, encode_base64url, private_keys, unseal
-from server.store import CHANGE, SqlStore, text_of
+from server.store import SqlStore, text_of
 from sync.changes import Change, Held, Result, canonical
 from sync.engine import page, unreadable
 from sync.errors import MalformedMessage, SyncError, TryLater, UnknownDevice
@@ -202,14 +204,16 @@ def is_news(device: Device, message: Message) -> bool:
 
 def note_contact(session: Session, device: Device, message: Message, now: int) -> list[list[int]]:
     """Keeps what this contact says of the device, and returns the sequence numbers that should have arrived."""
-    arrived = session.connection().execute(
-        select(CHANGE.c.device_sequence).where(
-            CHANGE.c.community_id == device.community_id,
-            CHANGE.c.device_id == device.id,
-            CHANGE.c.device_sequence > device.received_through,
+    arrived = session.exec(
+        select(models.Change.device_sequence)
+        .where(
+            models.Change.community_id == device.community_id,
+            models.Change.device_id == device.id,
+            col(models.Change.device_sequence) > device.received_through,
         )
+        .execution_options(**SCOPED)  # numbers only, of the device's own changes
     )
-    through, missing = advance(device.received_through, arrived.scalars(), max(message.high_water, device.high_water))
+    through, missing = advance(device.received_through, arrived, max(message.high_water, device.high_water))
     if message.envelopes or is_news(device, message):
         device.received_through = through
         device.high_water = max(message.high_water, device.high_water)

@@ -47,6 +47,9 @@ async function startWorker() {
 function askToDrain(cause) {
   navigator.serviceWorker?.controller?.postMessage({ type: "drain", cause });
   schedule(RHYTHM_MS);
+  if (Date.now() - checkedAt < UPDATE_CHECK_MS) return;
+  checkedAt = Date.now(); // boosted pages are no page loads, at which browsers look for a new worker themselves
+  void registration?.update().catch(() => {});
 }
 
 function schedule(milliseconds) {
@@ -64,12 +67,7 @@ function onDrained({ retry_in, is_enrolled }) {
 
 addEventListener("online", () => askToDrain("online"));
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState !== "visible") return;
-  askToDrain("visible");
-  if (Date.now() - checkedAt > UPDATE_CHECK_MS) {
-    checkedAt = Date.now();
-    void registration?.update().catch(() => {});
-  }
+  if (document.visibilityState === "visible") askToDrain("visible");
 });
 
 /** How many visits wait, and when all were uploaded: the worker's words, fetched as any fragment. */
@@ -78,10 +76,18 @@ async function refreshStatus() {
   if (!region) return;
   const response = await fetch("/fragments/status").catch(() => null);
   if (!response?.ok) return;
-  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-  const inside = fresh.getElementById("sync-status") ?? fresh.body;
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html").body;
   // A live region is read aloud when it changes, so it changes only when its words do.
-  if (inside.innerHTML.trim() !== region.innerHTML.trim()) region.replaceChildren(...inside.childNodes);
+  if (fresh.innerHTML.trim() !== region.innerHTML.trim()) region.replaceChildren(...fresh.childNodes);
+  refreshRecords();
+}
+
+/** A list that shows records on their way is fetched again, unless somebody is writing. */
+function refreshRecords() {
+  const isListing = document.querySelector('main [data-state="waiting"], main [data-state="uploading"]');
+  if (!isListing || document.querySelector("main form[data-form]")) return;
+  const path = location.pathname + location.search;
+  void /** @type {any} */ (window).htmx.ajax("GET", path, { target: "main", select: "main", swap: "outerMorph" });
 }
 
 /** A new release waits until no page needs the old one, or until somebody taps. */
@@ -161,6 +167,17 @@ document.addEventListener("click", ({ target }) => {
     if (button) act(/** @type {HTMLElement} */ (button));
   }
 });
+
+// Nobody answered, and no worker either: said in words, because htmx leaves the page as it is.
+const showNoAnswer = (isShown) => {
+  const words = document.getElementById("no-answer");
+  if (words) words.hidden = !isShown;
+};
+document.addEventListener("htmx:error", (/** @type {any} */ { detail }) => {
+  // What a page asks by itself (refreshRecords) nobody waits for.
+  if (detail.ctx && detail.ctx.sourceElement !== document.body) showNoAnswer(true);
+});
+document.addEventListener("htmx:before:request", () => showNoAnswer(false));
 
 // A boosted page arrives without a page load: the reader starts at its heading, or at what is wrong with the form. A
 // page that renewed itself leaves the reader where he is.

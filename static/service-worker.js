@@ -108,8 +108,8 @@ async function write(event, url) {
 /** Its rule has matched already. */
 const matched = (url) => /** @type {any} */ (matchPage(app.pages, url.pathname));
 
-async function residentPage(event) {
-  return (await answerResidentPage(event, event.request)) ?? answerOffline(phone, Date.now());
+async function residentPage(event, url) {
+  return (await answerResidentPage(event, event.request)) ?? answerOffline(phone, url.pathname, Date.now());
 }
 
 /** The server's answer, or a page that says that there is no network. */
@@ -117,7 +117,7 @@ async function network({ request }) {
   try {
     return await fetch(request);
   } catch {
-    return answerOffline(phone, Date.now());
+    return answerOffline(phone, new URL(request.url).pathname, Date.now());
   }
 }
 

@@ -224,7 +224,9 @@ class Rounds:
         for index, household in enumerate(doors):
             at = self.today - DAY_MS + 9 * HOUR_MS + index * 20 * MINUTE_MS
             found = FOUND[(2 + index * 3) % len(FOUND)]
-            log_visit(self.session, self.seed, EarlierVisit(household, self.volunteers[4 + index % 2], round_id, at, found))
+            log_visit(
+                self.session, self.seed, EarlierVisit(household, self.volunteers[4 + index % 2], round_id, at, found)
+            )
 
     def send_from_elsewhere(self, household: Household) -> None:
         """From somebody who did not have this door on her list: kept for a person to look at."""

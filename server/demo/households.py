@@ -88,9 +88,7 @@ def assign_categories(doors: list[Door], random: Random) -> dict[Door, str]:
     first = [door for door in doors if door[0] == 2 and door[1] <= 2]
     others = [door for door in doors if door[0] != 2]
     here = [category for category, count in FIRST_ROUND.items() for _ in range(count)]
-    elsewhere = [
-        category for category, count in KEY_HOUSEHOLDS.items() for _ in range(count - FIRST_ROUND[category])
-    ]
+    elsewhere = [category for category, count in KEY_HOUSEHOLDS.items() for _ in range(count - FIRST_ROUND[category])]
     random.shuffle(here)
     chosen = random.sample(first, len(here))
     chosen_elsewhere = random.sample(others, len(elsewhere))

@@ -95,7 +95,9 @@ def log_visit(session: Session, seed: int, visit: EarlierVisit) -> tuple[str, in
     return visit_change(seed, visit).record_id, result.revision
 
 
-def review(session: Session, seed: int, staff: Staff, visit_id: str, *, base: int, state: str, note: str, now: int) -> None:
+def review(
+    session: Session, seed: int, staff: Staff, visit_id: str, *, base: int, state: str, note: str, now: int
+) -> None:
     change = Change(
         change_id=demo_id(seed, f"review of {visit_id}"),
         device_sequence=0,

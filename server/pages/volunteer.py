@@ -19,7 +19,7 @@ from server.loading import load_page
 from server.models import Community, Device
 from server.page_table import PAGES, Page
 from server.principals import current_principal, current_volunteer
-from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, me_of, page, redirect
+from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, me_of, redirect
 from server.scope import Principal
 from server.store import SqlStore
 from server.urlencoded import read_form
@@ -37,7 +37,7 @@ async def show(request: Request) -> Response:
         return redirect(request, "/enrol")
     known = await load(request, entry, principal)
     if known is None:
-        return page(request, "errors/not_found.html", {}, status=404)
+        return await show_not_found(request, principal)
     context = await volunteer_context(request, entry, principal, known)
     if entry.write:
         now = context["now"]
@@ -54,7 +54,7 @@ async def save(request: Request) -> Response:
         return redirect(request, "/enrol")
     known = await load(request, entry, principal)
     if known is None:
-        return page(request, "errors/not_found.html", {}, status=404)
+        return await show_not_found(request, principal)
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     now: int = request.app.state.clock()
     form = FORMS.get(entry.write.form)
@@ -122,6 +122,12 @@ async def status_fragment(request: Request) -> Response:
 
 
 # Parts
+
+
+async def show_not_found(request: Request, principal: Principal) -> Response:
+    """In the volunteer's own language and with her way back, as the worker shows it."""
+    entry = Page("", "", "errors/not_found.html")
+    return render(request, entry, await volunteer_context(request, entry, principal, {}), status=404)
 
 
 def entry_of(request: Request) -> Page:

@@ -82,7 +82,8 @@ export async function runExchange({ store, post, clock, batch, schema, onOffer =
     const offered = chooseBatch(await store.entries(), refused, batch.size);
     const startedAt = clock.now();
     onOffer(offered.map((entry) => entry.change_id));
-    const reply = await tryPost(post, await writeMessage({ store, offered, schema, now: startedAt }));
+    const message = await writeMessage({ store, offered, schema, now: startedAt });
+    const reply = await tryPost(post, message);
     onOffer([]);
 
     if (reply.status === 413 && offered.length > 0) {
@@ -99,7 +100,7 @@ export async function runExchange({ store, post, clock, batch, schema, onOffer =
       if (reply.reason === "timeout") batch.shrink();
       return failed(reply);
     }
-    await take({ store, answer, offered, refused, startedAt, now: clock.now() });
+    await take({ store, answer, asked: message, offered, refused, now: clock.now() });
     if (clock.now() - startedAt < QUICK_MS && offered.length >= batch.size) batch.grow();
     if (!answer.more && chooseBatch(await store.entries(), refused, 1).length === 0) {
       return { isDone: true, reason: "", code: "", retry_after_ms: null, oldest_schema: answer.oldest_schema ?? 0 };
@@ -156,17 +157,23 @@ function failed({ reason, text, retry_after_ms }) {
   return { isDone: false, reason: reason ?? (code ? "refused" : "foreign"), code, retry_after_ms, oldest_schema: 0 };
 }
 
-/** Takes an answer in, in the order drawn above. */
-async function take({ store, answer, offered, refused, startedAt, now }) {
-  const { epoch } = answer;
+/**
+ * Takes an answer in, in the order drawn above. How long an answered entry has been kept is counted by the server's
+ * clock: a phone's may jump by years, and would let go of what a restored server still needs.
+ */
+async function take({ store, answer, asked, offered, refused, now }) {
+  const { epoch, now: serverNow } = answer;
   const ours = new Set(offered.map((entry) => entry.change_id));
   const results = answer.results.filter((result) => ours.has(result.change_id));
-  await store.settle(results.filter(isAnswered).map(settled), { epoch, now });
+  await store.settle(results.filter(isAnswered).map(settled), { epoch, now: serverNow });
   const answered = new Set(results.filter(isAnswered).map((result) => result.change_id));
   for (const changeId of ours) if (!answered.has(changeId)) refused.add(changeId);
   for (const { change_id, outcome } of results) if (outcome === "too_big") await store.note(change_id, outcome);
   await store.reoffer(epoch);
 
+  // A page continues the checkpoint it was asked from and no other: another exchange may have moved it meanwhile.
+  const { epoch: epochNow, cursor } = await store.checkpoint();
+  if (epochNow !== asked.epoch || cursor !== asked.cursor) return;
   await store.apply(answer, { now });
   const reached = new Map();
   for (const { record_id } of await store.entries()) {
@@ -174,9 +181,9 @@ async function take({ store, answer, offered, refused, startedAt, now }) {
   }
   // Not pulled although the pull is at its end: out of this phone's scope by now. What this very answer acknowledged
   // waits for the next one, in case its page was read before its changes were written.
-  const isLeftOut = (entry) => !answer.more && entry.acknowledged_at < startedAt;
+  const isLeftOut = (entry) => !answer.more && entry.acknowledged_at < serverNow;
   await store.conceal((entry) => reached.get(entry.record_id) >= entry.revision || isLeftOut(entry));
-  await store.forget({ epoch, now });
+  await store.forget({ epoch, now: serverNow });
 }
 
 const isAnswered = (result) => isTaken(result) || result.outcome === "held";

@@ -11,8 +11,9 @@ import { askStanding } from "./enrolment.js";
 const LOCK = "linli-drain";
 const BACKOFF_FIRST_MS = 1000;
 const BACKOFF_MAX_MS = 5 * 60_000;
-// Nobody answered, so nobody is overloaded: a phone in somebody's hand looks again soon after the server is back.
-const BACKOFF_UNREACHABLE_MAX_MS = 8000;
+// Nobody answered, so nobody is overloaded: a phone in somebody's hand looks again soon, above all with something to send.
+const BACKOFF_UNREACHABLE_MAX_MS = 30_000;
+const BACKOFF_WAITING_MAX_MS = 8000;
 // How long the server's word about this device (its standing, its person, the server's key) is taken as known.
 const STANDING_KEPT_MS = 6 * 60 * 60_000;
 const RETRY_AFTER_MAX_MS = 60 * 60_000;
@@ -66,50 +67,58 @@ export class Drain {
     do {
       this.#isAskedAgain = false;
       if (Date.now() < this.#nextAt) return;
-      await withLock(() => this.#attempt()).catch((error) => this.#fail("foreign", null, error));
+      await withLock(() => this.#attempt()).catch(async (error) => {
+        console.error("exchange", error); // the phone's own storage: nothing is lost, and nothing can be sent
+        this.#nextAt = Date.now() + BACKOFF_UNREACHABLE_MAX_MS;
+      });
     } while (this.#isAskedAgain);
   }
 
   async #attempt() {
-    const device = await this.#phone.outbox.device();
-    if (!device.keyPair) return;
-    if (Date.now() - (device.asked_at ?? 0) > STANDING_KEPT_MS || device.standing !== "active") {
-      if (!(await this.#askStanding())) return;
-    }
+    const { keyPair } = await this.#phone.outbox.device();
+    if (!keyPair) return;
     const before = JSON.stringify(await this.#phone.outboxState());
+    if (await this.#mayExchange()) await this.#exchange();
+    if (before !== JSON.stringify(await this.#phone.outboxState())) await this.#onChange();
+  }
+
+  /** Asks the server how this device stands, unless that is known. What a revoked one still holds goes up as well. */
+  async #mayExchange() {
+    const { outbox } = this.#phone;
+    const known = await outbox.device();
+    const isFresh = known.standing === "active" && Date.now() - (known.asked_at ?? 0) < STANDING_KEPT_MS;
+    if (isFresh) return true;
+    try {
+      await askStanding(outbox, this.#transport.ask, Date.now());
+    } catch (error) {
+      const isTimeout = /** @type {Error} */ (error).name === "TimeoutError";
+      await this.#fail(isTimeout ? "timeout" : "unreachable", null);
+      return false;
+    }
+    const { standing, server_key } = await outbox.device();
+    return Boolean(server_key) && (standing === "active" || standing === "revoked");
+  }
+
+  async #exchange() {
+    const { outbox, app } = this.#phone;
     const outcome = await runExchange({
       store: exchangeStore(this.#phone),
       post: this.#transport.postSync,
       clock: { now: Date.now, pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) },
       batch: this.#batch,
-      schema: this.#phone.app.schema,
-      onOffer: (changeIds) => this.#offer(changeIds),
+      schema: app.schema,
+      onOffer: (changeIds) => (this.#phone.uploading = new Set(changeIds)),
     });
-    if (outcome.isDone) this.#succeed(outcome);
-    else this.#fail(outcome.reason, outcome.retry_after_ms);
-    if (outcome.code === "unknown_device") await this.#phone.outbox.setDevice({ standing: "unknown" });
-    if (before !== JSON.stringify(await this.#phone.outboxState())) await this.#onChange();
+    if (!outcome.isDone) await this.#fail(outcome.reason, outcome.retry_after_ms);
+    else this.#succeed();
+    if (outcome.code === "unknown_device") await outbox.setDevice({ standing: "unknown" });
+    // This worker is too old to be answered; a newer one has been waiting to be fetched.
+    if (outcome.oldest_schema > app.schema) void registration()?.update().catch(() => {});
   }
 
-  /**
-   * Asks how this device stands. What a revoked one still holds goes up as well: into quarantine, not into the bin.
-   * @returns {Promise<boolean>} may an exchange follow?
-   */
-  async #askStanding() {
-    try {
-      await askStanding(this.#phone.outbox, this.#transport.ask, Date.now());
-    } catch (error) {
-      const isTimeout = /** @type {Error} */ (error).name === "TimeoutError";
-      this.#fail(isTimeout ? "timeout" : "unreachable", null);
-      return false;
-    }
-    const { standing, server_key } = await this.#phone.outbox.device();
-    return Boolean(server_key) && (standing === "active" || standing === "revoked");
-  }
-
-  #offer(changeIds) {
-    this.#phone.uploading = new Set(changeIds);
-    if (changeIds.length > 0) void this.#onChange();
+  #succeed() {
+    this.#reset();
+    this.#phone.isOffline = false;
   }
 
   #reset() {
@@ -118,22 +127,21 @@ export class Drain {
     this.#isOrdered = false;
   }
 
-  #succeed({ oldest_schema }) {
-    this.#reset();
-    this.#phone.isOffline = false;
-    if (oldest_schema > this.#phone.app.schema) void registration()?.update().catch(() => {});
-  }
-
   /** Full jitter: a random time up to a bound that doubles, so that phones do not come back all at once. */
-  #fail(reason, retryAfterMs, error) {
-    if (error) console.error("exchange", error);
+  async #fail(reason, retryAfterMs) {
     this.#phone.uploading = new Set();
     this.#phone.isOffline = reason === "unreachable" || reason === "timeout";
     this.#failures += 1;
     this.#isOrdered = retryAfterMs !== null;
-    const most = reason === "unreachable" ? BACKOFF_UNREACHABLE_MAX_MS : BACKOFF_MAX_MS;
-    const bound = Math.min(most, BACKOFF_FIRST_MS * 2 ** this.#failures);
-    this.#nextAt = Date.now() + (retryAfterMs === null ? Math.random() * bound : Math.min(retryAfterMs, RETRY_AFTER_MAX_MS));
+    const bound = Math.min(await this.#backoffMax(reason), BACKOFF_FIRST_MS * 2 ** this.#failures);
+    const wait = retryAfterMs === null ? Math.random() * bound : Math.min(retryAfterMs, RETRY_AFTER_MAX_MS);
+    this.#nextAt = Date.now() + wait;
+  }
+
+  async #backoffMax(reason) {
+    if (reason !== "unreachable") return BACKOFF_MAX_MS;
+    const { waiting } = await this.#phone.outboxState();
+    return waiting > 0 ? BACKOFF_WAITING_MAX_MS : BACKOFF_UNREACHABLE_MAX_MS;
   }
 }
 

@@ -20,7 +20,7 @@ import { htmlResponse } from "./responses.js";
  */
 export async function answerPage(phone, { page, params }, url, now) {
   const loaded = await loadPage(phone, page, params);
-  if (!loaded) return answerNotFound(phone, now);
+  if (!loaded) return answerNotFound(phone, url.pathname, now);
   const context = await phone.context(now);
   const query = Object.fromEntries(url.searchParams);
   const form = page.write ? openForm(phone.app, page.write, { loaded, query, context }) : null;
@@ -40,22 +40,23 @@ export function renderPage(phone, { page, params, loaded, form, url, context, st
 }
 
 /** @param {Phone} phone */
-export async function answerNotFound(phone, now) {
-  return renderAlone(phone, "errors/not_found.html", 404, now);
+export async function answerNotFound(phone, path, now) {
+  return renderAlone(phone, { template: "errors/not_found.html", path, status: 404 }, now);
 }
 
 /** For a page that only the network has. */
-export async function answerOffline(phone, now) {
-  return renderAlone(phone, "errors/offline.html", 503, now);
+export async function answerOffline(phone, path, now) {
+  return renderAlone(phone, { template: "errors/offline.html", path, status: 503 }, now);
 }
 
 /** The header's status region alone: how many wait, how many are held, when all was uploaded. */
 export async function answerStatus(phone, now) {
-  return renderAlone(phone, "fragments/_status.html", 200, now);
+  return renderAlone(phone, { template: "fragments/_status.html", path: "", status: 200 }, now);
 }
 
-async function renderAlone(phone, template, status, now) {
-  const page = { name: "", path: "", template };
+/** `path` is where the language switch leads back to. */
+async function renderAlone(phone, { template, path, status }, now) {
+  const page = { name: "", path, template };
   const text = phone.renderer.render(template, { ...(await phone.context(now)), page, params: {}, query: {}, form: null });
   return htmlResponse(text, { csp: phone.app.csp, status });
 }

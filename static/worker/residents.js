@@ -30,6 +30,9 @@ async function keepCopy(request, response) {
   await Promise.all(keys.slice(0, -PAGES_KEPT).map((key) => cache.delete(key)));
 }
 
+/** Makes room: these copies can be had again, and a visit cannot. */
+export const forgetPageCopies = () => caches.delete(PAGES_CACHE);
+
 async function lastCopy(request) {
   const copy = await (await caches.open(PAGES_CACHE)).match(request.url, { ignoreVary: true });
   if (!copy) return null;

@@ -4,6 +4,7 @@
 import { sealBinding } from "../sync/seal.js";
 import { checkSubmitted, typedValues } from "./forms.js";
 import { answerNotFound, describeForm, isEmptyAnswer, loadPage, renderPage, resolveKey } from "./pages.js";
+import { forgetPageCopies } from "./residents.js";
 import { seeOther } from "./responses.js";
 import { fillPath } from "./router.js";
 import { isUuid, newUuid } from "./uuid.js";
@@ -26,22 +27,36 @@ import { isUuid, newUuid } from "./uuid.js";
  * @param {number} now
  */
 export async function answerWrite(phone, seal, { page, params }, request, now) {
+  const copy = request.clone();
   const { write } = page;
   const loaded = await loadPage(phone, page, params);
-  if (!loaded) return answerNotFound(phone, now);
+  if (!loaded) return answerNotFound(phone, new URL(request.url).pathname, now);
   const submitted = await readSubmitted(request);
   const form = phone.app.forms[write.form];
   const { values, problems } = form ? checkSubmitted(form, submitted) : { values: {}, problems: {} };
   const hidden = readHidden(submitted, write.record ? loaded[write.record] : null, now);
-  if (Object.keys(problems).length > 0) {
+  const showAgain = async (problems, status) => {
     const opened = describeForm(phone.app, write, { values: typedValues(form, submitted), problems, ...hidden });
-    const context = await phone.context(now);
-    return renderPage(phone, { page, params, loaded, form: opened, url: new URL(request.url), context, status: 422 });
-  }
+    const [url, context] = [new URL(request.url), await phone.context(now)];
+    return renderPage(phone, { page, params, loaded, form: opened, url, context, status });
+  };
+  if (Object.keys(problems).length > 0) return showAgain(problems, 422);
   const fixed = fixedFields(write, { params, loaded, me: await phone.me() });
   const change = await changeFrom(phone, write, { values, fixed, hidden, now });
-  if (change) await saveChange(phone, seal, change);
+  try {
+    if (change) await saveChange(phone, seal, change);
+  } catch (error) {
+    console.error("not saved", error);
+    // The server may take it instead; the form's ids keep it from being saved twice.
+    return await fetch(copy).catch(() => showAgain(notSaved(form), 507));
+  }
   return seeOther(`${fillPath(write.next, params)}?saved=${hidden.record_id}`);
+}
+
+/** Said at the first question, because that is where the reader is led. */
+function notSaved(form) {
+  const [first] = form?.fields ?? [];
+  return first ? { [first.name]: { code: "not_saved", label: `${form.name}.${first.name}`, limit: 0 } } : {};
 }
 
 /** @returns {Promise<Submitted>} the texts of each name, in order */
@@ -119,7 +134,15 @@ async function saveChange(phone, seal, change) {
   const { device_id } = await phone.outbox.device();
   const { change_id, record_id, kind, action, set, made_at } = change;
   const display = { kind, action, set, made_at };
-  await phone.outbox.save({ change_id, record_id, display }, made_at, (device_sequence) =>
-    seal(JSON.stringify({ ...change, device_sequence }), sealBinding(device_id, change_id, device_sequence)),
-  );
+  const save = () =>
+    phone.outbox.save({ change_id, record_id, display }, made_at, (device_sequence) =>
+      seal(JSON.stringify({ ...change, device_sequence }), sealBinding(device_id, change_id, device_sequence)),
+    );
+  try {
+    await save();
+  } catch (error) {
+    if (/** @type {Error} */ (error).name !== "QuotaExceededError") throw error;
+    await forgetPageCopies();
+    await save();
+  }
 }

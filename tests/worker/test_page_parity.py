@@ -9,9 +9,10 @@ read out of its HTML and given to the worker, which would have made up others.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from py_mini_racer import MiniRacer
@@ -32,7 +33,7 @@ from sync.changes import Action, Change
 from sync.kinds import Role
 from tests.browser.server_process import ServerProcess, with_database
 from tests.people import NOW, Person, made_up_id
-from tests.signing_phone import SigningPhone, message, server_key
+from tests.signing_phone import ServerKey, SigningPhone, message, server_key
 
 ORIGIN = "http://127.0.0.1:8000"
 MINUTE_MS = 60_000
@@ -49,7 +50,7 @@ QUERIES = {
 BROWSER = """
 globalThis.self = globalThis;
 globalThis.caches = {};
-globalThis.location = { origin: "" };
+globalThis.TextEncoder = class {};
 globalThis.Response = class { constructor(text, { status, headers }) { Object.assign(this, { text, status, headers }); } };
 """
 PHONE = """
@@ -100,19 +101,13 @@ class World:
             "settings": {"language": language, "size": size},
             "checkpoint": {"ready": True, "uploaded_at": UPLOADED_AT},
             "path": path,
-            "query": [list(pair) for pair in parsed(query)],
+            "query": [list(pair) for pair in parse_qsl(query, keep_blank_values=True)],
             "now": NOW,
             "ids": ids,
         }
         promise: Any = self.engine.eval(f"answer({json.dumps(given)})")
         found = json.loads(str(promise.get(timeout=10)))
         return found["status"], found["text"]
-
-
-def parsed(query: str) -> list[tuple[str, str]]:
-    from urllib.parse import parse_qsl
-
-    return parse_qsl(query, keep_blank_values=True)
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +121,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         database.write(phone.enrol)
         token = database.write(lambda session: signed_in(session, me, phone.device_id))
         client.cookies.set("linli-s", token)
-        doors, visits = exchange(client, database, phone), log_own_visits(client, database, phone)
-        records = exchange(client, database, phone)
-        assert len(records) == len(doors) + len(visits) + 1  # the visits, and the need that one of them opened
+        replica = Replica(client, database.read(server_key), phone)
+        replica.exchange()
+        visits = log_own_visits(replica, database)
+        records = list(replica.records.values())
         yield World(
             client,
             engine_with(client.app.state.worker_script),  # type: ignore[attr-defined]
@@ -137,6 +133,25 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             paths=concrete_paths(records, visits),
             device_id=phone.device_id,
         )
+
+
+@dataclass
+class Replica:
+    """What a phone has pulled so far: a first pull brings the last visits of each door, later ones what is new."""
+
+    client: TestClient
+    key: ServerKey
+    phone: SigningPhone
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    checkpoint: dict[str, str] = field(default_factory=dict)
+
+    def exchange(self, *changes: Change) -> None:
+        body = message([self.phone.sealed(self.key, change) for change in changes], **self.checkpoint)
+        answer = self.client.post("/sync", content=body, headers=self.phone.headers(body, origin=ORIGIN)).json()
+        assert not answer["more"]
+        assert all(result["outcome"] == "accepted" for result in answer["results"]), answer["results"]
+        self.records |= {record["id"]: record for records in answer["records"].values() for record in records}
+        self.checkpoint = {name: answer[name] for name in ("epoch", "cursor")}
 
 
 def volunteer_of_demo(session: Session) -> Volunteer:
@@ -154,19 +169,9 @@ def signed_in(session: Session, me: Volunteer, device_id: str) -> str:
     )
 
 
-def exchange(client: TestClient, database: Database, phone: SigningPhone, *changes: Change) -> list[dict[str, Any]]:
-    key = database.read(server_key)
-    body = message([phone.sealed(key, change) for change in changes])
-    answer = client.post("/sync", content=body, headers=phone.headers(body, origin=ORIGIN)).json()
-    assert not answer["more"]
-    assert all(result["outcome"] == "accepted" for result in answer["results"]), answer["results"]
-    return [record for records in answer["records"].values() for record in records]
-
-
-def log_own_visits(client: TestClient, database: Database, phone: SigningPhone) -> list[str]:
+def log_own_visits(replica: Replica, database: Database) -> list[str]:
     """One with everything in it and hostile text, a plain one, a withdrawn one, one sent back, one approved."""
-    records = exchange(client, database, phone)
-    (round_record,) = [record for record in records if record["kind"] == "round"]
+    (round_record,) = [record for record in replica.records.values() if record["kind"] == "round"]
     full = {
         "contact_mode": "in_person",
         "outcome": "met",
@@ -195,10 +200,11 @@ def log_own_visits(client: TestClient, database: Database, phone: SigningPhone) 
     for number, fields in enumerate(sets, start=1):
         scope = {"household_id": round_record["household_ids"][number // 2], "round_id": round_record["id"]}
         changes.append(change(number, f"own visit {number}", Action.PUT, 0, fields | scope))
-    exchange(client, database, phone, *changes)
-    exchange(client, database, phone, change(6, "own visit 3", Action.VOID, changes[2].change_id, {}))
+    replica.exchange(*changes)
+    replica.exchange(change(6, "own visit 3", Action.VOID, changes[2].change_id, {}))
     database.write(lambda session: review(session, "own visit 4", {"review_state": "sent_back", "review_note": HOSTILE}))
     database.write(lambda session: review(session, "own visit 5", {"review_state": "approved"}))
+    replica.exchange()
     return [made.record_id for made in changes]
 
 

@@ -100,7 +100,7 @@ async def review(request: Request, principal: Principal) -> Response:
         return page(request, "errors/not_found.html", {}, status=404)
     wanted = filter_from(request.query_params)
     if decision == "":
-        return redirect(request, f"{request.url.path}?{wanted.query()}")
+        return redirect(request, with_query(request.url.path, wanted.query()))
     return redirect(request, f"/coordinator?{with_reviewed(wanted, visit_id)}")
 
 
@@ -139,6 +139,10 @@ def filter_from(query: QueryParams) -> Filter:
         volunteer_id=volunteer_id if IDENTIFIER(volunteer_id) else "",
         page=min(max(whole_number(query.get("page", "")), 1), PAGE_MAX),
     )
+
+
+def with_query(path: str, query: str) -> str:
+    return f"{path}?{query}" if query else path
 
 
 def with_reviewed(wanted: Filter, visit_id: str) -> str:

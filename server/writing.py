@@ -4,11 +4,11 @@ It becomes the same Change that a phone would have queued and goes in through th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from server.forms import Field, Form, Problem, Submitted, field_wire, is_date
+from server.forms import Field, Form, Problem, Submitted, field_wire, is_date, is_shown
 from server.identifiers import uuid7
 from server.loading import resolve
 from server.page_table import Write
@@ -29,6 +29,7 @@ class Opened:
     record_id: str
     change_id: str
     opened_at: int
+    suggested: Mapping[str, Any] = field(default_factory=dict)  # defaults of questions that are not shown yet
 
     def wire(self) -> dict[str, Any]:
         form = FORMS.get(self.name)
@@ -45,6 +46,7 @@ class Opened:
             "record_id": self.record_id,
             "change_id": self.change_id,
             "opened_at": self.opened_at,
+            "suggested": dict(self.suggested),
         }
 
 
@@ -56,10 +58,13 @@ def open_form(
     record = known[write.record] if write.record else None
     form = FORMS.get(write.form)
     values: dict[str, Any] = {}
+    suggested: dict[str, Any] = {}
     for each in form.fields if form else ():
         value = record.get(each.name) if record else query.get(each.name) or default_of(each, known, today)
         if value not in (None, "", []):
-            values[each.name] = value if each.control != "choices" or isinstance(value, list) else [value]
+            value = value if each.control != "choices" or isinstance(value, list) else [value]
+            # A default in a question that is not asked would be an answer nobody gave.
+            (values if record or is_shown(each, values) else suggested)[each.name] = value
     return Opened(
         name=write.form,
         values=values,
@@ -68,6 +73,7 @@ def open_form(
         record_id=record["id"] if record else ids[0],
         change_id=ids[1],
         opened_at=now,
+        suggested=suggested,
     )
 
 

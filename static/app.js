@@ -111,6 +111,10 @@ function showQuestions(form) {
       answers.getAll(field).some((value) => values.includes(value)),
     );
     question.hidden = question.disabled = !isShown;
+    if (isShown && question.dataset.suggested && !question.querySelector(":checked")) {
+      const choice = question.querySelector(`[value="${CSS.escape(question.dataset.suggested)}"]`);
+      if (choice) choice.checked = true;
+    }
   }
 }
 

@@ -115,9 +115,14 @@ export class Outbox {
     return this.#update((entry) => (entry.change_id === changeId && entry.code !== code ? { ...entry, code } : null));
   }
 
-  /** Offers again what another epoch answered. */
+  /** Offers again what was answered in another epoch: that database may have been restored from an older backup. */
   reoffer(epoch) {
-    return this.#update((entry) => reofferEntry(entry, epoch));
+    return this.reofferLost((entry) => entry.epoch !== epoch);
+  }
+
+  /** Offers again what was answered and `isLost` all the same. */
+  reofferLost(isLost) {
+    return this.#update((entry) => reofferEntry(entry, isLost));
   }
 
   /** Lets go of the display copies of entries that `isCovered` by pulled records. */

@@ -1,7 +1,7 @@
 // The life of an outbox entry, as plain functions on plain values. The outbox keeps what they return in one transaction;
 // each gives null when there is nothing to do.
 //
-//                    ┌────────── another epoch: offered again ──────────┐
+//                    ┌── another epoch, or missing: offered again ────────┐
 //                    ▼                                                  │
 //     saved ──> waiting ──> acknowledged (shown) ──> acknowledged (sealed only) ──> forgotten after 30 days
 //                    └────> held (shown) ───────────────────────────────────────────┘
@@ -68,14 +68,13 @@ export function settleEntry(entry, answers, { epoch, now }) {
 }
 
 /**
- * What was answered in another life of the central database is offered again: that database may have been restored from
- * a backup that does not hold it.
+ * An answered entry whose change the server does not have after all is offered again.
  * @param {Entry} entry
- * @param {string} epoch
+ * @param {(entry: Entry) => boolean} isLost
  * @returns {Entry | null}
  */
-export function reofferEntry(entry, epoch) {
-  if (entry.state === "waiting" || entry.epoch === epoch) return null;
+export function reofferEntry(entry, isLost) {
+  if (entry.state === "waiting" || !isLost(entry)) return null;
   return { ...entry, state: "waiting", revision: null, epoch: null, acknowledged_at: null, code: "" };
 }
 

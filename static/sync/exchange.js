@@ -4,7 +4,7 @@
 //     while there is something to push or to pull:
 //         offer a batch ──> POST /sync ──> its own result for each change, and a page of the feed
 //                                            │ 1 acknowledge what was answered, in the answer's own epoch
-//                                            │ 2 offer again what another epoch answered
+//                                            │ 2 offer again what another epoch answered, or the server misses
 //                                            │ 3 apply the page with its cursor, in one transaction
 //                                            └ 4 let go of display copies that the page covers
 //
@@ -25,6 +25,7 @@ import { encodeBase64, isTaken, readAnswer, readFailure } from "./protocol.js";
  * @property {(answers: Settled[], when: { epoch: string, now: number }) => Promise<void>} settle
  * @property {(changeId: string, code: string) => Promise<void>} note
  * @property {(epoch: string) => Promise<void>} reoffer
+ * @property {(isLost: (entry: Entry) => boolean) => Promise<void>} reofferLost
  * @property {(answer: Answer, when: { now: number }) => Promise<void>} apply
  * @property {(isCovered: (entry: Entry) => boolean) => Promise<void>} conceal
  * @property {(when: { epoch: string, now: number }) => Promise<void>} forget
@@ -44,6 +45,7 @@ import { encodeBase64, isTaken, readAnswer, readFailure } from "./protocol.js";
  * @property {string} code of the refusal
  * @property {number | null} retry_after_ms what the server asks for
  * @property {number} oldest_schema that the server still answers to
+ * @property {string} standing of this device, "" when the answer does not say
  */
 
 const QUICK_MS = 2000;
@@ -78,6 +80,7 @@ export class Batch {
  */
 export async function runExchange({ store, post, clock, batch, schema, onOffer = () => {} }) {
   const refused = new Set(); // tried in this exchange and not taken; must not stand in the way of the others
+  const answered = new Set();
   for (let page = 0; page < EXCHANGE_PAGES_MAX; page += 1) {
     const offered = chooseBatch(await store.entries(), refused, batch.size);
     const startedAt = clock.now();
@@ -100,10 +103,11 @@ export async function runExchange({ store, post, clock, batch, schema, onOffer =
       if (reply.reason === "timeout") batch.shrink();
       return failed(reply);
     }
-    await take({ store, answer, asked: message, offered, refused, now: clock.now() });
+    await take({ store, answer, asked: message, offered, refused, answered, now: clock.now() });
     if (clock.now() - startedAt < QUICK_MS && offered.length >= batch.size) batch.grow();
     if (!answer.more && chooseBatch(await store.entries(), refused, 1).length === 0) {
-      return { isDone: true, reason: "", code: "", retry_after_ms: null, oldest_schema: answer.oldest_schema ?? 0 };
+      const { oldest_schema = 0, standing = "" } = answer;
+      return { isDone: true, reason: "", code: "", retry_after_ms: null, oldest_schema, standing };
     }
     if (answer.pause_ms > 0) await clock.pause(Math.min(answer.pause_ms, PAUSE_MAX_MS));
   }
@@ -154,22 +158,26 @@ async function tryPost(post, message) {
 /** @returns {Outcome} */
 function failed({ reason, text, retry_after_ms }) {
   const code = readFailure(text);
-  return { isDone: false, reason: reason ?? (code ? "refused" : "foreign"), code, retry_after_ms, oldest_schema: 0 };
+  reason ??= code ? "refused" : "foreign";
+  return { isDone: false, reason, code, retry_after_ms, oldest_schema: 0, standing: "" };
 }
 
 /**
  * Takes an answer in, in the order drawn above. How long an answered entry has been kept is counted by the server's
  * clock: a phone's may jump by years, and would let go of what a restored server still needs.
  */
-async function take({ store, answer, asked, offered, refused, now }) {
+async function take({ store, answer, asked, offered, refused, answered, now }) {
   const { epoch, now: serverNow } = answer;
   const ours = new Set(offered.map((entry) => entry.change_id));
   const results = answer.results.filter((result) => ours.has(result.change_id));
   await store.settle(results.filter(isAnswered).map(settled), { epoch, now: serverNow });
-  const answered = new Set(results.filter(isAnswered).map((result) => result.change_id));
+  for (const result of results.filter(isAnswered)) answered.add(result.change_id);
   for (const changeId of ours) if (!answered.has(changeId)) refused.add(changeId);
   for (const { change_id, outcome } of results) if (outcome === "too_big") await store.note(change_id, outcome);
   await store.reoffer(epoch);
+  // A server that misses what it answered a moment ago is mistaken: offered twice in one exchange, it would never end.
+  const isMissing = ({ sequence }) => (answer.missing ?? []).some(([from, to]) => from <= sequence && sequence <= to);
+  await store.reofferLost((entry) => isMissing(entry) && !answered.has(entry.change_id));
 
   // A page continues the checkpoint it was asked from and no other: another exchange may have moved it meanwhile.
   const { epoch: epochNow, cursor } = await store.checkpoint();

@@ -22,6 +22,7 @@
  * @property {string} epoch
  * @property {number} now
  * @property {Result[]} results
+ * @property {[number, number][]} missing ranges of sequence numbers that have not arrived, both ends included
  * @property {boolean} reset
  * @property {Record<string, Record<string, any>[]>} records
  * @property {string[]} purge
@@ -30,6 +31,7 @@
  * @property {number} [total]
  * @property {number} oldest_schema
  * @property {number} pause_ms
+ * @property {string} [standing] of this device
  */
 
 export const PROTOCOL_VERSION = 1;

@@ -16,6 +16,7 @@ const BACKOFF_UNREACHABLE_MAX_MS = 30_000;
 const BACKOFF_WAITING_MAX_MS = 8000;
 // How long the server's word about this device (its standing, its person, the server's key) is taken as known.
 const STANDING_KEPT_MS = 6 * 60 * 60_000;
+const STANDING_BY_CODE = { unknown_device: "unknown", not_confirmed: "waiting" };
 const RETRY_AFTER_MAX_MS = 60 * 60_000;
 
 export class Drain {
@@ -111,7 +112,8 @@ export class Drain {
     });
     if (!outcome.isDone) await this.#fail(outcome.reason, outcome.retry_after_ms);
     else this.#succeed();
-    if (outcome.code === "unknown_device") await outbox.setDevice({ standing: "unknown" });
+    const standing = STANDING_BY_CODE[outcome.code] ?? outcome.standing;
+    if (standing && standing !== (await outbox.device()).standing) await outbox.setDevice({ standing });
     // This worker is too old to be answered; a newer one has been waiting to be fetched.
     if (outcome.oldest_schema > app.schema) void registration()?.update().catch(() => {});
   }
@@ -164,6 +166,7 @@ function exchangeStore({ outbox, replica }) {
     settle: (answers, when) => outbox.settle(answers, when),
     note: (changeId, code) => outbox.note(changeId, code),
     reoffer: (epoch) => outbox.reoffer(epoch),
+    reofferLost: (isLost) => outbox.reofferLost(isLost),
     apply: (answer, when) => replica.apply(answer, when),
     conceal: (isCovered) => outbox.conceal(isCovered),
     forget: (when) => outbox.forget(when),

@@ -81,7 +81,7 @@ function readText({ limit }, value) {
   return [...value].length <= limit ? { problem: "", value } : { problem: "too_long" };
 }
 
-function isShown({ shown_when }, values) {
+export function isShown({ shown_when }, values) {
   return shown_when.every(({ field, values: wanted }) => {
     const value = values[field];
     return Array.isArray(value) ? value.some((item) => wanted.includes(item)) : wanted.includes(value);

@@ -1,4 +1,4 @@
-// Served in place of the worker when a release must be withdrawn at once (LINLI_KILL_SWITCH): it takes over, answers
+// Served in place of the worker when a release must be withdrawn at once (LINLI_WORKER=off): it takes over, answers
 // nothing, so that every request goes to the server, and clears the copies of pages and assets. The outbox and its
 // mirror are not touched: what waits there is uploaded by the next good release.
 "use strict";

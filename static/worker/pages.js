@@ -2,6 +2,7 @@
 // template that the server would use.
 
 import { addDays } from "./filters.js";
+import { isShown } from "./forms.js";
 import { htmlResponse } from "./responses.js";
 
 /**
@@ -122,14 +123,18 @@ const inOrderOf = (field) => (left, right) =>
 function openForm(app, write, { loaded, query, context }) {
   const record = write.record ? loaded[write.record] : null;
   const values = {};
+  const suggested = {};
   for (const field of app.forms[write.form]?.fields ?? []) {
     const fresh = () => query[field.name] || defaultValue(field.default, loaded, context.today);
     const value = record ? record[field.name] : fresh();
     if (isEmptyAnswer(value)) continue;
-    values[field.name] = field.control === "choices" && !Array.isArray(value) ? [value] : value;
+    // A default in a question that is not asked would be an answer nobody gave.
+    const place = record || isShown(field, values) ? values : suggested;
+    place[field.name] = field.control === "choices" && !Array.isArray(value) ? [value] : value;
   }
   return describeForm(app, write, {
     values,
+    suggested,
     problems: {},
     base: record?.base ?? "0",
     record_id: record?.id ?? context.new_id,
@@ -140,7 +145,7 @@ function openForm(app, write, { loaded, query, context }) {
 
 /** What a template needs to draw a form. A page that withdraws a record has one without questions. */
 export function describeForm(app, write, state) {
-  return { name: write.form, fields: app.forms[write.form]?.fields ?? [], ...state };
+  return { name: write.form, fields: app.forms[write.form]?.fields ?? [], suggested: {}, ...state };
 }
 
 /** Not answered, or cleared. */

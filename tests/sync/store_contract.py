@@ -10,7 +10,7 @@ import pytest
 
 from server.rules import RULES
 from sync.changes import Action, Author, Change, Outcome, Result
-from sync.engine import accept, page
+from sync.engine import Page, accept, page, put_off
 from sync.kinds import Role
 from sync.store import Position, Store
 
@@ -79,7 +79,12 @@ class Pulled:
 
 
 def household(record_id: str, number: int = 100) -> Change:
-    fields = {"door": f"3-2-{number}", "address": "示例小区", "risk": "green", "members": ["示例居民0001"]}
+    fields: dict[str, object] = {
+        "door": f"3-2-{number}",
+        "address": "示例小区",
+        "risk": "green",
+        "members": ["示例居民0001"],
+    }
     return change(number, record_id, kind="household", set=fields)
 
 
@@ -174,6 +179,51 @@ class StoreContract:
         result = settled.accept(visit(600))[0]
 
         assert (result.outcome, result.code) == (Outcome.HELD, "not_in_scope")
+
+    def test_visit_of_a_closed_household_is_held_until_it_is_opened_again(self, settled: World) -> None:
+        def place_of(store: Store) -> None:
+            places.append(store.records(COMMUNITY, [HOUSEHOLD_A])[HOUSEHOLD_A].revision)
+
+        places: list[int] = []
+        base = household(HOUSEHOLD_A)
+        settled.act(place_of)
+        settled.accept(amended(base, 2, base=places[-1], is_closed=True), author=COORDINATOR)
+
+        closed = settled.accept(visit(1), visit(2, scope=HOUSEHOLD_B))
+        settled.act(place_of)
+        opened = settled.accept(amended(base, 3, base=places[-1], is_closed=False), author=COORDINATOR)[0]
+        after = settled.accept(visit(3))[0]
+
+        assert [result.code for result in closed] == ["household_closed", "not_in_scope"]
+        assert (opened.outcome, after.outcome) == (Outcome.ACCEPTED, Outcome.ACCEPTED)
+
+    def test_closed_names_only_the_scopes_that_are(self, settled: World) -> None:
+        found: list[object] = []
+
+        def look(store: Store) -> None:
+            found.append(store.closed(COMMUNITY, [HOUSEHOLD_A, HOUSEHOLD_B, ROUND]))
+            found.append(store.closed(COMMUNITY, []))
+
+        settled.accept(change(7, HOUSEHOLD_B, kind="household", base=1, set={"is_closed": True}), author=SERVER)
+        settled.act(look)
+
+        assert found == [{HOUSEHOLD_B}, set()]
+
+    def test_push_that_is_put_off_says_that_more_waits_and_stays_where_it_was(self, settled: World) -> None:
+        pages: list[Page | None] = []
+        after = Position(1)
+
+        def look(store: Store) -> None:
+            epoch = store.epoch(COMMUNITY)
+            pages.append(put_off(store, author=ALICE, epoch=epoch, after=after))
+            pages.append(put_off(store, author=ALICE, epoch="another", after=after))
+            pages.append(put_off(store, author=ALICE, epoch=epoch, after=None))
+
+        settled.act(look)
+
+        assert pages[0] is not None
+        assert (pages[0].slice.end, pages[0].slice.is_complete, list(pages[0].slice.records)) == (after, False, [])
+        assert pages[1:] == [None, None]
 
     def test_revoked_device_is_held_and_pulls_nothing(self, settled: World) -> None:
         revoked = replace(ALICE, is_revoked=True)

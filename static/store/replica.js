@@ -72,41 +72,35 @@ export class Replica {
   // Writing
 
   /**
-   * Applies one page of a pull and moves the checkpoint over it.
+   * Applies one page of a pull and moves the checkpoint over it, if it still stands where the page was asked from:
+   * another exchange may have moved it meanwhile, and a page continues its own checkpoint and no other.
    * @param {import("../sync/protocol.js").Answer} answer
-   * @param {{ now: number }} when
+   * @param {{ now: number, asked: { epoch: string, cursor: string } }} when
+   * @returns {Promise<boolean>} whether it was applied
    */
-  async apply(answer, { now }) {
-    const held = await this.#load();
-    const before = held.checkpoint;
+  async apply(answer, { now, asked }) {
     const records = Object.values(answer.records).flat();
-    const generation = before.generation + (answer.reset ? 1 : 0);
-    const isFilling = before.filling || answer.reset;
-    const isSweeping = isFilling && !answer.more;
     const purged = new Set(answer.purge);
-    const checkpoint = {
-      epoch: answer.epoch,
-      cursor: answer.cursor,
-      ready: before.ready || !answer.more,
-      generation,
-      filling: isFilling && answer.more,
-      total: answer.total ?? before.total,
-      received: (answer.reset ? 0 : before.received) + records.length,
-      uploaded_at: answer.more ? before.uploaded_at : now,
-    };
-    await this.#database.write(["records", "state"], async (transaction) => {
-      const store = transaction.objectStore("records");
+    const applied = await this.#database.write(["records", "state"], async (transaction) => {
+      const [store, state] = [transaction.objectStore("records"), transaction.objectStore("state")];
+      const before = { ...NOTHING, ...(await requested(state.get("checkpoint"))) };
+      if (before.epoch !== asked.epoch || before.cursor !== asked.cursor) return null;
+      const checkpoint = nextCheckpoint(before, answer, records.length, now);
+      const isSweeping = (before.filling || answer.reset) && !answer.more;
       if (isSweeping || purged.size > 0) {
         for (const row of await requested(store.getAll())) {
-          const isOld = isSweeping && row.generation !== generation;
+          const isOld = isSweeping && row.generation !== checkpoint.generation;
           if (isOld || purged.has(row.record.scope_id)) store.delete(row.id);
         }
       }
-      for (const record of records) store.put({ id: record.id, generation, record });
-      transaction.objectStore("state").put(checkpoint, "checkpoint");
+      for (const record of records) store.put({ id: record.id, generation: checkpoint.generation, record });
+      state.put(checkpoint, "checkpoint");
+      return { checkpoint, isSweeping };
     });
-    if (isSweeping || purged.size > 0 || records.length > 0) this.#held = null;
-    else held.checkpoint = checkpoint;
+    const hasChanged = !applied || applied.isSweeping || purged.size > 0 || records.length > 0;
+    if (hasChanged) this.#held = null;
+    else (await this.#load()).checkpoint = applied.checkpoint;
+    return applied !== null;
   }
 
   // Private
@@ -131,6 +125,23 @@ export class Replica {
       { ...NOTHING, ...checkpoint },
     );
   }
+}
+
+/**
+ * @param {Checkpoint} before
+ * @returns {Checkpoint}
+ */
+function nextCheckpoint(before, answer, received, now) {
+  return {
+    epoch: answer.epoch,
+    cursor: answer.cursor,
+    ready: before.ready || !answer.more,
+    generation: before.generation + (answer.reset ? 1 : 0),
+    filling: (before.filling || answer.reset) && answer.more,
+    total: answer.total ?? before.total,
+    received: (answer.reset ? 0 : before.received) + received,
+    uploaded_at: answer.more ? before.uploaded_at : now,
+  };
 }
 
 /** What the replica holds, in memory, found by id, kind and declared index. */

@@ -26,13 +26,15 @@ import { encodeBase64, isTaken, readAnswer, readFailure } from "./protocol.js";
  * @property {(changeId: string, code: string) => Promise<void>} note
  * @property {(epoch: string) => Promise<void>} reoffer
  * @property {(isLost: (entry: Entry) => boolean) => Promise<void>} reofferLost
- * @property {(answer: Answer, when: { now: number }) => Promise<void>} apply
+ * @property {(answer: Answer, when: { now: number, asked: Asked }) => Promise<boolean>} apply false when the checkpoint has moved
  * @property {(isCovered: (entry: Entry) => boolean) => Promise<void>} conceal
  * @property {(when: { epoch: string, now: number }) => Promise<void>} forget
  * @property {(id: string) => Promise<Record<string, any> | null>} record
  * @property {() => Promise<{ epoch: string, cursor: string }>} checkpoint
  * @property {() => Promise<number>} highWater the last sequence number given out
  * @property {() => Promise<Record<string, string>>} settings
+ *
+ * @typedef {{ epoch: string, cursor: string }} Asked the checkpoint that a page continues
  *
  * @typedef {object} Reply
  * @property {number} status
@@ -179,10 +181,7 @@ async function take({ store, answer, asked, offered, refused, answered, now }) {
   const isMissing = ({ sequence }) => (answer.missing ?? []).some(([from, to]) => from <= sequence && sequence <= to);
   await store.reofferLost((entry) => isMissing(entry) && !answered.has(entry.change_id));
 
-  // A page continues the checkpoint it was asked from and no other: another exchange may have moved it meanwhile.
-  const { epoch: epochNow, cursor } = await store.checkpoint();
-  if (epochNow !== asked.epoch || cursor !== asked.cursor) return;
-  await store.apply(answer, { now });
+  if (!(await store.apply(answer, { now, asked }))) return;
   const reached = new Map();
   for (const { record_id } of await store.entries()) {
     reached.set(record_id, (await store.record(record_id))?.revision ?? 0);

@@ -1,13 +1,14 @@
-"""Browsers and servers for the tests of this folder. A test has its own data, its own port and its own profile."""
+"""Browsers and servers for the tests of this folder. A test has its own data and its own profile."""
 
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Playwright, StorageState, sync_playwright
 
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
@@ -51,6 +52,40 @@ def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
     started.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Morning:
+    """A demo community with one phone enrolled and everything switched off: each test begins with a copy of it.
+
+    Enrolling is told once, by test_story.py; a copy saves every other test the way there. The port stays with the
+    profile, because to a browser another port is another place.
+    """
+
+    data: Path
+    profile: Path
+    port: int
+    coordinator: StorageState
+
+
+@pytest.fixture(scope="session")
+def morning(
+    playwright: Playwright, chromium: str, browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Morning:
+    folder = tmp_path_factory.mktemp("morning")
+    server = demo_server(folder / "data")
+    server.start()
+    coordinator = Coordinator(browser, server.url)
+    phone = Phone(playwright, chromium, folder / "profile", server.url)
+    try:
+        coordinator.sign_in()
+        phone.start()
+        enrol(phone, coordinator)
+        return Morning(folder / "data", folder / "profile", server.port, coordinator.context.storage_state())
+    finally:
+        phone.close()
+        coordinator.close()
+        server.stop()
+
+
 @pytest.fixture
 def witnesses(request: pytest.FixtureRequest) -> list[Callable[[], str]]:
     found: list[Callable[[], str]] = request.node.stash.setdefault(WITNESSES, [])
@@ -58,29 +93,24 @@ def witnesses(request: pytest.FixtureRequest) -> list[Callable[[], str]]:
 
 
 @pytest.fixture
-def stopped_server(tmp_path: Path, witnesses: list[Callable[[], str]]) -> Iterator[ServerProcess]:
-    """The demo community, made but not served yet."""
-    made = demo_server(tmp_path / "data")
+def server(morning: Morning, tmp_path: Path, witnesses: list[Callable[[], str]]) -> Iterator[ServerProcess]:
+    made = ServerProcess(shutil.copytree(morning.data, tmp_path / "data"), port=morning.port)
+    made.log.unlink()
     witnesses.append(lambda: made.output)
+    made.start()
     yield made
     made.close()
-
-
-@pytest.fixture
-def server(stopped_server: ServerProcess) -> ServerProcess:
-    stopped_server.start()
-    return stopped_server
 
 
 @pytest.fixture
 def make_phone(
     playwright: Playwright, chromium: str, tmp_path: Path, witnesses: list[Callable[[], str]]
 ) -> Iterator[MakePhone]:
-    """`make_phone(url, **options of the context)`: a phone that is on."""
+    """`make_phone(url, **options of the context)`: a new phone that is on."""
     made: list[Phone] = []
 
-    def make(url: str, **options: Any) -> Phone:
-        phone = Phone(playwright, chromium, tmp_path / f"profile-{len(made)}", url, **options)
+    def make(url: str, *, profile: Path = tmp_path / "profile", **options: Any) -> Phone:
+        phone = Phone(playwright, chromium, profile, url, **options)
         made.append(phone)
         witnesses.append(phone.testify)
         phone.start()
@@ -93,20 +123,21 @@ def make_phone(
 
 
 @pytest.fixture
-def coordinator(browser: Browser, server: ServerProcess) -> Iterator[Coordinator]:
-    """At her desk, signed in."""
-    seated = Coordinator(browser, server.url)
-    seated.sign_in()
+def coordinator(browser: Browser, server: ServerProcess, morning: Morning) -> Iterator[Coordinator]:
+    """At her desk, signed in since the morning."""
+    seated = Coordinator(browser, server.url, storage_state=morning.coordinator)
     yield seated
     seated.close()
 
 
 @pytest.fixture
-def phone(make_phone: MakePhone, server: ServerProcess, coordinator: Coordinator) -> Phone:
-    """Enrolled and ready to work without a network."""
-    enrolled = make_phone(server.url)
-    enrol(enrolled, coordinator)
-    return enrolled
+def phone(make_phone: MakePhone, server: ServerProcess, morning: Morning, tmp_path: Path) -> Phone:
+    """Enrolled, and ready to work without a network."""
+    profile = shutil.copytree(morning.profile, tmp_path / "enrolled", symlinks=True)
+    awake = make_phone(server.url, profile=profile)
+    awake.open("/today")
+    awake.wait_until_ready()
+    return awake
 
 
 def enrol(phone: Phone, coordinator: Coordinator, *, number: str = VOLUNTEER) -> None:

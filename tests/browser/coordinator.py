@@ -31,9 +31,8 @@ class ReceivedVisit:
 class Coordinator:
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.url = url
-        self.context = browser.new_context(
-            locale="zh-CN", timezone_id="Asia/Shanghai", service_workers="block", **options
-        )
+        given = {"locale": "zh-CN", "timezone_id": "Asia/Shanghai", "service_workers": "block"} | options
+        self.context = browser.new_context(**given)
         self.context.set_default_timeout(SECONDS * 1000)
         self.page = self.context.new_page()
 

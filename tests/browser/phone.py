@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,8 @@ class Phone:
     def close(self) -> None:
         context, self._context = self._context, None
         if context is not None:
-            try:
+            with suppress(Error):  # it may have been killed
                 context.close()
-            except Error as error:  # it has been killed
-                assert "closed" in str(error), error
 
     @property
     def context(self) -> BrowserContext:
@@ -121,8 +120,12 @@ class Phone:
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
-        self.page.wait_for_function(CONTROLLED)
-        wait_until(self._answers_itself, seconds=SECONDS, failure=lambda: f"the worker is not ready: {self.console}")
+        self.wait_until_true(CONTROLLED)
+        self.wait_until_true(IS_READY)
+
+    def wait_until_true(self, function: str) -> None:
+        """Playwright's own wait takes the promise of an async function for a yes."""
+        wait_until(lambda: self._is_true(function), seconds=SECONDS, failure=lambda: f"never true: {function}")
 
     def log_visit(
         self,
@@ -196,15 +199,22 @@ class Phone:
     def testify(self) -> str:
         """What is on the screen, and what the console said."""
         try:
-            screen = "\n".join(f"{page.url}\n{page.locator('body').inner_text(timeout=1000)}" for page in self.context.pages)
+            screen = "\n".join(
+                f"{page.url}\n{page.locator('body').inner_text(timeout=1000)}" for page in self.context.pages
+            )
         except (Error, AssertionError) as error:
             screen = f"nothing: {error}"
         return "\n".join([screen, "console:", *self.console])
 
     # Private
 
-    def _answers_itself(self) -> bool:
-        return bool(self.page.evaluate(IS_READY))
+    def _is_true(self, function: str) -> bool:
+        try:
+            return bool(self.page.evaluate(function))
+        except Error as error:
+            if "navigation" not in str(error):
+                raise
+            return False  # the page was just being left
 
     def _listen(self, page: Page) -> None:
         page.on("console", self._note)
@@ -236,7 +246,5 @@ def browser_processes(profile: Path) -> set[int]:
 
 
 def send_kill(process_id: int) -> None:
-    try:
+    with suppress(ProcessLookupError):  # it may have gone with its parent
         os.kill(process_id, signal.SIGKILL)
-    except ProcessLookupError:  # it went with its parent
-        pass

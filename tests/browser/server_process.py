@@ -6,10 +6,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from random import randrange
 
 from server import migrations
 from server.clock import system_clock
@@ -25,16 +26,16 @@ PAUSE_SECONDS = 0.05
 class ServerProcess:
     """`./linli serve` on a port of its own. Keeps the port when it is started again, as a real one does."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, port: int = 0) -> None:
         self.data_dir = data_dir
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.database_url = sqlite_url(data_dir / "linli.db")
         self._process: subprocess.Popen[bytes] | None = None
 
     # Lifecycle
 
-    def start(self, *, worker: str = "on", code: Path = ROOT) -> None:
+    def start(self, *, worker: str = "on", code: Path = ROOT, **variables: str) -> None:
         """Returns when the server answers that it is ready. `code` is the copy of Linli to run."""
         assert self._process is None, "the server is running already"
         command = [sys.executable, "-P", "-m", "server", "serve"]
@@ -44,6 +45,7 @@ class ServerProcess:
             "LINLI_DATA_DIR": str(self.data_dir),
             "LINLI_PORT": str(self.port),
             "LINLI_WORKER": worker,
+            **variables,
         }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=code, env=environment, stdout=log, stderr=log)
@@ -66,6 +68,11 @@ class ServerProcess:
     @property
     def is_running(self) -> bool:
         return self._process is not None
+
+    @property
+    def process_id(self) -> int:
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
 
     @property
     def log(self) -> Path:
@@ -96,7 +103,7 @@ class ServerProcess:
             exit_code, self._process = self._process.returncode, None
             raise AssertionError(f"the server ended with {exit_code}:\n{self.output}")
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:  # noqa: S310 - our own
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
                 return bool(answer.status == 200)
         except OSError:  # refused, or an HTTPError, which is one
             return False
@@ -122,9 +129,12 @@ def with_database(server: ServerProcess, work: Callable[[Database], object]) -> 
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Below those that the system gives to outgoing connections: it must still be free when a server comes back."""
+    while True:
+        port = randrange(20_000, 32_000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def is_refused(port: int) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.browser.bidi import Firefox
-from tests.browser.core_story import play
 from tests.browser.coordinator import Coordinator
+from tests.browser.core_story import play
 from tests.browser.other_phone import OtherPhone
 from tests.browser.server_process import ServerProcess
 

@@ -5,15 +5,19 @@ import pytest
 from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
 from tests.browser.lossy_proxy import LossyProxy
-from tests.browser.phone import Phone
+from tests.browser.phone import Phone, ShownVisit
 from tests.browser.screen import submit_of
-from tests.browser.server_process import ServerProcess, is_refused
+from tests.browser.server_process import ServerProcess, is_refused, wait_until
 
 pytestmark = pytest.mark.browser
 
-NOTE = "示例：水龙头修好了 <b>& \"引号\" 👵"
+NOTE = '示例：水龙头修好了 <b>& "引号" 👵'
 # What the volunteer tapped, as the coordinator must read it.
-MET, NO_ANSWER, IN_NEED = {"结果": "见到本人"}, {"结果": "敲门无人应"}, {"需要什么": "送餐", "紧急程度": "3–5天", "备注": NOTE}
+MET, NO_ANSWER, IN_NEED = (
+    {"结果": "见到本人"},
+    {"结果": "敲门无人应"},
+    {"需要什么": "送餐", "紧急程度": "3–5天", "备注": NOTE},
+)
 
 
 def log_three(phone: Phone) -> list[str]:
@@ -25,9 +29,14 @@ def log_three(phone: Phone) -> list[str]:
 
 
 def assert_all_wait(phone: Phone, visits: list[str]) -> None:
-    shown = {visit.id: visit for visit in phone.my_visits()}
-    assert set(visits) <= set(shown)
-    assert [shown[visit].states for visit in visits] == [("waiting",)] * 3
+    """Between two attempts to upload: each page that is opened makes one, and says so while it lasts."""
+    shown: dict[str, ShownVisit] = {}
+
+    def is_settled() -> bool:
+        shown.update({visit.id: visit for visit in phone.my_visits()})
+        return not any("uploading" in visit.states for visit in shown.values())
+
+    wait_until(is_settled, seconds=10, failure=lambda: "always uploading")
     assert [shown[visit].words for visit in visits] == ["待上传"] * 3
     assert [shown[visit].outcome for visit in visits] == ["见到本人", "敲门无人应", "见到本人"]
     assert "待上传 3 条" in phone.header
@@ -44,8 +53,10 @@ def assert_received_once(coordinator: Coordinator, visits: list[str], *, before:
 
 
 def test_visits_logged_while_the_server_is_gone_arrive_once(
-    server: ServerProcess, coordinator: Coordinator, phone: Phone
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
 ) -> None:
+    phone = make_phone(server.url)
+    enrol(phone, coordinator)
     before = coordinator.visit_ids()
     phone.open("/today")
     server.stop()
@@ -78,8 +89,8 @@ def test_visits_logged_with_the_network_off_arrive_once(
         phone.kill()
         phone.start()
         phone.context.set_offline(True)
-        line.is_cut = False
         assert_all_wait(phone, visits)
+        line.is_cut = False
         phone.context.set_offline(False)
 
         phone.wait_for_header("全部已上传", seconds=10)
@@ -95,7 +106,7 @@ def test_visits_whose_answers_are_lost_after_commit_arrive_once(
         before = coordinator.visit_ids()
 
         visits = log_three(phone)
-        more = []
+        more: list[str] = []
         while len(proxy.dropped) < 2:
             assert len(more) < 40, "the proxy loses nothing"
             more.append(phone.log_visit("no_answer"))

@@ -49,9 +49,7 @@ class WebKit:
 
     def evaluate(self, expression: str) -> Any:
         script = "const done = arguments[0]; Promise.resolve().then(() => eval0()).then(done, () => done(null));"
-        return self._driver.execute_async_script(  # type: ignore[no-untyped-call]
-            f"const eval0 = () => ({expression}); {script}"
-        )
+        return self._driver.execute_async_script(f"const eval0 = () => ({expression}); {script}")
 
     def close(self) -> None:
         try:

@@ -26,6 +26,8 @@ FETCH = """async ([path, method]) => {
 }"""
 POSTED_TO = """() => [...document.querySelectorAll("form")]
     .filter((form) => form.method === "post").map((form) => new URL(form.action).pathname)"""
+# What the kill switch clears when it takes over.
+HAS_NO_ASSETS = "async () => !(await caches.keys()).some((name) => name.startsWith('linli-assets-'))"
 SENT_TWICE = """async () => {
     const form = document.getElementById("visit-form");
     const body = () => new URLSearchParams(new FormData(form));
@@ -218,7 +220,7 @@ def test_a_new_worker_waits_until_it_is_asked_for(
     server.start(code=next_release(tmp_path))
     phone.open("/settings")
 
-    phone.page.wait_for_function("async () => (await navigator.serviceWorker.getRegistration()).waiting != null")
+    phone.wait_until_true("async () => (await navigator.serviceWorker.getRegistration()).waiting !== null")
     prompt = phone.page.locator("#update-prompt")
     expect(prompt).to_be_visible()
     phone.open("/settings")
@@ -262,7 +264,8 @@ def test_the_kill_switch_hands_pages_to_the_server_and_keeps_the_outbox(
 
         server.start(worker="off")
         phone.open("/today")
-        wait_until(lambda: is_from_server(phone), seconds=10, failure=lambda: "the worker does not stand aside")
+        phone.wait_until_true(HAS_NO_ASSETS)
+        assert is_from_server(phone)
         # Its own pages are the server's, which has never heard of the visit; nor does anybody send it now.
         assert phone.my_visits() == []
         proxy.closed_paths.clear()

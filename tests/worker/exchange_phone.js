@@ -30,7 +30,9 @@ class MemoryPhone {
     this.entries = this.entries.map((entry) => change(entry) ?? entry);
   }
 
-  apply(answer, { now }) {
+  apply(answer, { now, asked }) {
+    const { epoch, cursor } = this.checkpoint;
+    if (epoch !== asked.epoch || cursor !== asked.cursor) return false;
     if (answer.reset) this.generation += 1;
     this.isFilling ||= answer.reset;
     for (const [id, row] of this.records) if (answer.purge.includes(row.record.scope_id)) this.records.delete(id);
@@ -43,6 +45,7 @@ class MemoryPhone {
     }
     this.checkpoint = { epoch: answer.epoch, cursor: answer.cursor, ready: this.checkpoint.ready || !answer.more };
     this.uploaded_at = answer.more ? this.uploaded_at : now;
+    return true;
   }
 
   get store() {
@@ -53,7 +56,8 @@ class MemoryPhone {
         this.update((entry) => settleEntry(entry, byId, when));
       },
       note: async (changeId, code) => this.update((entry) => (entry.change_id === changeId ? { ...entry, code } : null)),
-      reoffer: async (epoch) => this.update((entry) => reofferEntry(entry, epoch)),
+      reoffer: async (epoch) => this.update((entry) => reofferEntry(entry, () => entry.epoch !== epoch)),
+      reofferLost: async (isLost) => this.update((entry) => reofferEntry(entry, isLost)),
       apply: async (answer, when) => this.apply(answer, when),
       conceal: async (isCovered) => this.update((entry) => concealEntry(entry, isCovered)),
       forget: async (when) => {

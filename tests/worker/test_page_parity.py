@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -202,7 +201,9 @@ def log_own_visits(replica: Replica, database: Database) -> list[str]:
         changes.append(change(number, f"own visit {number}", Action.PUT, 0, fields | scope))
     replica.exchange(*changes)
     replica.exchange(change(6, "own visit 3", Action.VOID, changes[2].change_id, {}))
-    database.write(lambda session: review(session, "own visit 4", {"review_state": "sent_back", "review_note": HOSTILE}))
+    database.write(
+        lambda session: review(session, "own visit 4", {"review_state": "sent_back", "review_note": HOSTILE})
+    )
     database.write(lambda session: review(session, "own visit 5", {"review_state": "approved"}))
     replica.exchange()
     return [made.record_id for made in changes]
@@ -238,7 +239,8 @@ def concrete_paths(records: list[dict[str, Any]], visits: list[str]) -> dict[str
     found: dict[str, list[str]] = {}
     for page in PAGES:
         if "{household_id}" in page.path:
-            paths = [page.path.format(round_id=rounds[0], household_id=household) for household in households]
+            doors = households if page.write is None else households[:3]
+            paths = [page.path.format(round_id=rounds[0], household_id=door) for door in doors]
         elif "{visit_id}" in page.path:
             about = [*visits, *others[:5]] if page.write is None else visits
             paths = [page.path.format(visit_id=visit) for visit in about]
@@ -252,9 +254,7 @@ def concrete_paths(records: list[dict[str, Any]], visits: list[str]) -> dict[str
 def ids_made_up_by(html: str) -> dict[str, str]:
     """The ids that the server gave a form it opened. The record's own id stands in a form that edits one."""
     named = {"new_id": "record_id", "new_change_id": "change_id"}
-    found = {
-        name: re.search(rf'name="{field}" value="([0-9a-f-]{{36}})"', html) for name, field in named.items()
-    }
+    found = {name: re.search(rf'name="{field}" value="([0-9a-f-]{{36}})"', html) for name, field in named.items()}
     return {name: match[1] for name, match in found.items() if match}
 
 

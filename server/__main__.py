@@ -11,7 +11,7 @@ from server.commands import ASKED_WRONGLY, DONE, IN_THE_WAY, INTERRUPTED, Stop
 from server.lock import DataInUse
 from server.settings import SettingError
 
-COMMANDS = ("demo", "serve", "invite", "migrate", "doctor", "version", "test", "bench")
+COMMANDS = ("demo", "serve", "invite", "migrate", "backup", "restore", "epoch", "doctor", "version", "test", "bench")
 
 
 def main(argv: list[str]) -> int:

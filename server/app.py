@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
 from server import assets, health, render, sync_api, worker_script
+from server.admission import Admission
 from server.bodies import BodyTooLarge
 from server.clock import Clock, system_clock
 from server.database import open_database
@@ -19,7 +19,6 @@ from server.messages import load_catalogue
 from server.operator_api import operator_routes
 from server.pages import coordinator, enrol, residents, sign_in, volunteer
 from server.request_log import RequestLog
-from server.sealing import ensure_sealing_key
 from server.sealing import ensure_sealing_key
 from server.security import SameOriginOnly, SecurityHeaders
 from server.settings import Settings
@@ -77,6 +76,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     app.state.worker_packed = gzip.compress(script.encode(), 9, mtime=0)
     app.state.release = worker_script.release_of(script)
     app.state.clock = clock
+    app.state.admission = Admission(in_house_max=settings.exchanges_max)
     app.state.operator_token = operator_token
     app.state.utc_offset_minutes = 480
     return app

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
 from server.settings import Settings
@@ -57,8 +58,12 @@ class Database:
             self.engine = create_engine(url, pool_size=READERS_MAX, max_overflow=READERS_MAX, pool_pre_ping=True)
 
     def read(self, work: Work[T]) -> T:
-        with Session(self.engine, expire_on_commit=False) as session:
-            return work(session)
+        """Raises what the work raises, and TryLater when the disk or the database does not answer."""
+        try:
+            with Session(self.engine, expire_on_commit=False) as session:
+                return work(session)
+        except (OperationalError, PoolTimeout) as error:
+            raise translated(error) from error
 
     def write(self, work: Work[T]) -> T:
         """Runs the work in a write transaction and returns its result after commit. Raises what the work raises, with
@@ -78,22 +83,30 @@ class SqliteWriter:
 
     def __init__(self, url: str) -> None:
         self._engine = sqlite_engine(url, is_writer=True)
+        self._connection = self._engine.connect()  # here, so that a database that does not open stops the start
+        self._door = threading.Lock()
+        self._is_closed = False
         self._waiting: SimpleQueue[tuple[Work[Any], Future[Any]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="sqlite-writer", daemon=True)
         self._thread.start()
 
     def run(self, work: Work[T]) -> T:
         future: Future[T] = Future()
-        self._waiting.put((work, future))
+        with self._door:  # nothing may queue behind the end: nobody would answer it
+            if self._is_closed:
+                raise TryLater("storage", "the server is stopping", retry_after_seconds=5)
+            self._waiting.put((work, future))
         return future.result()
 
     def close(self) -> None:
-        self._waiting.put(None)
+        with self._door:
+            self._is_closed = True
+            self._waiting.put(None)
         self._thread.join()
         self._engine.dispose()
 
     def _serve(self) -> None:
-        with self._engine.connect() as connection:
+        with self._connection as connection:
             while (first := self._waiting.get()) is not None:
                 group = [first]
                 while len(group) < GROUP_MAX and not self._waiting.empty():
@@ -143,6 +156,8 @@ def write_with_retries(engine: Engine, work: Work[T]) -> T:
             if attempt == ATTEMPTS_MAX or not is_worth_retrying(error):
                 raise translated(error) from error
             time.sleep(random.uniform(0, 0.01 * 2**attempt))  # full jitter
+        except PoolTimeout as error:
+            raise translated(error) from error
     raise AssertionError("unreachable")
 
 
@@ -151,8 +166,9 @@ def is_worth_retrying(error: DBAPIError) -> bool:
 
 
 def translated(error: Exception) -> Exception:
-    """A full disk, an I/O error or a database that stays busy says "later"; anything else stays what it is."""
-    if isinstance(error, OperationalError):
+    """A full disk, an I/O error, a database that stays busy or has no connection left says "later"; anything else stays
+    what it is."""
+    if isinstance(error, OperationalError | PoolTimeout):
         later = TryLater("storage", "the database cannot take it now", retry_after_seconds=30)
         later.__cause__ = error
         return later

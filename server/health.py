@@ -17,6 +17,8 @@ async def healthz(request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """The database answers, and is at the migration this release needs."""
+    if request.app.state.admission.is_closed:
+        return JSONResponse({"status": "stopping"}, status_code=503)
     database = request.app.state.database
     try:
         found = await run_in_threadpool(

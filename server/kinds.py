@@ -51,6 +51,13 @@ KINDS = kinds_by_name(
         },
         indexes=("household_id", "round_id", "author_id"),
     ),
+    # What a coordinator decided about a held change, which is its scope: nobody is granted it, so no phone sees it.
+    Kind(
+        "decision",
+        scope_field="change_id",
+        writers=COORDINATOR,
+        fields={"change_id": Rule.REGISTER, "decision": Rule.REVIEW, "reason": Rule.REVIEW},
+    ),
     Kind(
         "need",
         writers=COORDINATOR,

@@ -9,10 +9,12 @@ migration, and fields of a newer phone are kept and returned untouched. `change`
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text, literal_column
 from sqlmodel import Field, SQLModel
 
 from server.identifiers import RecordId
+
+NEEDS_ATTENTION: Any = literal_column("outcome IN ('held', 'conflict')")
 
 
 def big(**options: Any) -> Any:
@@ -68,6 +70,15 @@ class Change(SQLModel, table=True):
     __table_args__ = (
         Index("change_record", "community_id", "record_id", "revision"),
         Index("change_device", "community_id", "device_id", "device_sequence"),
+        # What a person must look at, and nothing else: a query finds it by naming the very same condition.
+        Index(
+            "change_attention",
+            "community_id",
+            "outcome",
+            "received_at",
+            sqlite_where=NEEDS_ATTENTION,
+            postgresql_where=NEEDS_ATTENTION,
+        ),
     )
 
     community_id: int = Field(primary_key=True)
@@ -151,6 +162,7 @@ class Device(SQLModel, table=True):
     received_through: int = big(default=0)  # every device sequence up to it has arrived
     high_water: int = big(default=0)  # the last number the device said it gave out
     clock_skew_ms: int = big(default=0)
+    is_cloned: bool = False  # two phones seem to use one identity (server/clones.py)
     language: str = "zh-CN"
     size: str = "normal"
 

@@ -8,12 +8,15 @@ import ipaddress
 import json
 import secrets
 from dataclasses import asdict
+from pathlib import Path
 
+from sqlalchemy import make_url
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from server.backup import BackupProblem, back_up
 from server.clock import system_clock
 from server.database import Database
 from server.enrolment import NewInvite, NoSuchVolunteer, create_invite
@@ -30,6 +33,18 @@ async def invite(request: Request) -> Response:
     # The link is the server's to make: the command may have been given another address, or none.
     link = made.link(request.app.state.settings.public_url)
     return JSONResponse({**asdict(made), "link": link}, headers={"Cache-Control": "no-store"})
+
+
+async def backup(request: Request) -> Response:
+    if not is_operator(request):
+        return Response(status_code=404)
+    target = Path(json.loads(await request.body())["path"])
+    database = make_url(request.app.state.settings.database_url).database or ""
+    try:
+        made = await run_in_threadpool(back_up, Path(database), target)
+    except BackupProblem as problem:
+        return JSONResponse({"problem": str(problem)})
+    return JSONResponse({"lines": made.lines()})
 
 
 def invite_volunteer(database: Database, number: str) -> NewInvite:
@@ -55,4 +70,7 @@ def is_from_this_machine(request: Request) -> bool:
         return False
 
 
-operator_routes = [Route("/operator/invite", invite, methods=["POST"])]
+operator_routes = [
+    Route("/operator/invite", invite, methods=["POST"]),
+    Route("/operator/backup", backup, methods=["POST"]),
+]

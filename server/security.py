@@ -30,7 +30,7 @@ WORKER_POLICY = "default-src 'none'; connect-src 'self'"
 HEADERS = {
     "Content-Security-Policy": DOCUMENT_POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "geolocation=(), camera=(), microphone=()",

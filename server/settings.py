@@ -24,6 +24,7 @@ OTHER_VARIABLES = {
     "LINLI_TEST_BROWSER": "set by `./linli test`: the Chromium or Chrome it found",
     "LINLI_TEST_FIREFOX": "set by `./linli test`: the Firefox ESR it found, or empty",
     "LINLI_TEST_WEBKIT": "set by `./linli test`: the WebKitWebDriver it found, or empty",
+    "LINLI_UPDATE_GALLERY": "1: `./linli test` renews the pictures that the README shows",
 }
 
 
@@ -57,6 +58,12 @@ def read_host(text: str) -> str:
 def read_port(text: str) -> int:
     if not (re.fullmatch(r"[0-9]{1,5}", text) and 1 <= int(text) <= 65535):
         raise ValueError("must be a number from 1 to 65535")
+    return int(text)
+
+
+def read_count(text: str) -> int:
+    if not (re.fullmatch(r"[0-9]{1,5}", text) and int(text) >= 1):
+        raise ValueError("must be a number from 1 to 99999")
     return int(text)
 
 
@@ -123,6 +130,12 @@ class Settings:
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", read=one_of("debug", "info", "warning", "error"), example="info", about="how much the log says"
+    )
+    exchanges_max: int = setting(
+        1024,
+        read=read_count,
+        example="1024",
+        about="phones that may exchange at once, those in line included; more are asked to come back",
     )
     trusted_proxy: str = setting(
         "",

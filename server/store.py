@@ -5,7 +5,7 @@ much as the rows themselves, and building statements twice as much (SYNC.md 5). 
 Nothing here commits.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from hashlib import sha256
 from typing import Any
 
@@ -85,6 +85,19 @@ class SqlStore:
             (community_id, packed(person_id), *scopes),
         )
         return {(scope_id := text_id(row[0])): Grant(person_id, scope_id, *row[1:]) for row in rows}
+
+    def closed(self, community_id: int, scope_ids: Collection[str]) -> Set[str]:
+        scopes = [packed(scope_id) for scope_id in scope_ids]
+        if not scopes:
+            return set()
+        is_closed = (
+            "json_extract(fields, '$.is_closed') = 1" if self._is_sqlite else "fields::json ->> 'is_closed' = 'true'"
+        )
+        rows = self._run(
+            f"SELECT record_id FROM record WHERE community_id = ? AND record_id IN ({marks(scopes)}) AND {is_closed}",  # noqa: S608 -- our own words
+            (community_id, *scopes),
+        )
+        return {text_id(row[0]) for row in rows}
 
     def take_places(self, community_id: int, count: int) -> int:
         head, entries, chain = self._run(

@@ -4,6 +4,7 @@ A request is authenticated by the device's signature, decoded, and done whole in
 pull. A request without changes only reads. The answer goes out after commit.
 """
 
+import asyncio
 import gzip
 import json
 from collections.abc import Sequence
@@ -18,7 +19,9 @@ from starlette.routing import Route
 
 from server import models
 from server.accepting import accept_changes, device_author
+from server.admission import BODY_SECONDS, Admission, busy, pause_ms
 from server.bodies import inflate, read_body
+from server.clones import is_cloned, is_set_back
 from server.database import Database
 from server.devices import signed_device, volunteer_of
 from server.models import Community, Device
@@ -27,7 +30,7 @@ from server.scope import SCOPED
 from server.sealing import Unsealable, current_sealing_key, encode_base64url, private_keys, unseal
 from server.store import SqlStore, text_of
 from sync.changes import Change, Held, Result, canonical
-from sync.engine import page, unreadable
+from sync.engine import page, put_off, unreadable
 from sync.errors import MalformedMessage, SyncError, TryLater, UnknownDevice
 from sync.gaps import advance
 from sync.protocol import (
@@ -44,6 +47,8 @@ from sync.protocol import (
 )
 
 GZIP_FROM_BYTES = 1024
+UPLOAD_BYTES = 512  # a message without changes is smaller; it decides about the order only
+CONTACT_NOTED_EVERY_MS = 10 * 60_000  # a phone that only looks for news needs no write each time
 LANGUAGES = ("zh-CN", "en")
 SIZES = ("normal", "large")
 
@@ -61,25 +66,35 @@ class Signed:
 
 async def exchange(request: Request) -> Response:
     database: Database = request.app.state.database
+    admission: Admission = request.app.state.admission
     now: int = request.app.state.clock()
+
+    def prepare(session: Session) -> tuple[Device, Message]:
+        return authenticate(session, signed), decode_message(parse_json(request, signed.body))
+
     try:
-        signed = await read_signed(request)
-        device = await run_in_threadpool(database.read, lambda session: authenticate(session, signed))
-        message = decode_message(parse_json(request, signed.body))
-        run = Exchange(device.id, message, now)
-        does_write = message.envelopes or is_news(device, message)
-        answer = await run_in_threadpool(database.write if does_write else database.read, run)
+        with admission.enter():
+            signed = await read_signed(request)
+            async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES, size=len(signed.body)):
+                device, message = await run_in_threadpool(database.read, prepare)
+                is_put_off = message.envelopes and admission.is_pressed
+                run = Exchange(device.id, message, now, pause_ms=pause_ms() if is_put_off else 0)
+                does_write = message.envelopes or is_news(device, message, now)
+                answer = await run_in_threadpool(database.write if does_write else database.read, run)
+            return await run_in_threadpool(json_response, request, answer)
     except SyncError as error:
         return error_response(error)
-    return json_response(request, answer)
 
 
 async def hello(request: Request) -> Response:
     database: Database = request.app.state.database
+    admission: Admission = request.app.state.admission
     now: int = request.app.state.clock()
     try:
-        signed = await read_signed(request)
-        answer = await run_in_threadpool(database.read, lambda session: greet(session, signed, now))
+        with admission.enter():
+            signed = await read_signed(request)
+            async with admission.turn(is_upload=False, size=len(signed.body)):
+                answer = await run_in_threadpool(database.read, lambda session: greet(session, signed, now))
     except SyncError as error:
         return error_response(error)
     return json_response(request, answer)
@@ -118,11 +133,15 @@ def greet(session: Session, signed: Signed, now: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One push and pull as a piece of work for the database: it may be run again from the start."""
+    """One push and pull as a piece of work for the database: it may be run again from the start.
+
+    With `pause_ms` what was pushed is all that is done now, and the phone is asked to pull after that pause.
+    """
 
     device_id: str
     message: Message
     now: int
+    pause_ms: int = 0
 
     def __call__(self, session: Session) -> dict[str, Any]:
         message = self.message
@@ -137,10 +156,13 @@ class Exchange:
             results = accept_changes(session, author, changes, self.now)
         missing = note_contact(session, device, message, self.now)
         store = SqlStore(session)
-        pulled = page(store, author=author, epoch=message.epoch, after=message.cursor, limit=message.limit)
+        epoch, after = message.epoch, message.cursor
+        later = put_off(store, author=author, epoch=epoch, after=after) if self.pause_ms else None
+        pulled = later or page(store, author=author, epoch=epoch, after=after, limit=message.limit)
         echoed = [wire_result(envelope, result) for envelope, result in zip(message.envelopes, results, strict=True)]
         answer = encode_answer(page=pulled, results=[], missing=missing, now=self.now, oldest_schema=SCHEMA_OLDEST)
-        return answer | {"results": echoed, "standing": device.standing}
+        pause = self.pause_ms if later else 0
+        return answer | {"results": echoed, "standing": device.standing, "pause_ms": pause}
 
 
 def wire_result(envelope: Envelope, result: Result) -> dict[str, Any]:
@@ -192,18 +214,20 @@ def canonical_or_empty(value: Any) -> str:
     return canonical(value).encode("utf-8", "backslashreplace").decode() if value is not None else ""
 
 
-def is_news(device: Device, message: Message) -> bool:
+def is_news(device: Device, message: Message, now: int) -> bool:
     """Whether an exchange without changes still has something to note; if not it needs no write at all."""
     return (
         message.high_water > device.high_water
         or message.settings.get("language", device.language) != device.language
         or message.settings.get("size", device.size) != device.size
-        or device.last_contact_at == 0
+        or now - device.last_contact_at >= CONTACT_NOTED_EVERY_MS
+        or (is_set_back(device, message) and not device.is_cloned)
     )
 
 
 def note_contact(session: Session, device: Device, message: Message, now: int) -> list[list[int]]:
     """Keeps what this contact says of the device, and returns the sequence numbers that should have arrived."""
+    is_noted = message.envelopes or is_news(device, message, now)
     arrived = session.exec(
         select(models.Change.device_sequence)
         .where(
@@ -212,9 +236,10 @@ def note_contact(session: Session, device: Device, message: Message, now: int) -
             col(models.Change.device_sequence) > device.received_through,
         )
         .execution_options(**SCOPED)  # numbers only, of the device's own changes
-    )
+    ).all()
     through, missing = advance(device.received_through, arrived, max(message.high_water, device.high_water))
-    if message.envelopes or is_news(device, message):
+    if is_noted:
+        device.is_cloned = device.is_cloned or is_cloned(session, device, message, arrived)
         device.received_through = through
         device.high_water = max(message.high_water, device.high_water)
         device.last_contact_at = now
@@ -231,12 +256,17 @@ def note_contact(session: Session, device: Device, message: Message, now: int) -
 
 
 async def read_signed(request: Request) -> Signed:
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await read_body(request, limit=PACKED_BYTES_MAX)
+    except TimeoutError as error:
+        raise busy() from error
     return Signed(
         device_id=request.headers.get("linli-device", ""),
         signature=request.headers.get("linli-signature", ""),
         method=request.method,
         path=request.url.path,
-        body=await read_body(request, limit=PACKED_BYTES_MAX),
+        body=body,
     )
 
 

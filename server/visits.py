@@ -114,29 +114,10 @@ def history_of(session: Session, principal: Principal, record_id: str) -> list[C
     return list(session.exec(scoped(principal, statement)))
 
 
-def held_changes(session: Session, principal: Principal, *, page: int) -> list[Change]:
-    """What a person must look at, newest first; one more than a page when there is a next."""
-    statement = (
-        select(Change)
-        .where(col(Change.outcome) == changes.Outcome.HELD)
-        .order_by(col(Change.received_at).desc(), col(Change.change_id).desc())
-        .limit(PAGE_SIZE + 1)
-        .offset((page - 1) * PAGE_SIZE)
-    )
-    return list(session.exec(scoped(principal, statement)))
-
-
 def doors_by_id(session: Session, principal: Principal, household_ids: Collection[str]) -> dict[str, str]:
     statement = select(Record).where(col(Record.kind) == "household", col(Record.record_id).in_(household_ids))
     found = session.exec(scoped(principal, statement))
     return {record.record_id: str(json.loads(record.fields).get("door", "")) for record in found}
-
-
-def held_count(session: Session, principal: Principal) -> int:
-    statement = (
-        select(func.count(col(Change.change_id))).select_from(Change).where(col(Change.outcome) == changes.Outcome.HELD)
-    )
-    return session.exec(scoped(principal, statement)).one()
 
 
 def review_change(visit_id: str, *, change_id: str, base: int, decision: str, note: str, now: int) -> changes.Change:

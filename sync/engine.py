@@ -10,7 +10,7 @@ counter row is locked for as short a time as the transaction allows.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from uuid import UUID
@@ -113,6 +113,14 @@ def page(store: Store, *, author: Author, epoch: str, after: Position | None, li
     return Page(found, current_epoch, is_reset, total)
 
 
+def put_off(store: Store, *, author: Author, epoch: str, after: Position | None) -> Page | None:
+    """An empty page that leaves the cursor where it is and says that there is more: under pressure a push is taken
+    and its pull comes later. None for whoever must start from nothing or reads nothing: a page says so at once."""
+    if after is None or author.is_revoked or epoch != store.epoch(author.community_id):
+        return None
+    return Page(Slice([], [], after, False), epoch, False, None)
+
+
 class _Batch:
     """The working state of one accept: what the store holds, with this batch's own changes laid over it.
 
@@ -137,9 +145,11 @@ class _Batch:
         stale = [change.record_id for change in changes if self._needs_history(change)]
         self._histories = self._store.histories(community_id, stale) if stale else {}
         self._grants: Mapping[str, Grant] = {}
+        self._closed: Set[str] = set()
         if author.role is Role.VOLUNTEER and not author.is_revoked:
             scopes = {scope for change in changes if (scope := self._scope_of(change))}
             self._grants = self._store.grants(community_id, author.person_id, scopes) if scopes else {}
+            self._closed = self._store.closed(community_id, self._grants.keys()) if self._grants else set()
         answers = [self._answer(change) for change in changes]
         if self._entries:
             self._place()
@@ -204,6 +214,8 @@ class _Batch:
                 return Refusal(Held.NOT_ALLOWED, kind.scope_field)
         if author.role is Role.VOLUNTEER and not self._was_granted(self._scope_of(change), change.made_at):
             return Refusal(Held.NOT_IN_SCOPE)
+        if self._scope_of(change) in self._closed:
+            return Refusal(Held.HOUSEHOLD_CLOSED)
         return None
 
     def _was_granted(self, scope_id: str, made_at: int) -> bool:

@@ -5,7 +5,7 @@ sees which scope, and the head of the feed. Everything between `accept` and its 
 the caller owns; a Store never commits.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -117,6 +117,9 @@ class Store(Protocol):
     def grants(self, community_id: int, person_id: str, scope_ids: Collection[str]) -> Mapping[str, Grant]:
         """The person's latest grant on each scope, active or ended."""
 
+    def closed(self, community_id: int, scope_ids: Collection[str]) -> Set[str]:
+        """Those of the given scopes whose own record says `is_closed`."""
+
     def take_places(self, community_id: int, count: int) -> int:
         """Raises the feed's head by `count` and returns the first new place. Places follow commit order because the
         counter row stays locked until the transaction ends."""
@@ -177,6 +180,10 @@ class MemoryStore:
         keys = [(person_id, scope_id) for scope_id in scope_ids]
         return {key[1]: self._grants[key] for key in keys if key in self._grants}
 
+    def closed(self, community_id: int, scope_ids: Collection[str]) -> Set[str]:
+        known = self.records(community_id, scope_ids)
+        return {scope_id for scope_id, record in known.items() if record.fields.get("is_closed") is True}
+
     def take_places(self, community_id: int, count: int) -> int:
         self._head += count
         return self._head - count + 1
@@ -196,9 +203,7 @@ class MemoryStore:
         return self._epoch
 
     def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice:
-        placed = sorted(
-            self._visible(person_id, after.seen_revision), key=lambda pair: (pair[0].revision, pair[0].record_id)
-        )
+        placed = sorted(self._visible(person_id, after), key=lambda pair: (pair[0].revision, pair[0].record_id))
         beyond = [(position, record) for position, record in placed if after < position]
         taken = beyond[:limit]
         is_complete = len(taken) == len(beyond)
@@ -211,9 +216,9 @@ class MemoryStore:
         return Slice([record for _, record in taken], purge, end, is_complete)
 
     def count(self, community_id: int, person_id: str) -> int:
-        return sum(1 for _ in self._visible(person_id, 0))
+        return sum(1 for _ in self._visible(person_id, Position(0)))
 
-    def _visible(self, person_id: str, seen_revision: int) -> Iterable[tuple[Position, Record]]:
+    def _visible(self, person_id: str, after: Position) -> Iterable[tuple[Position, Record]]:
         active = {
             grant.scope_id: grant for grant in self._grants.values() if grant.person_id == person_id and grant.is_active
         }
@@ -222,7 +227,9 @@ class MemoryStore:
             grant = active.get(record.scope_id)
             if grant is None:
                 continue
-            is_new_scope = grant.revision > seen_revision
+            # A page that ended within the grant's own place may have brought this visit before it changed.
+            was_begun = grant.revision == after.revision < record.revision and record.record_id <= after.record_id
+            is_new_scope = grant.revision > after.seen_revision and not was_begun
             if record.kind == "visit" and is_new_scope and record.record_id not in newest:
                 continue
             yield Position(max(record.revision, grant.revision), record.record_id), record

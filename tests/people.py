@@ -74,9 +74,7 @@ def build_world(database: Database) -> None:
 
 
 def add_world(session: Session) -> None:
-    session.add(
-        Community(id=COMMUNITY_ID, name="示例社区", epoch="epoch-1", duty_phone="000-0000-0100")
-    )
+    session.add(Community(id=COMMUNITY_ID, name="示例社区", epoch="epoch-1", duty_phone="000-0000-0100"))
     session.add(Feed(community_id=COMMUNITY_ID))
     for each in (ALICE, BOB, CHARLIE):
         add_volunteer(session, each)
@@ -132,9 +130,7 @@ def put(session: Session, kind: str, record_id: str, **fields: Any) -> None:
     assert result.outcome is Outcome.ACCEPTED, result
 
 
-def add_round(
-    session: Session, round_id: str, title: str, doors: Sequence[str], people: Sequence[Person]
-) -> None:
+def add_round(session: Session, round_id: str, title: str, doors: Sequence[str], people: Sequence[Person]) -> None:
     volunteer_ids = [each.id for each in people]
     put(
         session,

@@ -102,7 +102,7 @@ def wire_change(change: Change, **changed: Any) -> Wire:
 
 def message(entries: Sequence[Mapping[str, Any]], **changed: Any) -> bytes:
     """The body of a POST /sync."""
-    wire = {
+    wire: Wire = {
         "protocol": 1,
         "schema": 1,
         "now": NOW,
@@ -113,4 +113,4 @@ def message(entries: Sequence[Mapping[str, Any]], **changed: Any) -> bytes:
         "changes": list(entries),
         "settings": {},
     }
-    return json.dumps(wire | changed, ensure_ascii=False).encode()
+    return json.dumps(wire | changed).encode()

@@ -65,7 +65,7 @@ def invite_there(holder: Holder, number: str) -> tuple[NewInvite, str]:
     return NewInvite(**answer), link
 
 
-def ask(holder: Holder, path: str, question: dict[str, str]) -> dict[str, Any] | None:
+def ask(holder: Holder, path: str, question: dict[str, str], *, timeout: float = 30) -> dict[str, Any] | None:
     """The server's answer; `None` when it knows nothing of the kind."""
     request = urllib.request.Request(  # noqa: S310 - the address stands in our own lock file
         holder.url + path,
@@ -75,7 +75,7 @@ def ask(holder: Holder, path: str, question: dict[str, str]) -> dict[str, Any] |
     # A proxy named in the environment must not see this: it goes to this machine.
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(request, timeout=30) as answer:
+        with direct.open(request, timeout=timeout) as answer:
             return cast(dict[str, Any], json.load(answer))
     except urllib.error.HTTPError as error:
         error.close()

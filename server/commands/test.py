@@ -82,6 +82,7 @@ def environment(chromium: str | None) -> dict[str, str]:
         "LINLI_TEST_BROWSER": chromium or "",
         "LINLI_TEST_FIREFOX": browsers.find_firefox() or "",
         "LINLI_TEST_WEBKIT": browsers.find_webkit() or "",
+        "LINLI_UPDATE_GALLERY": os.environ.get("LINLI_UPDATE_GALLERY", ""),
     }
 
 

@@ -26,6 +26,11 @@ def head() -> str:
     return ScriptDirectory.from_config(configuration("")).get_current_head() or ""
 
 
+def known() -> frozenset[str]:
+    """Every migration that this release has."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(configuration("")).walk_revisions())
+
+
 def current(database_url: str) -> str:
     """The migration the database is at; "" for an empty one."""
     engine = create_engine(database_url)

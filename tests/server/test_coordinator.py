@@ -383,7 +383,14 @@ def test_the_volunteers_are_listed_with_a_fixed_number_of_questions(world: World
 # Who may
 
 
-PAGES = ("/coordinator", "/coordinator/held", "/coordinator/volunteers", f"/coordinator/volunteers/{ALICE.id}/invite")
+PAGES = (
+    "/coordinator",
+    "/coordinator/held",
+    "/coordinator/conflicts",
+    "/coordinator/devices",
+    "/coordinator/volunteers",
+    f"/coordinator/volunteers/{ALICE.id}/invite",
+)
 
 
 @pytest.mark.parametrize("path", [*PAGES, f"/coordinator/visits/{made_up_id('visit')}"])
@@ -414,8 +421,9 @@ def test_a_volunteer_cannot_review(world: World) -> None:
 
 def test_another_community_is_out_of_sight(world: World) -> None:
     """Scope is the community's: a coordinator elsewhere finds nothing here."""
+    from server.held import held_changes
     from server.scope import Principal
-    from server.visits import Filter, held_changes, history_of, visit_with_household, visits_found
+    from server.visits import Filter, history_of, visit_with_household, visits_found
     from sync.kinds import Role
 
     world.log(ALICE, "visit")

@@ -9,9 +9,10 @@ from sqlmodel import Session
 from server import migrations
 from server.accepting import accept_changes, principal_author
 from server.database import Database
+from server.held import held_changes, held_count
 from server.rounds import assign_round, withdraw_round
 from server.store import SqlStore
-from server.visits import Filter, Found, Tab, held_changes, held_count, visits_found
+from server.visits import Filter, Found, Tab, visits_found
 from sync.changes import Change, Outcome
 from sync.store import Position, Slice
 from tests.people import (
@@ -102,7 +103,7 @@ def test_held_changes_are_counted_and_found(database: Database) -> None:
     )
 
     assert count == 1
-    assert [(change.record_id, change.code) for change in found] == [(made_up_id("not mine"), "not_in_scope")]
+    assert [(each.change.record_id, each.change.code) for each in found] == [(made_up_id("not mine"), "not_in_scope")]
 
 
 # Rounds

@@ -37,6 +37,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("community_id", "change_id"),
     )
     op.create_index("change_device", "change", ["community_id", "device_id", "device_sequence"], unique=False)
+    attention = sa.text("outcome IN ('held', 'conflict')")
+    op.create_index(
+        "change_attention",
+        "change",
+        ["community_id", "outcome", "received_at"],
+        sqlite_where=attention,
+        postgresql_where=attention,
+    )
     op.create_index("change_record", "change", ["community_id", "record_id", "revision"], unique=False)
     op.create_table(
         "community",
@@ -63,6 +71,7 @@ def upgrade() -> None:
         sa.Column("received_through", sa.BigInteger(), nullable=False),
         sa.Column("high_water", sa.BigInteger(), nullable=False),
         sa.Column("clock_skew_ms", sa.BigInteger(), nullable=False),
+        sa.Column("is_cloned", sa.Boolean(), nullable=False),
         sa.Column("language", sa.String(), nullable=False),
         sa.Column("size", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("community_id", "id"),

@@ -1,5 +1,5 @@
 """The coordinators' pages: they need the network, and a session."""
 
-from server.pages.coordinator import held, visits, volunteers
+from server.pages.coordinator import conflicts, devices, held, visits, volunteers
 
-routes = [*visits.routes, *held.routes, *volunteers.routes]
+routes = [*visits.routes, *held.routes, *conflicts.routes, *devices.routes, *volunteers.routes]

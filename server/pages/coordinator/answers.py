@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.forms import Control, Field, is_date
+from server.kinds import KINDS
 from server.visit_form import VISIT_FORM
+from server.vocabularies import CONSENT, NEED, OCCASION, RISK, URGENCY
 from sync.changes import RESERVED
 
 TIMES = ("started_at", "ended_at")
@@ -55,6 +57,28 @@ def shape_of(field: Field, value: Any) -> tuple[str, tuple[Any, ...]]:
     if field.control is Control.DATE and isinstance(value, str) and is_date(value):
         return "day", (value,)
     return "text", (readable(value),)
+
+
+# Codes of the fields that several people write; their words stand in the catalogue.
+VOCABULARIES = {"risk": RISK, "consent_state": CONSENT, "urgency": URGENCY, "service": NEED, "occasion": OCCASION}
+SHARED_FIELDS = frozenset(name for kind in ("household", "round", "need") for name in KINDS[kind].fields)
+
+
+def field_answer(kind: str, name: str, value: Any) -> Answer:
+    """One field of a household, a round or a need, by its name in the catalogue where it has one."""
+    label = f"coordinator.of.{name}"
+    is_declared = kind in ("household", "round", "need") and name in SHARED_FIELDS
+    if value in (None, "", []):
+        return Answer(label if is_declared else name, is_declared, "code", ("coordinator.of.nothing",))
+    if isinstance(value, bool):
+        return Answer(
+            label if is_declared else name, is_declared, "code", (f"coordinator.of.{'yes' if value else 'no'}",)
+        )
+    if is_declared and name in VOCABULARIES and isinstance(value, str) and value in VOCABULARIES[name].codes:
+        return Answer(label, True, "code", (f"{VOCABULARIES[name].name}.{value}",))
+    if isinstance(value, str) and is_date(value):
+        return Answer(label if is_declared else name, is_declared, "day", (value,))
+    return Answer(label if is_declared else name, is_declared, "text", (readable(value),))
 
 
 def other_answer(name: str, value: Any) -> Answer:

@@ -1,4 +1,4 @@
-"""What the server kept for a person: changes that no rule could let through, whole and readable."""
+"""What the server kept for a person: changes that no rule could let through, whole, readable, and hers to decide."""
 
 import json
 from collections.abc import Mapping
@@ -9,41 +9,97 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.models import Change
+from server.bodies import FORM_BYTES_MAX
+from server.conflicts import open_conflicts
+from server.held import (
+    PAGE_SIZE,
+    Decision,
+    HeldChange,
+    StillHeld,
+    decide,
+    find_held,
+    held_changes,
+    held_counts,
+    take_in,
+)
+from server.identifiers import uuid7
 from server.pages.coordinator.answers import answers
 from server.pages.coordinator.guard import for_coordinators
-from server.render import in_thread, page
+from server.render import in_thread, page, redirect
 from server.scope import Principal
-from server.visits import PAGE_SIZE, doors_by_id, held_changes
-from server.writing import whole_number
+from server.urlencoded import read_form
+from server.visits import doors_by_id
+from server.writing import first, whole_number
 from sync.changes import IDENTIFIER, Held
 from sync.engine import UNREADABLE
 
 CODES = frozenset(code.value for code in Held)
+REASON_MAX = 200
+SAID = ("taken", "dismissed", "open", "still_held", "no_reason")  # what an action leads back with
 
 
 @for_coordinators
 async def held(request: Request, principal: Principal) -> Response:
     number = max(whole_number(request.query_params.get("page", "")), 1)
+    asked = request.query_params.get("show", "")
+    decision = Decision(asked) if asked in list(Decision) else Decision.OPEN
 
-    def work(session: Session) -> list[dict[str, Any]]:
-        found = held_changes(session, principal, page=number)
-        fields_of = [json.loads(change.fields) for change in found]
-        household_ids = {household_of(fields) for fields in fields_of} - {""}
-        doors = doors_by_id(session, principal, household_ids)
-        return [
-            held_shown(change, fields, doors.get(household_of(fields), ""))
-            for change, fields in zip(found, fields_of, strict=True)
-        ]
+    def work(session: Session) -> dict[str, Any]:
+        found = held_changes(session, principal, page=number, decision=decision)
+        fields_of = [json.loads(each.change.fields) for each in found]
+        doors = doors_by_id(session, principal, {household_of(fields) for fields in fields_of} - {""})
+        return {
+            "held": [
+                held_shown(each, fields, doors.get(household_of(fields), ""))
+                for each, fields in zip(found[:PAGE_SIZE], fields_of, strict=False)
+            ],
+            "has_more": len(found) > PAGE_SIZE,
+            "counts": held_counts(session, principal),
+            "conflicts": len(open_conflicts(session, principal)),
+        }
 
-    found = await in_thread(request.app.state.database.read, work)
-    context = {
-        "held": found[:PAGE_SIZE],
+    context = await in_thread(request.app.state.database.read, work)
+    said = request.query_params.get("said", "")
+    context |= {
         "number": number,
-        "has_more": len(found) > PAGE_SIZE,
+        "decision": decision,
+        "decisions": list(Decision),
+        "said": said if said in SAID else "",
+        "reason_max": REASON_MAX,
         "me": {"name": principal.name},
     }
     return page(request, "coordinator/held.html", context)
+
+
+@for_coordinators
+async def decide_held(request: Request, principal: Principal) -> Response:
+    change_id, now = request.path_params["change_id"], request.app.state.clock()
+    submitted = await read_form(request, limit=FORM_BYTES_MAX)
+    asked, decision_id = first(submitted, "decision"), first(submitted, "decision_id")
+    reason = "\n".join(text.strip() for text in submitted.get("reason", ()) if text.strip())[:REASON_MAX]
+    if not (asked in list(Decision) and IDENTIFIER(change_id) and IDENTIFIER(decision_id)):
+        return redirect(request, "/coordinator/held")
+    decision = Decision(asked)
+    if decision is Decision.DISMISSED and not reason:
+        return redirect(request, f"/coordinator/held?said=no_reason#change-{change_id}")
+
+    def work(session: Session) -> bool:
+        found = find_held(session, principal, change_id)
+        if found is None:
+            return False
+        if decision is Decision.TAKEN and found.is_takeable:
+            take_in(session, principal, found, decision_id=decision_id, now=now)
+        elif decision is not Decision.TAKEN and found.decision is not Decision.TAKEN:
+            decide(session, principal, found, decision, reason=reason, decision_id=decision_id, now=now)
+        return True
+
+    try:
+        is_there = await in_thread(request.app.state.database.write, work)
+    except StillHeld:
+        return redirect(request, f"/coordinator/held?said=still_held#change-{change_id}")
+    if not is_there:
+        return page(request, "errors/not_found.html", {}, status=404)
+    return redirect(request, f"/coordinator/held?said={decision.value}")
 
 
 def household_of(fields: Mapping[str, Any]) -> str:
@@ -51,15 +107,21 @@ def household_of(fields: Mapping[str, Any]) -> str:
     return named if isinstance(named, str) and IDENTIFIER(named) else ""
 
 
-def held_shown(change: Change, fields: Mapping[str, Any], door: str) -> dict[str, Any]:
+def held_shown(each: HeldChange, fields: Mapping[str, Any], door: str) -> dict[str, Any]:
     """What could not be read at all is shown as it came."""
+    change = each.change
     return {
         "change": change,
         "door": door,
+        "decision": each,
+        "new_id": uuid7(),
         "reason": f"coordinator.held.{change.code}" if change.code in CODES else "coordinator.held.other",
         "answers": answers(fields) if change.kind != UNREADABLE else [],
         "raw": str(fields.get("raw", "")) if change.kind == UNREADABLE else "",
     }
 
 
-routes = [Route("/coordinator/held", held, methods=["GET"])]
+routes = [
+    Route("/coordinator/held", held, methods=["GET"]),
+    Route("/coordinator/held/{change_id}", decide_held, methods=["POST"]),
+]

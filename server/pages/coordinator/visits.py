@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from server.accepting import accept_changes, principal_author
 from server.bodies import FORM_BYTES_MAX
+from server.held import held_count
 from server.models import Change, Volunteer
 from server.pages.coordinator.answers import answers, emptied
 from server.pages.coordinator.guard import for_coordinators
@@ -22,7 +23,6 @@ from server.visits import (
     DECISIONS,
     Filter,
     Tab,
-    held_count,
     history_of,
     review_change,
     visit_with_household,

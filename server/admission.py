@@ -1,0 +1,123 @@
+"""Admission to /sync: how many exchanges are in the house at once, and who works first (RELIABILITY.md 2.4, H1).
+
+    request ──> in the house? ──no──> 503 busy, Retry-After 5 to 60 s at random
+                    │ read the body
+                    └─> waits for a turn: uploads before downloads, first come first served
+                            └─> WORKING_MAX at a time do the work, in threads
+
+So pages always find a thread and a share of the processor, whatever the phones do. A phone that waits longer than it
+would itself is sent away before it gives up. Counted in the event loop alone, so it needs no lock; each process of a
+PostgreSQL installation counts its own.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from sync.errors import TryLater
+
+WORKING_MAX = 3
+TURN_SECONDS = 15  # a phone gives up after 20 (static/sync/transport.js)
+BODY_SECONDS = 30
+WAITING_BYTES_MAX = 96 * 1024 * 1024
+RETRY_AFTER_SECONDS = (5, 60)
+PRESSED_FROM = 4 * WORKING_MAX  # waiting; from here on who pushes is asked to pull a little later
+PAUSE_MS = (5_000, 30_000)
+
+
+class Admission:
+    """`with enter(): read the body; async with turn(...): work`. Raises TryLater for whoever must come back."""
+
+    def __init__(
+        self, *, in_house_max: int, working_max: int = WORKING_MAX, turn_seconds: float = TURN_SECONDS
+    ) -> None:
+        self._in_house_max = in_house_max
+        self._working_max = working_max
+        self._turn_seconds = turn_seconds
+        self._in_house = 0
+        self._working = 0
+        self._waiting_bytes = 0
+        self._uploads: deque[asyncio.Future[None]] = deque()
+        self._downloads: deque[asyncio.Future[None]] = deque()
+        self.is_closed = False
+
+    @property
+    def is_pressed(self) -> bool:
+        return len(self._uploads) + len(self._downloads) >= PRESSED_FROM
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        if self.is_closed or self._in_house >= self._in_house_max:
+            raise busy()
+        self._in_house += 1
+        try:
+            yield
+        finally:
+            self._in_house -= 1
+
+    @asynccontextmanager
+    async def turn(self, *, is_upload: bool, size: int) -> AsyncIterator[None]:
+        """Waits for a turn to work, and gives it on afterwards. `size` is what the waiting one keeps in memory."""
+        if self._working < self._working_max:
+            self._working += 1
+        elif self.is_closed:
+            raise busy()
+        else:
+            await self._wait(self._uploads if is_upload else self._downloads, size)
+        try:
+            yield
+        finally:
+            self._give_on()
+
+    def close(self) -> None:
+        """The server is about to stop: who works, or is still sending, may finish; who waits or is new comes back."""
+        self.is_closed = True
+        for waiting in (self._uploads, self._downloads):
+            while waiting:
+                reject(waiting.popleft())
+
+    async def _wait(self, line: deque[asyncio.Future[None]], size: int) -> None:
+        if self._waiting_bytes + size > WAITING_BYTES_MAX:
+            raise busy()
+        self._waiting_bytes += size
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        line.append(turn)
+        timer = loop.call_later(self._turn_seconds, reject, turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._give_on()  # the turn came as its owner left
+            raise
+        finally:
+            timer.cancel()
+            self._waiting_bytes -= size
+
+    def _give_on(self) -> None:
+        """To the next who still waits; whoever was sent away meanwhile is only passed over."""
+        for line in (self._uploads, self._downloads):
+            while line:
+                turn = line.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+                    return
+        self._working -= 1
+
+
+def reject(turn: "asyncio.Future[None]") -> None:
+    if not turn.done():
+        turn.set_exception(busy())
+
+
+def busy(pick: Callable[[int, int], int] = random.randint) -> TryLater:
+    """A random time, so that those who were sent away together do not come back together."""
+    return TryLater(
+        "busy", "many phones are uploading; please come back", retry_after_seconds=pick(*RETRY_AFTER_SECONDS)
+    )
+
+
+def pause_ms() -> int:
+    return random.randint(*PAUSE_MS)

@@ -1,0 +1,145 @@
+"""Conflicts: fields that two people changed to different values, both kept until a person decides.
+
+A conflict is open until somebody who had the state after it before her eyes sets that field (her `base` is at or beyond
+it). Deciding is therefore an ordinary change, and nothing but history says whether a conflict is open.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import and_
+from sqlmodel import Session, col, select
+
+from server.accepting import accept_changes, principal_author
+from server.kinds import KINDS
+from server.models import NEEDS_ATTENTION, Change, Record
+from server.rules import SCHEMA
+from server.scope import Principal, scoped
+from sync import changes
+from sync.changes import Action, Outcome
+from sync.kinds import Rule
+from sync.merge import keep_both_notes, merge_sets
+
+CONFLICTS_MAX = 2000  # looked through; far more than a community has in years
+
+
+class Choice(StrEnum):
+    CURRENT = "current"
+    PROPOSED = "proposed"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """One field in dispute: what stood first and who wrote it, what came second, and the record as it is now."""
+
+    change: Change  # which proposed the second value
+    field: str
+    current: Any
+    proposed: Any
+    former: Change | None  # which wrote the first
+    record: Record
+
+    @property
+    def id(self) -> str:
+        return f"{self.change.change_id}-{self.field}"
+
+    @property
+    def can_keep_both(self) -> bool:
+        return KINDS[self.change.kind].rule(self.field) in (Rule.SET, Rule.NOTES)
+
+    @property
+    def household_id(self) -> str:
+        return self.record.scope_id
+
+    def value(self, choice: Choice) -> Any:
+        match choice:
+            case Choice.CURRENT:
+                return self.current
+            case Choice.PROPOSED:
+                return self.proposed
+        if KINDS[self.change.kind].rule(self.field) is Rule.SET:
+            return merge_sets([], self.current, self.proposed)
+        return keep_both_notes(self.current, self.proposed)
+
+
+def open_conflicts(session: Session, principal: Principal) -> list[Conflict]:
+    """Newest first. Three statements, however many there are."""
+    asked = (
+        select(Change)
+        .where(and_(NEEDS_ATTENTION, col(Change.outcome) == Outcome.CONFLICT.value))
+        .order_by(col(Change.received_at).desc(), col(Change.change_id).desc())
+        .limit(CONFLICTS_MAX)
+    )
+    disputed = session.exec(scoped(principal, asked)).all()
+    if not disputed:
+        return []
+    record_ids = {change.record_id for change in disputed}
+    told = (
+        select(Change)
+        .where(col(Change.record_id).in_(record_ids), col(Change.revision) > 0)
+        .order_by(col(Change.revision))
+    )
+    histories: dict[str, list[Change]] = {}
+    for change in session.exec(scoped(principal, told)):
+        histories.setdefault(change.record_id, []).append(change)
+    standing = select(Record).where(col(Record.record_id).in_(record_ids))
+    records = {record.record_id: record for record in session.exec(scoped(principal, standing))}
+    return [
+        conflict
+        for change in disputed
+        for conflict in conflicts_of(change, histories[change.record_id], records[change.record_id])
+    ]
+
+
+def resolve(
+    session: Session, principal: Principal, conflict: Conflict, choice: Choice, *, change_id: str, now: int
+) -> None:
+    """Sets the field, as a change of the coordinator's own."""
+    chosen = changes.Change(
+        change_id=change_id,
+        device_sequence=0,
+        kind=conflict.change.kind,
+        record_id=conflict.change.record_id,
+        action=Action.PUT,
+        base=conflict.record.revision,
+        set={conflict.field: conflict.value(choice)},
+        made_at=now,
+        schema=SCHEMA,
+    )
+    accept_changes(session, principal_author(principal), [chosen], now)
+
+
+# Parts
+
+
+def conflicts_of(change: Change, history: Sequence[Change], record: Record) -> list[Conflict]:
+    """The fields of one change that are still in dispute."""
+    return [
+        Conflict(change, each["field"], each["current"], each["proposed"], writer_of(each, change, history), record)
+        for each in json.loads(change.conflicts)
+        if not any(settles(later, change, each["field"]) for later in history)
+    ]
+
+
+def settles(later: Change, conflict: Change, field: str) -> bool:
+    if later.revision <= conflict.revision or not later.base.isdigit() or int(later.base) < conflict.revision:
+        return False
+    return field in json.loads(later.fields) and field not in disputed_fields(later)
+
+
+def disputed_fields(change: Change) -> set[str]:
+    return {each["field"] for each in json.loads(change.conflicts)} if change.conflicts else set()
+
+
+def writer_of(disputed: Mapping[str, Any], conflict: Change, history: Sequence[Change]) -> Change | None:
+    """The change that last set the field to the value which stood."""
+    for change in reversed(history):
+        if change.revision < conflict.revision:
+            fields = json.loads(change.fields)
+            if disputed["field"] in fields and fields[disputed["field"]] == disputed["current"]:
+                return change
+    return None

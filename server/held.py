@@ -1,0 +1,181 @@
+"""Held changes, and what coordinators decide about them.
+
+Nothing here rewrites history. A held change stays held, whole; taking it in is a second change, in its author's name,
+that a coordinator answers for; what she decided is a record of its own (kind `decision`), in the same history.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import ColumnElement, and_, func
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
+
+from server.accepting import accept_changes, principal_author
+from server.json_field import field_text
+from server.models import NEEDS_ATTENTION, Change, Record
+from server.rules import SCHEMA
+from server.scope import Principal, scoped
+from sync import changes
+from sync.changes import Action, Author, Held, Outcome
+from sync.kinds import Role
+
+PAGE_SIZE = 50
+# A coordinator may answer for these. The others cannot be read, or belong to somebody else's visit.
+TAKEABLE = frozenset({
+    Held.NOT_IN_SCOPE, Held.DEVICE_REVOKED, Held.HOUSEHOLD_CLOSED, Held.SAME_ID_OTHER_CONTENT, Held.NOT_ALLOWED,
+    Held.UNKNOWN_KIND, Held.UNKNOWN_SCHEMA, Held.BAD_FIELD,
+})  # fmt: skip
+
+
+class Decision(StrEnum):
+    OPEN = "open"
+    TAKEN = "taken"
+    DISMISSED = "dismissed"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldChange:
+    """A held change, with the coordinator's decision where there is one."""
+
+    change: Change
+    decision: Decision
+    reason: str
+    decided_at: int
+    revision: int  # of the decision; 0 when there is none
+
+    @property
+    def is_takeable(self) -> bool:
+        return self.decision is not Decision.TAKEN and self.change.code in TAKEABLE
+
+
+class StillHeld(Exception):
+    """The rules refuse it even for a coordinator. Nothing was written."""
+
+
+DECISION = aliased(Record)
+DECIDED = func.coalesce(field_text(col(DECISION.fields), "decision"), Decision.OPEN.value)
+OF_THIS_CHANGE = and_(
+    col(DECISION.community_id) == col(Change.community_id),
+    col(DECISION.scope_id) == col(Change.change_id),
+    col(DECISION.kind) == "decision",
+)
+
+
+def held_changes(
+    session: Session, principal: Principal, *, page: int, decision: Decision = Decision.OPEN
+) -> list[HeldChange]:
+    """What a person must look at, newest first; one more than a page when there is a next."""
+    statement = (
+        select(Change, DECISION)
+        .outerjoin(DECISION, OF_THIS_CHANGE)
+        .where(is_held(), decision.value == DECIDED)
+        .order_by(col(Change.received_at).desc(), col(Change.change_id).desc())
+        .limit(PAGE_SIZE + 1)
+        .offset((page - 1) * PAGE_SIZE)
+    )
+    return [held_change(*row) for row in session.exec(scoped(principal, statement))]
+
+
+def held_counts(session: Session, principal: Principal) -> dict[str, int]:
+    """By decision."""
+    decided = DECIDED.label("decided")
+    statement = (
+        select(decided, func.count(col(Change.change_id)))
+        .select_from(Change)
+        .outerjoin(DECISION, OF_THIS_CHANGE)
+        .where(is_held())
+        .group_by(decided)
+    )
+    return dict(session.exec(scoped(principal, statement)).all())
+
+
+def held_count(session: Session, principal: Principal) -> int:
+    return held_counts(session, principal).get(Decision.OPEN, 0)
+
+
+def find_held(session: Session, principal: Principal, change_id: str) -> HeldChange | None:
+    statement = (
+        select(Change, DECISION).outerjoin(DECISION, OF_THIS_CHANGE).where(is_held(), Change.change_id == change_id)
+    )
+    row = session.exec(scoped(principal, statement)).first()
+    return held_change(*row) if row else None
+
+
+def take_in(session: Session, principal: Principal, held: HeldChange, *, decision_id: str, now: int) -> None:
+    """Accepts the change after all: its author's, under the coordinator's authority, once. Raises StillHeld, and then
+    the caller's transaction must not be committed."""
+    if held.decision is Decision.TAKEN:
+        return
+    asked, authority = held.change, Role.COORDINATOR
+    author = Author(asked.community_id, asked.person_id, asked.person_name, asked.device_id, authority)
+    (result,) = accept_changes(session, author, [asked_again(asked)], now)
+    if result.outcome is Outcome.HELD:
+        raise StillHeld(result.code)
+    decide(session, principal, held, Decision.TAKEN, reason="", decision_id=decision_id, now=now)
+
+
+def decide(
+    session: Session,
+    principal: Principal,
+    held: HeldChange,
+    decision: Decision,
+    *,
+    reason: str,
+    decision_id: str,
+    now: int,
+) -> None:
+    """Keeps the decision, with who made it and when. `OPEN` takes a dismissal back."""
+    change_id = held.change.change_id
+    decided = changes.Change(
+        change_id=decision_id,
+        device_sequence=0,
+        kind="decision",
+        record_id=str(uuid5(UUID(change_id), "decision")),
+        action=Action.PUT,
+        base=held.revision,
+        set={"change_id": change_id, "decision": decision.value, "reason": reason},
+        made_at=now,
+        schema=SCHEMA,
+    )
+    accept_changes(session, principal_author(principal), [decided], now)
+
+
+# Parts
+
+
+def is_held() -> ColumnElement[bool]:
+    """In the very words of the index."""
+    return and_(NEEDS_ATTENTION, col(Change.outcome) == Outcome.HELD.value)
+
+
+def held_change(change: Change, decision: Record | None) -> HeldChange:
+    if decision is None:
+        return HeldChange(change, Decision.OPEN, "", 0, 0)
+    fields: Mapping[str, Any] = json.loads(decision.fields)
+    return HeldChange(
+        change, Decision(fields["decision"]), str(fields.get("reason", "")), decision.received_at, decision.revision
+    )
+
+
+def asked_again(held: Change) -> changes.Change:
+    """The same content under an id of its own, always the same one. What came under the id of another new record becomes
+    a record of its own."""
+    again = changes.Change(
+        change_id=str(uuid5(UUID(held.change_id), "taken in")),
+        device_sequence=0,
+        kind=held.kind,
+        record_id=held.record_id,
+        action=Action(held.action),
+        base=int(held.base) if held.base.isdigit() else held.base,
+        set=json.loads(held.fields),
+        made_at=held.made_at,
+        schema=held.schema_version,
+    )
+    if held.code == Held.SAME_ID_OTHER_CONTENT and again.base == 0:
+        return replace(again, record_id=str(uuid5(UUID(held.change_id), "record")))
+    return again

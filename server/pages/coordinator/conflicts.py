@@ -1,0 +1,74 @@
+"""Fields that two people changed: both values, who and when, and the coordinator's choice."""
+
+from typing import Any
+
+from sqlmodel import Session
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from server.bodies import FORM_BYTES_MAX
+from server.conflicts import Choice, Conflict, open_conflicts, resolve
+from server.held import held_count
+from server.identifiers import uuid7
+from server.pages.coordinator.answers import field_answer
+from server.pages.coordinator.guard import for_coordinators
+from server.render import in_thread, page, redirect
+from server.scope import Principal
+from server.urlencoded import read_form
+from server.visits import doors_by_id
+from server.writing import first
+from sync.changes import IDENTIFIER
+
+SHOWN_MAX = 100
+
+
+@for_coordinators
+async def conflicts(request: Request, principal: Principal) -> Response:
+    def work(session: Session) -> dict[str, Any]:
+        found = open_conflicts(session, principal)
+        doors = doors_by_id(session, principal, {each.household_id for each in found[:SHOWN_MAX]})
+        return {
+            "conflicts": [conflict_shown(each, doors.get(each.household_id, "")) for each in found[:SHOWN_MAX]],
+            "count": len(found),
+            "held": held_count(session, principal),
+        }
+
+    context = await in_thread(request.app.state.database.read, work)
+    context |= {"is_resolved": request.query_params.get("said") == "resolved", "me": {"name": principal.name}}
+    return page(request, "coordinator/conflicts.html", context)
+
+
+@for_coordinators
+async def choose(request: Request, principal: Principal) -> Response:
+    submitted = await read_form(request, limit=FORM_BYTES_MAX)
+    wanted, choice = first(submitted, "conflict"), first(submitted, "choice")
+    change_id, now = first(submitted, "change_id"), request.app.state.clock()
+    if choice not in list(Choice) or not IDENTIFIER(change_id):
+        return redirect(request, "/coordinator/conflicts")
+
+    def work(session: Session) -> None:
+        """Looked up and settled in one transaction: somebody else may just have decided."""
+        found = next((each for each in open_conflicts(session, principal) if each.id == wanted), None)
+        if found is not None and (choice != Choice.BOTH or found.can_keep_both):
+            resolve(session, principal, found, Choice(choice), change_id=change_id, now=now)
+
+    await in_thread(request.app.state.database.write, work)
+    return redirect(request, "/coordinator/conflicts?said=resolved")
+
+
+def conflict_shown(conflict: Conflict, door: str) -> dict[str, Any]:
+    kind = conflict.change.kind
+    return {
+        "conflict": conflict,
+        "door": door,
+        "new_id": uuid7(),
+        "current": field_answer(kind, conflict.field, conflict.current),
+        "proposed": field_answer(kind, conflict.field, conflict.proposed),
+    }
+
+
+routes = [
+    Route("/coordinator/conflicts", conflicts, methods=["GET"]),
+    Route("/coordinator/conflicts", choose, methods=["POST"]),
+]

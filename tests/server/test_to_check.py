@@ -1,0 +1,406 @@
+"""What waits for a person: held changes decided about, conflicts settled, phones that need help."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from httpx2 import Response
+from sqlmodel import Session, col, select
+from starlette.testclient import TestClient
+
+from server import migrations
+from server.accepting import accept_changes, principal_author
+from server.app import create_app
+from server.audit import first_broken_line
+from server.conflicts import Choice, open_conflicts
+from server.gap_list import phone, phones
+from server.identifiers import uuid7
+from server.models import Change as StoredChange
+from server.models import Device, Record, Volunteer
+from server.scope import Principal
+from server.settings import Settings
+from sync.changes import Action, Change, Outcome
+from sync.kinds import Role
+from tests.people import (
+    ALICE,
+    BOB,
+    CHARLIE,
+    CHARLIES_DOOR,
+    COMMUNITY_ID,
+    COORDINATOR,
+    NOW,
+    RED_DOOR,
+    build_world,
+    log_visits,
+    made_up_id,
+    sign_in,
+    visit_change,
+)
+from tests.server.test_coordinator import SAME_ORIGIN, WHO_STATEMENTS, World, listed, text_of
+from tests.statements import statements
+
+MINUTE = 60_000
+DAY = 24 * 3600_000
+SECOND = Principal(Role.COORDINATOR, made_up_id("Second"), COMMUNITY_ID, "Second")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    settings = Settings(data_dir=tmp_path)
+    migrations.upgrade(settings.database_url)
+    app = create_app(settings, clock=lambda: NOW)
+    with TestClient(app, base_url=settings.public_url) as client:
+        build_world(app.state.database)
+        client.cookies.set("linli-s", sign_in(app.state.database, COORDINATOR))
+        yield World(client, app.state.database)
+
+
+def post(world: World, path: str, **form: str) -> Response:
+    return world.client.post(path, data=form, headers=SAME_ORIGIN, follow_redirects=False)
+
+
+def stored(world: World, record_id: str) -> list[StoredChange]:
+    def read(session: Session) -> list[StoredChange]:
+        statement = select(StoredChange).where(StoredChange.record_id == record_id).order_by(col(StoredChange.position))
+        return list(session.exec(statement, execution_options={"is_scoped": True}))
+
+    return world.database.read(read)
+
+
+def record(world: World, record_id: str) -> Record | None:
+    def read(session: Session) -> Record | None:
+        statement = select(Record).where(Record.record_id == record_id)
+        return session.exec(statement, execution_options={"is_scoped": True}).first()
+
+    return world.database.read(read)
+
+
+# Held changes
+
+
+def hold(world: World, name: str = "elsewhere") -> str:
+    """A visit of Alice's that is not on her list. Returns the change's id."""
+    change = visit_change(name, door=CHARLIES_DOOR, note="一个字都不少")
+    (result,) = log_visits(world.database, ALICE, change)
+    assert result.outcome is Outcome.HELD
+    return change.change_id
+
+
+def decide(world: World, change_id: str, decision: str, **form: str) -> str:
+    answer = post(world, f"/coordinator/held/{change_id}", decision=decision, decision_id=uuid7(), **form)
+    assert answer.status_code == 303
+    return answer.headers["location"]
+
+
+def test_a_held_visit_is_taken_in_once_in_its_authors_name(world: World) -> None:
+    change_id = hold(world)
+
+    first = decide(world, change_id, "taken")
+    again = decide(world, change_id, "taken")
+
+    assert {first, again} == {"/coordinator/held?said=taken"}
+    assert listed(world.get("/coordinator")) == [made_up_id("elsewhere")]
+    kept, taken = stored(world, made_up_id("elsewhere"))
+    assert (kept.outcome, taken.outcome) == ("held", "accepted")
+    assert (taken.person_id, taken.person_name, taken.fields) == (ALICE.id, "Alice", kept.fields)
+    decisions = stored(world, decision_of(world, change_id))
+    assert [(each.person_name, each.kind) for each in decisions] == [("Dana", "decision")]
+    assert world.database.read(lambda session: first_broken_line(session, COMMUNITY_ID)) is None
+    assert "没有采用 0" in world.get("/coordinator/held")
+    assert "一个字都不少" in world.get("/coordinator/held", show="taken")
+
+
+def decision_of(world: World, change_id: str) -> str:
+    def read(session: Session) -> str:
+        statement = select(Record.record_id).where(Record.kind == "decision", Record.scope_id == change_id)
+        return session.exec(statement, execution_options={"is_scoped": True}).one()
+
+    return world.database.read(read)
+
+
+def test_a_held_visit_is_left_out_with_a_reason_and_put_back(world: World) -> None:
+    change_id = hold(world)
+
+    without = decide(world, change_id, "dismissed")
+    left_out = decide(world, change_id, "dismissed", reason="已当面核实")
+
+    assert without.startswith("/coordinator/held?said=no_reason")
+    assert left_out == "/coordinator/held?said=dismissed"
+    assert "一个字都不少" not in world.get("/coordinator/held")
+    dismissed = world.get("/coordinator/held", show="dismissed")
+    assert "一个字都不少" in dismissed
+    assert "已当面核实" in dismissed
+    decide(world, change_id, "open")
+    assert "一个字都不少" in world.get("/coordinator/held")
+    assert [change.outcome for change in stored(world, made_up_id("elsewhere"))] == ["held"]
+
+
+def test_an_amendment_after_the_visit_was_taken_in_is_its_authors(world: World) -> None:
+    decide(world, hold(world), "taken")
+    standing = record(world, made_up_id("elsewhere"))
+    assert standing is not None
+    world.database.write(
+        lambda session: accept_changes(
+            session,
+            replace(ALICE.author(), role=Role.SERVER),
+            [visit_change("elsewhere", base=standing.revision, note="补")],
+            NOW,
+        )
+    )
+
+    after = record(world, made_up_id("elsewhere"))
+
+    assert after is not None
+    assert (after.author_id, '"补"' in after.fields) == (ALICE.id, True)
+
+
+def test_what_the_rules_refuse_a_coordinator_too_stays_held_and_writes_nothing(world: World) -> None:
+    change = visit_change("bad", outcome="teleported")
+    (result,) = log_visits(world.database, ALICE, change)
+    assert result.code == "bad_field"
+
+    said = decide(world, change.change_id, "taken")
+
+    assert said.startswith("/coordinator/held?said=still_held")
+    assert [each.outcome for each in stored(world, made_up_id("bad"))] == ["held"]
+    assert "待核对" not in said
+    assert "这一条现在还不能采用" in text_of(world.client.get(said))
+
+
+def test_somebody_elses_visit_is_not_offered_to_be_taken_in(world: World) -> None:
+    base = world.log(ALICE, "visit")
+    amendment = visit_change("visit", base=base, note="mine now")
+    (result,) = log_visits(world.database, BOB, amendment)
+    assert result.code == "not_the_author"
+
+    decide(world, amendment.change_id, "taken")
+
+    assert [each.outcome for each in stored(world, made_up_id("visit"))] == ["accepted", "held"]
+    assert 'value="taken"' not in world.get("/coordinator/held")
+
+
+def test_the_second_of_two_with_one_id_becomes_a_record_of_its_own(world: World) -> None:
+    change = visit_change("twice", note="first")
+    log_visits(world.database, ALICE, change)
+    (result,) = log_visits(world.database, ALICE, replace(change, set={**change.set, "note": "second"}))
+    assert result.code == "same_id_other_content"
+    held = next(each for each in stored(world, made_up_id("twice")) if each.outcome == "held")
+
+    decide(world, held.change_id, "taken")
+
+    assert len(listed(world.get("/coordinator"))) == 2
+
+
+def test_a_visit_of_a_closed_household_waits_and_can_be_taken_in(world: World) -> None:
+    standing = record(world, RED_DOOR)
+    assert standing is not None
+    set_field(world, COORDINATOR, "is_closed", True, base=standing.revision)
+    change = visit_change("late")
+    (result,) = log_visits(world.database, ALICE, change)
+
+    assert (result.outcome, result.code) == (Outcome.HELD, "household_closed")
+    assert "这户的档案已关闭" in world.get("/coordinator/held")
+    decide(world, change.change_id, "taken")
+    assert listed(world.get("/coordinator")) == [made_up_id("late")]
+
+
+def test_decisions_reach_no_phone_and_no_stranger(world: World) -> None:
+    change_id = hold(world)
+    decide(world, change_id, "dismissed", reason="x")
+
+    assert (
+        post(world, f"/coordinator/held/{made_up_id('none')}", decision="taken", decision_id=uuid7()).status_code == 404
+    )
+    assert decide(world, change_id, "nonsense") == "/coordinator/held"
+    world.client.cookies.clear()
+    answer = post(world, f"/coordinator/held/{change_id}", decision="taken", decision_id=uuid7())
+    assert answer.headers["location"].startswith("/sign-in")
+
+
+# Conflicts
+
+
+def set_field(world: World, who: Principal, name: str, value: object, *, base: int, door: str = RED_DOOR) -> Outcome:
+    change = Change(uuid7(), 0, "household", door, Action.PUT, base, {name: value}, NOW, 1)
+    (result,) = world.database.write(lambda session: accept_changes(session, principal_author(who), [change], NOW))
+    return result.outcome
+
+
+def dispute(world: World, name: str = "address", first: object = "一号", second: object = "二号") -> None:
+    standing = record(world, RED_DOOR)
+    assert standing is not None
+    base = standing.revision
+    assert set_field(world, COORDINATOR, name, first, base=base) is Outcome.ACCEPTED
+    assert set_field(world, SECOND, name, second, base=base) is Outcome.CONFLICT
+
+
+def choose(world: World, choice: str) -> None:
+    page = world.get("/coordinator/conflicts")
+    found = re.search(r'name="conflict" value="([^"]+)"', page)
+    assert found is not None
+    form = {"conflict": found[1], "choice": choice, "change_id": uuid7()}
+    assert post(world, "/coordinator/conflicts", **form).headers["location"] == "/coordinator/conflicts?said=resolved"
+
+
+def test_a_conflict_shows_both_values_with_who_and_when(world: World) -> None:
+    dispute(world)
+
+    page = re.sub(r"\s+", " ", world.get("/coordinator/conflicts"))
+
+    assert "2号楼1单元101 · 地址" in page
+    assert re.search("前者.*一号.*Dana · 收到.*后者.*二号.*Second · 收到", page)
+    assert "都留" not in page
+    assert "说法不一 1" in world.get("/coordinator/held")
+
+
+@pytest.mark.parametrize(("choice", "value"), [("current", "一号"), ("proposed", "二号")])
+def test_a_conflict_is_settled_by_a_change_of_the_coordinators(world: World, choice: str, value: str) -> None:
+    dispute(world)
+
+    choose(world, choice)
+
+    standing = record(world, RED_DOOR)
+    assert standing is not None
+    assert f'"address":"{value}"' in standing.fields
+    assert "没有不一致的地方" in world.get("/coordinator/conflicts")
+    last = stored(world, RED_DOOR)[-1]
+    assert (last.person_name, last.outcome) == ("Dana", "accepted")
+
+
+def test_a_third_answer_leaves_both_disputes_open(world: World) -> None:
+    standing = record(world, RED_DOOR)
+    assert standing is not None
+    dispute(world)
+    third = Principal(Role.COORDINATOR, made_up_id("Third"), COMMUNITY_ID, "Third")
+
+    assert set_field(world, third, "address", "三号", base=standing.revision) is Outcome.CONFLICT
+    set_field(world, third, "interval_days", 7, base=standing.revision)
+
+    page = world.get("/coordinator/conflicts")
+    assert page.count('name="conflict"') == 2
+    assert "二号" in page
+    assert "三号" in page
+
+
+def test_the_more_cautious_value_stands_until_somebody_decides(world: World) -> None:
+    dispute(world, "risk", "green", "yellow")
+
+    standing = record(world, RED_DOOR)
+    assert standing is not None
+    assert '"risk":"yellow"' in standing.fields
+    choose(world, "current")
+    after = record(world, RED_DOOR)
+    assert after is not None
+    assert '"risk":"green"' in after.fields
+
+
+def test_both_are_kept_where_a_field_holds_several(world: World) -> None:
+    dispute(world)
+    (found,) = world.database.read(lambda session: open_conflicts(session, COORDINATOR))
+
+    members = replace(found, field="members", current=["甲"], proposed=["甲", "乙"])
+
+    assert members.can_keep_both
+    assert members.value(Choice.BOTH) == ["甲", "乙"]
+    assert not found.can_keep_both
+
+
+def test_another_communitys_conflicts_and_phones_are_out_of_sight(world: World) -> None:
+    dispute(world)
+    stranger = Principal(Role.COORDINATOR, made_up_id("stranger"), COMMUNITY_ID + 1, "Eve")
+
+    found = world.database.read(lambda session: (open_conflicts(session, stranger), phones(session, stranger, now=NOW)))
+
+    assert found == ([], [])
+
+
+# Phones
+
+
+def known(world: World, device_id: str, **values: object) -> None:
+    def work(session: Session) -> None:
+        device = session.get_one(Device, (COMMUNITY_ID, device_id))
+        for name, value in values.items():
+            setattr(device, name, value)
+        session.add(device)
+
+    world.database.write(work)
+
+
+def test_what_never_arrived_is_named_by_its_number(world: World) -> None:
+    for number in (41, 43, 46):
+        change = replace(visit_change(f"visit {number}"), device_sequence=number)
+        assert log_visits(world.database, BOB, change)[0].outcome is Outcome.ACCEPTED
+    known(world, BOB.device_id, received_through=39, high_water=48, last_contact_at=NOW)
+
+    page = world.get("/coordinator/devices")
+
+    assert "第 40 条从未到达、第 42 条从未到达、第 44 到 45 条从未到达" in page
+    assert "还有 6 条没到" in page
+    assert "第 47" not in page
+
+
+def test_phones_that_need_help_come_first(world: World) -> None:
+    known(world, CHARLIE.device_id, is_cloned=True, last_contact_at=NOW)
+    known(world, BOB.device_id, clock_skew_ms=12 * MINUTE, last_contact_at=NOW)
+    known(world, ALICE.device_id, high_water=3, received_through=3, last_contact_at=NOW)
+
+    page = world.get("/coordinator/devices")
+
+    assert re.findall(r'id="device-([0-9a-f-]+)" data-need="(\w*)"', page) == [
+        (CHARLIE.device_id, "cloned"),
+        (BOB.device_id, "skew"),
+        (ALICE.device_id, ""),
+    ]
+    assert "手机时间快了 12 分钟" in page
+    assert "身份重复" in page
+
+
+@pytest.mark.parametrize(
+    ("values", "need"),
+    [
+        ({"high_water": 2, "last_contact_at": NOW - 2 * DAY}, ""),
+        ({"high_water": 2, "last_contact_at": NOW - 4 * DAY}, "stuck"),
+        ({"last_contact_at": NOW - 15 * DAY}, "quiet"),
+        ({"clock_skew_ms": -11 * MINUTE, "last_contact_at": NOW}, "skew"),
+        ({"clock_skew_ms": 9 * MINUTE, "last_contact_at": NOW}, ""),
+        ({"standing": "waiting", "last_contact_at": NOW}, "waiting"),
+        ({"standing": "revoked", "is_cloned": True}, "revoked"),
+    ],
+)
+def test_what_a_phone_needs(values: dict[str, Any], need: str) -> None:
+    given: dict[str, Any] = {"standing": "active", "public_key": b"x", "high_water": 0, "received_through": 0}
+    given |= {"last_contact_at": 0, "clock_skew_ms": 0, "is_cloned": False, **values}
+    owner = Volunteer(community_id=COMMUNITY_ID, number="0001", name="Alice")
+
+    assert phone(Device(**given), owner, [], NOW).need == need
+
+
+def test_the_phones_are_listed_with_a_fixed_number_of_questions(world: World) -> None:
+    with statements(world.database) as seen:
+        world.get("/coordinator/devices")
+
+    assert len(seen) == WHO_STATEMENTS + 2
+
+
+def test_the_lists_to_check_are_found_by_their_index(world: World) -> None:
+    """However long the history is: what needs nobody is not in it."""
+    hold(world)
+    dispute(world)
+    with statements(world.database) as seen:
+        world.get("/coordinator/held")
+        world.get("/coordinator/conflicts")
+    asked = [statement for statement in seen if "outcome IN ('held', 'conflict')" in statement]
+
+    def plan(session: Session, statement: str) -> str:
+        values = tuple([b"x"] * statement.count("?"))
+        rows = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        return " ".join(str(row) for row in rows)
+
+    assert len(asked) == 5
+    for statement in asked:
+        assert "change_attention" in world.database.read(partial(plan, statement=statement)), statement

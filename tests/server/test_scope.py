@@ -39,6 +39,8 @@ ALICES_CANARY, CHARLIES_CANARY = "canary-of-Alice", "canary-of-Charlie"
 ALICES = {"household_id": RED_DOOR, "round_id": ROUND_ID, "visit_id": made_up_id("hers")}
 CHARLIES = {"household_id": CHARLIES_DOOR, "round_id": CHARLIES_ROUND_ID, "visit_id": made_up_id("his")}
 OTHERS = {
+    "change_id": made_up_id("no change"),
+    "field": "door",
     "volunteer_id": ALICE.id,
     "device_id": ALICE.device_id,
     "event_id": made_up_id("no event"),

@@ -20,7 +20,7 @@ from sync.changes import Action, HistoryEntry, Outcome, Record, Result
 from sync.store import VISITS_KEPT, Entry, Grant, Known, Position, Slice
 
 # What a person may see after `seen`: what moved in the scopes she held already, and the scopes she got since, whole but
-# for older visits. A record's place for her is the later of its own revision and her grant's.
+# for older visits (unless a page that ended within the grant's own place brought one before it changed). A record's place for her is the later of its own revision and her grant's.
 VISIBLE = """
     SELECT {columns}, r.revision AS place
       FROM scope_grant g
@@ -28,7 +28,7 @@ VISIBLE = """
      WHERE g.community_id = :community AND g.person_id = :person AND g.ended_revision = 0 AND g.revision <= :seen
     UNION ALL
     SELECT {columns}, r.place
-      FROM (SELECT r.*,
+      FROM (SELECT r.*, g.revision AS granted,
                    CASE WHEN r.revision > g.revision THEN r.revision ELSE g.revision END AS place,
                    row_number() OVER (PARTITION BY r.scope_id, r.kind ORDER BY r.made_at DESC, r.record_id DESC) AS nth
               FROM scope_grant g
@@ -36,13 +36,12 @@ VISIBLE = """
              WHERE g.community_id = :community AND g.person_id = :person AND g.ended_revision = 0
                AND g.revision > :seen) r
      WHERE r.kind <> 'visit' OR r.nth <= :kept
+        OR (r.granted = :place AND r.revision > :place AND r.record_id <= :last_id)
 """
 PURGED = """
     SELECT DISTINCT g.scope_id FROM scope_grant g
      WHERE g.community_id = :community AND g.person_id = :person
        AND g.ended_revision > :after AND g.ended_revision <= :until
-       AND NOT EXISTS (SELECT 1 FROM scope_grant a WHERE a.community_id = g.community_id AND a.person_id = g.person_id
-                          AND a.scope_id = g.scope_id AND a.ended_revision = 0)
      ORDER BY g.scope_id
 """
 BEYOND_EVERY_ID = b"\xff" * 17
@@ -55,6 +54,10 @@ class SqlStore:
         self._connection = session.connection()
         self._is_sqlite = self._connection.dialect.name == "sqlite"
         self._chain_end: tuple[int, bytes] | None = None
+
+    def hold(self, community_id: int) -> None:
+        if not self._is_sqlite:  # there BEGIN IMMEDIATE holds the whole file already
+            self._run("SELECT head FROM feed WHERE community_id = ? FOR UPDATE", (community_id,))
 
     def known(self, community_id: int, change_ids: Collection[str]) -> Mapping[str, Known]:
         rows = self._rows_by_id("change", KNOWN_COLUMNS, "change_id", community_id, change_ids)
@@ -129,16 +132,10 @@ class SqlStore:
 
     def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice:
         head = self.head(community_id)
-        last_id = packed(after.record_id) if after.record_id else BEYOND_EVERY_ID
         rows = self._run_named(
             f"SELECT * FROM ({VISIBLE_RECORDS}) AS visible WHERE (place, record_id) > (:place, :last_id)"  # noqa: S608 -- our own names
             " ORDER BY place, record_id LIMIT :limit",
-            {
-                **visibility(community_id, person_id, after.seen_revision),
-                "place": after.revision,
-                "last_id": last_id,
-                "limit": limit + 1,
-            },
+            visibility(community_id, person_id, after) | {"limit": limit + 1},
         ).all()
         is_complete = len(rows) <= limit
         taken = rows[:limit]
@@ -150,7 +147,7 @@ class SqlStore:
 
     def count(self, community_id: int, person_id: str) -> int:
         statement = f"SELECT count(*) FROM ({VISIBLE_RECORDS}) AS visible"  # noqa: S608 -- our own names
-        return int(self._run_named(statement, visibility(community_id, person_id, 0)).scalar_one())
+        return int(self._run_named(statement, visibility(community_id, person_id, Position(0))).scalar_one())
 
     # Statements
 
@@ -203,8 +200,15 @@ def active_scopes(community_id: int, person_id: str) -> Select[Any]:
     )
 
 
-def visibility(community_id: int, person_id: str, seen: int) -> dict[str, Any]:
-    return {"community": community_id, "person": packed(person_id), "seen": seen, "kept": VISITS_KEPT}
+def visibility(community_id: int, person_id: str, after: Position) -> dict[str, Any]:
+    return {
+        "community": community_id,
+        "person": packed(person_id),
+        "seen": after.seen_revision,
+        "kept": VISITS_KEPT,
+        "place": after.revision,
+        "last_id": packed(after.record_id) if after.record_id else BEYOND_EVERY_ID,
+    }
 
 
 def marks(values: Sequence[Any]) -> str:

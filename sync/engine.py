@@ -138,6 +138,7 @@ class _Batch:
 
     def run(self, changes: Sequence[Change]) -> list[Result]:
         community_id, author = self._author.community_id, self._author
+        self._store.hold(community_id)
         self._known: Mapping[str, Known] = self._store.known(community_id, [change.change_id for change in changes])
         record_ids = [change.record_id for change in changes]
         self._repeated = {record_id for record_id, count in Counter(record_ids).items() if count > 1}

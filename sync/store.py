@@ -98,13 +98,17 @@ class Slice:
     """What a person may see after a position, in order. `is_complete` when nothing in scope lies beyond it."""
 
     records: Sequence[Record]
-    purge: Sequence[str]  # scopes withdrawn since
+    purge: Sequence[str]  # scopes withdrawn since, even if granted again: what the phone has of them may be old
     end: Position
     is_complete: bool
 
 
 class Store(Protocol):
     """What the engine asks of a database. One contract suite (tests/sync/store_contract.py) holds for every one."""
+
+    def hold(self, community_id: int) -> None:
+        """From here to the end of the transaction nobody else writes to this community: what is read now is what the
+        change will be laid upon. Two pushes of one record must not both find it missing."""
 
     def known(self, community_id: int, change_ids: Collection[str]) -> Mapping[str, Known]:
         """Those of the given changes that were answered before."""
@@ -146,6 +150,7 @@ class MemoryStore:
         self._records: dict[str, Record] = {}
         self._entries: dict[str, Entry] = {}
         self._grants: dict[tuple[str, str], Grant] = {}
+        self._withdrawn: list[Grant] = []
 
     # Grants
 
@@ -156,9 +161,14 @@ class MemoryStore:
 
     def withdraw(self, person_id: str, scope_id: str, *, now: int) -> None:
         current = self._grants[person_id, scope_id]
-        self._grants[person_id, scope_id] = replace(current, ended_revision=self.take_places(1, 1), ended_at=now)
+        ended = replace(current, ended_revision=self.take_places(1, 1), ended_at=now)
+        self._grants[person_id, scope_id] = ended
+        self._withdrawn.append(ended)
 
     # Store
+
+    def hold(self, community_id: int) -> None:
+        """One thread, one store: nobody else writes."""
 
     def known(self, community_id: int, change_ids: Collection[str]) -> Mapping[str, Known]:
         found = (self._entries[change_id] for change_id in change_ids if change_id in self._entries)
@@ -208,12 +218,12 @@ class MemoryStore:
         taken = beyond[:limit]
         is_complete = len(taken) == len(beyond)
         end = Position(max(self._head, after.revision)) if is_complete else taken[-1][0]
-        purge = sorted(
+        purge = {
             grant.scope_id
-            for grant in self._grants.values()
+            for grant in self._withdrawn
             if grant.person_id == person_id and after.revision < grant.ended_revision <= end.revision
-        )
-        return Slice([record for _, record in taken], purge, end, is_complete)
+        }
+        return Slice([record for _, record in taken], sorted(purge), end, is_complete)
 
     def count(self, community_id: int, person_id: str) -> int:
         return sum(1 for _ in self._visible(person_id, Position(0)))

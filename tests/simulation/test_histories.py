@@ -73,13 +73,11 @@ def test_visit_that_changes_between_two_pages_of_a_new_scope_is_sent(seed: int) 
     assert with_faults(seed).problems == []
 
 
-@pytest.mark.xfail(reason="withdrawn, changed and granted again between two pulls: neither purged nor sent")
 @pytest.mark.parametrize("seed", [759, 855, 1019])
 def test_scope_withdrawn_and_granted_again_is_up_to_date(seed: int) -> None:
     assert with_faults(seed, granted_again=1.0).problems == []
 
 
-@pytest.mark.xfail(reason="on PostgreSQL two overlapping pushes read before either holds the feed's row")
 def test_two_messages_at_the_same_instant_on_postgresql() -> None:
     found = []
     for seed in (14, 19, 24):

@@ -368,14 +368,14 @@ class StoreContract:
         assert (answer.record_ids, answer.purge) == ([], [HOUSEHOLD_A])
         assert settled.pull(after=answer.end).purge == []
 
-    def test_household_withdrawn_and_granted_again_is_not_purged(self, settled: World) -> None:
+    def test_household_withdrawn_and_granted_again_is_purged_and_sent_whole(self, settled: World) -> None:
         end = settled.pull().end
 
         settled.withdraw(ALICE.person_id, HOUSEHOLD_A)
         settled.grant(ALICE.person_id, HOUSEHOLD_A)
         answer = settled.pull(after=end)
 
-        assert (answer.record_ids, answer.purge) == ([HOUSEHOLD_A], [])
+        assert (answer.record_ids, answer.purge) == ([HOUSEHOLD_A], [HOUSEHOLD_A])
 
     def test_count_tells_what_a_first_sync_brings(self, settled: World) -> None:
         settled.accept(*[visit(number) for number in range(1, 6)])

@@ -1,0 +1,49 @@
+"""The size of the community is nobody's business who has nothing new to fetch; `./linli bench growth` has the times."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from server import migrations
+from server.database import Database
+from server.settings import sqlite_url
+from server.sync_api import Exchange
+from sync.protocol import decode_message
+from tests.bench.growth import enrol, fill, measure, standing, wire
+from tests.people import ALICE, BOB, NOW, build_world
+from tests.signing_phone import SigningPhone
+from tests.statements import statements
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "linli.db"
+    migrations.upgrade(sqlite_url(made))
+    return made
+
+
+def empty_pull(database: Database, device_id: str) -> list[str]:
+    """The SELECTs of a pull that brings nothing."""
+    epoch, head, _ = database.read(lambda session: standing(session, device_id))
+    message = decode_message(wire([], epoch=epoch, cursor=f"{head}."))
+    with statements(database) as seen:
+        answer = database.read(Exchange(device_id, message, NOW))
+    assert (answer["records"], answer["purge"], answer["more"]) == ({}, [], False)
+    return seen
+
+
+def test_a_pull_with_nothing_new_asks_the_same_questions_however_large_the_community(path: Path) -> None:
+    phones = [SigningPhone(ALICE), SigningPhone(BOB)]
+    with closing(Database(sqlite_url(path))) as database:
+        build_world(database)
+        database.write(lambda session: enrol(session, phones))
+        small = empty_pull(database, phones[0].device_id)
+    fill(path, first=0, last=20_000)
+    with closing(Database(sqlite_url(path))) as database:
+        large = empty_pull(database, phones[0].device_id)
+        times = measure(database, phones[0].device_id, phones[1].device_id)
+
+    assert small == large
+    assert len(large) == 7
+    assert times.empty_pull < 1000

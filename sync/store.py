@@ -150,7 +150,7 @@ class MemoryStore:
         self._records: dict[str, Record] = {}
         self._entries: dict[str, Entry] = {}
         self._grants: dict[tuple[str, str], Grant] = {}
-        self._withdrawn: list[Grant] = []
+        self._withdrawn: dict[int, Grant] = {}  # by the place at which each ended
 
     # Grants
 
@@ -163,7 +163,7 @@ class MemoryStore:
         current = self._grants[person_id, scope_id]
         ended = replace(current, ended_revision=self.take_places(1, 1), ended_at=now)
         self._grants[person_id, scope_id] = ended
-        self._withdrawn.append(ended)
+        self._withdrawn[ended.ended_revision] = ended
 
     # Store
 
@@ -220,7 +220,7 @@ class MemoryStore:
         end = Position(max(self._head, after.revision)) if is_complete else taken[-1][0]
         purge = {
             grant.scope_id
-            for grant in self._withdrawn
+            for grant in self._withdrawn.values()
             if grant.person_id == person_id and after.revision < grant.ended_revision <= end.revision
         }
         return Slice([record for _, record in taken], sorted(purge), end, is_complete)

@@ -18,7 +18,7 @@ class BodyTooLarge(MalformedMessage):
 async def read_body(request: Request, *, limit: int) -> bytes:
     """The body as sent. Raises BodyTooLarge as soon as it passes the limit, whatever its length header says."""
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
+    if declared.isascii() and declared.isdigit() and int(declared) > limit:
         raise BodyTooLarge(limit)
     pieces: list[bytes] = []
     size = 0

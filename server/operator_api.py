@@ -20,12 +20,13 @@ from server.backup import BackupProblem, back_up
 from server.clock import system_clock
 from server.database import Database
 from server.enrolment import NewInvite, NoSuchVolunteer, create_invite
+from sync.errors import MalformedMessage
 
 
 async def invite(request: Request) -> Response:
     if not is_operator(request):
         return Response(status_code=404)
-    number = json.loads(await request.body())["volunteer_number"]
+    number = await asked(request, "volunteer_number")
     try:
         made = await run_in_threadpool(invite_volunteer, request.app.state.database, number)
     except NoSuchVolunteer as error:
@@ -38,13 +39,23 @@ async def invite(request: Request) -> Response:
 async def backup(request: Request) -> Response:
     if not is_operator(request):
         return Response(status_code=404)
-    target = Path(json.loads(await request.body())["path"])
+    target = Path(await asked(request, "path"))
     database = make_url(request.app.state.settings.database_url).database or ""
     try:
         made = await run_in_threadpool(back_up, Path(database), target)
     except BackupProblem as problem:
         return JSONResponse({"problem": str(problem)})
     return JSONResponse({"lines": made.lines()})
+
+
+async def asked(request: Request, name: str) -> str:
+    try:
+        value = json.loads(await request.body())[name]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise MalformedMessage("bad_message", "not what our commands send") from error
+    if not isinstance(value, str):
+        raise MalformedMessage("bad_message", f"{name} must be text")
+    return value
 
 
 def invite_volunteer(database: Database, number: str) -> NewInvite:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -63,9 +64,12 @@ def me_of(principal: Principal, community_name: str) -> dict[str, str]:
     return {"id": principal.person_id, "name": principal.name, "community": community_name}
 
 
+IN_AN_ADDRESS = "/?&=%#:+,;@!$'()*~[]"  # what stands for itself; a path that was decoded is encoded again
+
+
 def redirect(request: Request, path: str) -> Response:
     """303 after a POST: the browser, and htmx, then GET the new page."""
-    return Response(status_code=303, headers={"Location": path})
+    return Response(status_code=303, headers={"Location": quote(path, safe=IN_AN_ADDRESS)})
 
 
 # Errors: generic pages that name no detail

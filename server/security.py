@@ -71,6 +71,9 @@ class SameOriginOnly:
         self._exempt = exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["query_string"].isascii():
+            await PlainTextResponse("This is not an address.", status_code=400)(scope, receive, send)
+            return
         if scope["type"] != "http" or is_same_origin(scope) or scope["path"].startswith(self._exempt):
             await self._app(scope, receive, send)
             return
@@ -85,4 +88,7 @@ def is_same_origin(scope: Scope) -> bool:
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")
-    return urlsplit(headers.get("origin", "")).netloc == headers.get("host", "-")
+    try:
+        return urlsplit(headers.get("origin", "")).netloc == headers.get("host", "-")
+    except ValueError:  # "http://[::1" is no origin
+        return False

@@ -248,6 +248,9 @@ def test_places_from_a_sequence_are_found_out() -> None:
     other_connections = create_engine(url)
 
     class SequenceStore(SqlStore):
+        def hold(self, community_id: int) -> None:
+            """Nor does it wait for anybody."""
+
         def take_places(self, community_id: int, count: int) -> int:
             with other_connections.begin() as connection:
                 head = connection.execute(

@@ -42,7 +42,7 @@ def test_failing_seed_prints_its_options_and_its_trace() -> None:
     text = explain(3)
 
     assert "seed 3 on memory" in text
-    assert "power_cut" in text
+    assert "crash_before_commit" in text
     assert "--- everything heals ---" in text
 
 

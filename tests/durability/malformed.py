@@ -21,6 +21,7 @@ from starlette.routing import Route
 from server.database import Database
 from server.sessions import cookie_name
 from sync.protocol import PACKED_BYTES_MAX
+from tests.loops import in_own_loop
 from tests.people import (
     ALICE,
     COORDINATOR,
@@ -302,7 +303,7 @@ def attack_in_process(
 ) -> Outcome:
     """The app's own lifespan, then request after request, four at once. Growth is counted from a tenth of the way on, when every
     cache is warm."""
-    return asyncio.run(run_attack(app, requests, seed=seed, now=now, tell=tell))
+    return in_own_loop(run_attack(app, requests, seed=seed, now=now, tell=tell))
 
 
 async def run_attack(

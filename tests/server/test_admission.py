@@ -25,6 +25,7 @@ from server.sealing import ensure_sealing_key
 from server.settings import Settings
 from sync.errors import TryLater
 from tests.browser.server_process import ServerProcess, with_database
+from tests.loops import in_own_loop
 from tests.people import ALICE, NOW, build_world, visit_change
 from tests.signing_phone import ServerKey, SigningPhone, message, server_key
 
@@ -50,7 +51,7 @@ def test_uploads_go_before_downloads_and_each_in_its_order() -> None:
                 group.create_task(exchange(name, is_upload=name.startswith("push")))
         return done
 
-    assert asyncio.run(story()) == ["first", "push 1", "push 2", "pull 1", "pull 2"]
+    assert in_own_loop(story()) == ["first", "push 1", "push 2", "pull 1", "pull 2"]
 
 
 def test_who_waited_as_long_as_a_phone_would_is_asked_to_come_back_and_takes_no_turn() -> None:
@@ -68,7 +69,7 @@ def test_who_waited_as_long_as_a_phone_would_is_asked_to_come_back_and_takes_no_
     def error_seconds() -> int:
         return admission_module.busy().retry_after_seconds
 
-    assert asyncio.run(story()) == ("busy", True)
+    assert in_own_loop(story()) == ("busy", True)
 
 
 def test_one_who_leaves_the_line_gives_the_turn_on() -> None:
@@ -89,7 +90,7 @@ def test_one_who_leaves_the_line_gives_the_turn_on() -> None:
         async with asyncio.timeout(1), admission.turn(is_upload=True, size=1):
             return "worked"
 
-    assert asyncio.run(story()) == "worked"
+    assert in_own_loop(story()) == "worked"
 
 
 def test_those_sent_away_together_do_not_come_back_together() -> None:

@@ -45,5 +45,5 @@ def test_a_pull_with_nothing_new_asks_the_same_questions_however_large_the_commu
         times = measure(database, phones[0].device_id, phones[1].device_id)
 
     assert small == large
-    assert len(large) == 7
+    assert len(large) == 6
     assert times.empty_pull < 1000

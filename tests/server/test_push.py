@@ -28,6 +28,7 @@ from server.settings import Settings
 from sync.changes import Change
 from sync.protocol import CHANGE_BYTES_MAX, CHANGES_MAX, PACKED_BYTES_MAX
 from tests.browser.server_process import ServerProcess, with_database
+from tests.loops import in_own_loop
 from tests.people import (
     ALICE,
     BOB,
@@ -371,7 +372,7 @@ def test_no_body_at_all_makes_the_server_fail(tmp_path: Path) -> None:
             assert result["outcome"] in ("accepted", "again", "merged", "conflict", "held"), (result, body)
         answered.update(result["change_id"] for result in wire["results"] if result["outcome"] == "accepted")
 
-    kept = asyncio.run(push_all())
+    kept = in_own_loop(push_all())
 
     assert len(answered) > MUTATIONS / 10, "too few were sound to prove anything"
     assert answered <= kept

@@ -27,9 +27,11 @@ def test_visits_that_a_restored_backup_lacks_come_back_from_the_phone_once(
     assert sorted(coordinator.visit_ids()) == sorted([*before, kept, *lost])
 
     server.stop()
+    phone.close()  # an open page would send them again before anybody could look
     restore(backup, live)
     server.start()
     assert sorted(coordinator.visit_ids()) == sorted([*before, kept])
+    phone.start()
     waiting = phone.log_visit("no_answer")
 
     phone.wait_for_header("全部已上传", seconds=40)

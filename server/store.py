@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 from server.audit import link
 from server.identifiers import packed, spelled
 from server.models import Grant as GrantRow
+from server.review import review_of
 from sync.changes import Action, HistoryEntry, Outcome, Record, Result
 from sync.store import VISITS_KEPT, Entry, Grant, Known, Position, Slice
 
@@ -254,11 +255,11 @@ def record_from(row: Sequence[Any]) -> Record:
     )
 
 
-RECORD_COLUMNS = (
-    "community_id", "record_id", "kind", "scope_id", "revision", "author_id", "author_name", "made_at", "received_at",
-    "is_void", "fields",
+READ_COLUMNS = (
+    "record_id", "kind", "scope_id", "revision", "author_id", "author_name", "made_at", "received_at", "is_void",
+    "fields",
 )  # fmt: skip
-READ_COLUMNS = RECORD_COLUMNS[1:]
+RECORD_COLUMNS = ("community_id", *READ_COLUMNS, "review")
 VISIBLE_RECORDS = VISIBLE.format(columns=", ".join(f"r.{column}" for column in READ_COLUMNS))
 CHANGE_COLUMNS = (
     "community_id", "change_id", "device_id", "device_sequence", "person_id", "person_name", "kind", "record_id",
@@ -269,6 +270,7 @@ CHANGE_COLUMNS = (
 
 def record_row(community_id: int, entry: Entry) -> tuple[Any, ...]:
     change, before = entry.change, entry.before
+    is_void = change.action is Action.VOID
     return (
         community_id,
         packed(change.record_id),
@@ -279,8 +281,9 @@ def record_row(community_id: int, entry: Entry) -> tuple[Any, ...]:
         before.author_name if before else entry.author.name,
         before.made_at if before else change.made_at,
         entry.received_at,
-        change.action is Action.VOID,
+        is_void,
         text_of(entry.fields),
+        review_of(change.kind, entry.fields or {}, is_void=is_void),
     )
 
 

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server import assets, health, render, sync_api, worker_script
+from server import assets, health, holdings_api, render, sync_api, worker_script
 from server.admission import Admission
 from server.bodies import BodyTooLarge
 from server.clock import Clock, system_clock
@@ -51,6 +51,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
             *sign_in.routes,
             *coordinator.routes,
             *sync_api.routes,
+            *holdings_api.routes,
             *worker_script.routes,
             *assets.routes,
             *health.routes,

@@ -150,6 +150,10 @@ class SqlStore:
         statement = f"SELECT count(*) FROM ({VISIBLE_RECORDS}) AS visible"  # noqa: S608 -- our own names
         return int(self._run_named(statement, visibility(community_id, person_id, Position(0))).scalar_one())
 
+    def holdings(self, community_id: int, person_id: str) -> Sequence[tuple[str, int]]:
+        rows = self._run_named(VISIBLE_HOLDINGS, visibility(community_id, person_id, Position(0)))
+        return [(text_id(row[0]), row[1]) for row in rows]
+
     # Statements
 
     def _run(self, statement: str, values: Sequence[Any]) -> Any:
@@ -261,6 +265,7 @@ READ_COLUMNS = (
 )  # fmt: skip
 RECORD_COLUMNS = ("community_id", *READ_COLUMNS, "review")
 VISIBLE_RECORDS = VISIBLE.format(columns=", ".join(f"r.{column}" for column in READ_COLUMNS))
+VISIBLE_HOLDINGS = VISIBLE.format(columns="r.record_id, r.revision")
 CHANGE_COLUMNS = (
     "community_id", "change_id", "device_id", "device_sequence", "person_id", "person_name", "kind", "record_id",
     "action", "base", "fields", "made_at", "schema_version", "received_at", "outcome", "code", "detail", "revision",

@@ -17,6 +17,7 @@ from server.blobs.store import BlobStore, StoreTrouble
 from server.settings import SettingError, Settings
 from tests.s3_server import S3Server
 from tests.server.blob_store_contract import BlobStoreContract, written
+from tests.server.test_commands import linli
 
 
 def environment(server: S3Server) -> dict[str, str]:
@@ -153,6 +154,21 @@ class TestS3Store(BlobStoreContract):
 
         with pytest.raises(StoreTrouble):
             store.put(digest, file)
+
+
+# As the operator sees them
+
+
+def test_doctor_tries_the_bucket_and_shows_no_secret(tmp_path: Path) -> None:
+    with S3Server(tmp_path / "bucket") as server:
+        well = linli("doctor", LINLI_DATA_DIR=str(tmp_path), **environment(server))
+        wrong = linli("doctor", LINLI_DATA_DIR=str(tmp_path), **{**environment(server), "LINLI_S3_SECRET": "another"})
+
+    assert f"ok     photos and voice notes lie in the bucket linli-blobs at {server.url}" in well.stdout
+    assert "LINLI_S3_SECRET        ***" in well.stdout
+    assert server.secret not in well.stdout + well.stderr
+    assert "WRONG  the bucket linli-blobs" in wrong.stdout
+    assert (wrong.returncode, wrong.stderr) == (1, "")
 
 
 # The signature: the examples that Amazon publishes for it

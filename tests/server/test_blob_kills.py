@@ -1,17 +1,23 @@
 """An upload whose server was killed at any step of its end is whole, or goes on; never half, never twice."""
 
+import http.client
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from server.blobs.opening import blob_folder
+from server.database import Database
 from server.settings import ROOT, Settings
-from tests.people import ALICE
+from tests.browser.server_process import ServerProcess, with_database
+from tests.people import ALICE, build_world, log_visits, visit_change
 from tests.server.blob_kills import small_app
 from tests.server.test_blobs import LENGTH, PHOTO
 from tests.signing_phone import SigningPhone
@@ -34,6 +40,59 @@ def test_whichever_step_is_the_last_the_upload_ends_well(tmp_path: Path) -> None
     assert found == sorted(found)
     assert {state[:2] for state in found} == {(LENGTH - 1, "?0"), (LENGTH, "?0"), (LENGTH, "?1")}
     assert (LENGTH, "?0", 1) in found
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    server = ServerProcess(tmp_path)
+    yield server
+    server.close()
+
+
+def test_a_line_that_breaks_and_a_server_that_is_killed_cost_one_piece(server: ServerProcess) -> None:
+    phone = SigningPhone(ALICE)
+
+    def fill(database: Database) -> None:
+        build_world(database)
+        database.write(phone.enrol)
+        log_visits(database, ALICE, visit_change("hers", attachments=[PHOTO.attachment]))
+
+    def ask(method: str, start: int = 0, end: int = 0, *, cut: int = 0) -> dict[str, str]:
+        """With `cut` the line breaks so many bytes before the end of the body, and there is no answer."""
+        body, is_piece = PHOTO.content[start:end], method == "PATCH"
+        path = f"{PHOTO.path} {start}/{LENGTH}" if is_piece else PHOTO.path
+        numbers = {"Upload-Offset": str(start), "Upload-Length": str(LENGTH)} if is_piece else {}
+        signed = phone.headers(body, origin=server.url, method=method, path=path)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        with closing(connection):
+            connection.request(
+                method, PHOTO.path, body[: len(body) - cut], {**signed, **numbers, "Content-Length": str(len(body))}
+            )
+            if cut:
+                return {}
+            answer = connection.getresponse()
+            assert answer.status < 300, answer.read()
+            return {name.lower(): value for name, value in answer.getheaders()} | {
+                "body": answer.read().decode("latin-1")
+            }
+
+    with_database(server, fill)
+    server.start()
+    first = ask("PATCH", 0, 1000)
+    ask("PATCH", 1000, 2000, cut=1)
+    after_the_cut = ask("HEAD")
+    server.kill()
+    server.start()
+    after_the_kill = ask("HEAD")
+    done = ask("PATCH", 1000, LENGTH)
+    seen = ask("GET")
+
+    offsets = [answer["upload-offset"] for answer in (first, after_the_cut, after_the_kill, done)]
+    assert offsets == ["1000", "1000", "1000", str(LENGTH)]
+    assert done["upload-complete"] == "?1"
+    assert (seen["body"].encode("latin-1"), seen["content-type"]) == (PHOTO.content, "image/jpeg")
+    assert "Traceback" not in server.output
+    assert '"status": 500' not in server.output
 
 
 def state_after(place: Path, phone: SigningPhone) -> tuple[int, str, int]:

@@ -14,6 +14,8 @@ from server.blobs.opening import open_store
 from server.blobs.s3 import S3Store
 from server.blobs.signature import Credentials, signed_headers
 from server.blobs.store import BlobStore, StoreTrouble
+from server.blobs.unfinished import RESERVE_BYTES
+from server.commands.doctor import FREE_BYTES_MIN
 from server.settings import SettingError, Settings
 from tests.s3_server import S3Server
 from tests.server.blob_store_contract import BlobStoreContract, written
@@ -262,7 +264,4 @@ def test_bytes_say_themselves_what_they_are(head: bytes, media_type: str | None)
 
 
 def test_the_reserve_is_where_the_doctor_warns() -> None:
-    from server.blobs.unfinished import RESERVE_BYTES
-    from server.commands.doctor import FREE_BYTES_MIN
-
     assert RESERVE_BYTES == FREE_BYTES_MIN

@@ -4,18 +4,29 @@ from collections.abc import Sequence
 
 from sqlmodel import Session
 
+from server.attachments import note_references
 from server.models import Device, Staff
 from server.rules import RULES, SERVER_ID
 from server.scope import Principal
 from server.store import SqlStore
-from sync.changes import Author, Change, Result
+from sync.changes import Author, Change, Outcome, Result
 from sync.engine import accept
 from sync.kinds import Role
+
+MOVED = frozenset({Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT})  # the record stands in the feed anew
 
 
 def accept_changes(session: Session, author: Author, changes: Sequence[Change], now: int) -> list[Result]:
     """sync.engine.accept over this session's transaction. The caller commits, and answers only after that."""
-    return accept(SqlStore(session), RULES, changes, author=author, received_at=now)
+    results = accept(SqlStore(session), RULES, changes, author=author, received_at=now)
+    named = {
+        change.record_id
+        for change, result in zip(changes, results, strict=True)
+        if "attachments" in change.set and result.outcome in MOVED
+    }
+    if named:
+        note_references(session, author.community_id, named)
+    return results
 
 
 def staff_author(staff: Staff) -> Author:

@@ -10,8 +10,9 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server import assets, health, holdings_api, render, sync_api, worker_script
+from server import assets, blob_api, health, holdings_api, render, sync_api, worker_script
 from server.admission import Admission
+from server.blobs.opening import open_blobs
 from server.bodies import BodyTooLarge
 from server.clock import Clock, system_clock
 from server.database import open_database
@@ -52,6 +53,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
             *coordinator.routes,
             *sync_api.routes,
             *holdings_api.routes,
+            *blob_api.routes,
             *worker_script.routes,
             *assets.routes,
             *health.routes,
@@ -78,6 +80,8 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     app.state.release = worker_script.release_of(script)
     app.state.clock = clock
     app.state.admission = Admission(in_house_max=settings.exchanges_max)
+    app.state.blob_admission = blob_api.new_line()
+    app.state.blobs = open_blobs(settings)
     app.state.operator_token = operator_token
     app.state.utc_offset_minutes = 480
     return app

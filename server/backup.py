@@ -20,8 +20,10 @@ from sqlmodel import Session
 
 from server import migrations
 from server.audit import first_broken_line
+from server.blobs.opening import blob_folder
+from server.blobs.store import BlobStore
 from server.epoch import start_new_epoch
-from server.settings import sqlite_url
+from server.settings import Settings, sqlite_url
 
 
 class BackupProblem(Exception):
@@ -95,6 +97,29 @@ def restore(backup: Path, database: Path, *, now: datetime | None = None) -> tup
     finally:
         forget(draft)
     return found, replaced
+
+
+def photo_lines(settings: Settings) -> list[str]:
+    """What a backup of the database does not hold, and how to keep it."""
+    if settings.s3_endpoint:
+        return [
+            f"Photos and voice notes are not in it: they lie in the bucket {settings.s3_bucket}; back that up, too."
+        ]
+    folder = blob_folder(settings)
+    sizes = [file.stat().st_size for file in folder.glob("*/*")]
+    if not sizes:
+        return []
+    return [
+        f"Not in it: {len(sizes)} photos and voice notes, {sum(sizes) / 1e6:.1f} MB. Copy their folder as well: {folder}",
+        "None of them changes once it is written, so any program may copy them, after this and while the server runs.",
+    ]
+
+
+def missing_photos(database: Path, store: BlobStore) -> int:
+    """How many the database knows of and the store has not got whole. Raises StoreTrouble."""
+    with closing(connect(database)) as connection:
+        known = connection.execute("SELECT DISTINCT sha256, length FROM blob_upload").fetchall()
+    return sum(store.length(bytes(digest).hex()) != length for digest, length in known)
 
 
 # Parts

@@ -2,7 +2,7 @@
 
 import zlib
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from sync.errors import MalformedMessage
 
@@ -16,17 +16,21 @@ class BodyTooLarge(MalformedMessage):
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
-    """The body as sent. Raises BodyTooLarge as soon as it passes the limit, whatever its length header says."""
+    """The body as sent. Raises BodyTooLarge as soon as it passes the limit, whatever its length header says, and
+    MalformedMessage when the line broke: nobody hears that, but the log does not call it our failure."""
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > limit:
         raise BodyTooLarge(limit)
     pieces: list[bytes] = []
     size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > limit:
-            raise BodyTooLarge(limit)
-        pieces.append(piece)
+    try:
+        async for piece in request.stream():
+            size += len(piece)
+            if size > limit:
+                raise BodyTooLarge(limit)
+            pieces.append(piece)
+    except ClientDisconnect as error:
+        raise MalformedMessage("bad_message", "the body was cut short") from error
     return b"".join(pieces)
 
 

@@ -45,6 +45,7 @@ KINDS = kinds_by_name(
             "started_at": Rule.OWN,
             "ended_at": Rule.OWN,
             **dict.fromkeys(VISIT_FORM.field_names(), Rule.OWN),
+            "attachments": Rule.OWN,  # [{sha256, length, kind}]; the bytes travel apart (PROTOCOL.md, Attachments)
             "review_state": Rule.REVIEW,
             "review_note": Rule.REVIEW,
             "review_outdated": Rule.SERVER,

@@ -25,6 +25,10 @@ def key(is_primary: bool = False, is_nullable: bool = False, **options: Any) -> 
     return Field(sa_column=Column(RecordId, primary_key=is_primary, nullable=is_nullable), **options)
 
 
+def digest() -> Any:
+    return Field(sa_column=Column(LargeBinary(32), primary_key=True))
+
+
 def text(**options: Any) -> Any:
     return Field(sa_column=Column(Text, nullable=False), **options)
 
@@ -119,6 +123,32 @@ class Grant(SQLModel, table=True):
     revision: int = Field(sa_column=Column(BigInteger, primary_key=True))
     ended_revision: int = big(default=0)
     ended_at: int = big(default=0)
+
+
+class BlobUpload(SQLModel, table=True):
+    """These bytes came from this device, whole and verified. The bytes themselves lie in the blob store, once."""
+
+    __tablename__ = "blob_upload"
+    __table_args__ = (Index("blob_upload_device", "community_id", "device_id"),)
+
+    community_id: int = Field(primary_key=True)
+    sha256: bytes = digest()
+    device_id: str = key(is_primary=True)
+    person_id: str = key()
+    length: int = big()  # bytes
+    media_type: str  # as the bytes themselves say
+    received_at: int = big()
+
+
+class BlobReference(SQLModel, table=True):
+    """An accepted record names these bytes among its attachments, whether or not they have arrived."""
+
+    __tablename__ = "blob_reference"
+    __table_args__ = (Index("blob_reference_record", "community_id", "record_id"),)
+
+    community_id: int = Field(primary_key=True)
+    sha256: bytes = digest()
+    record_id: str = key(is_primary=True)
 
 
 class Volunteer(SQLModel, table=True):

@@ -1,5 +1,6 @@
 """The community's rules, as the engine takes them: which fields are well formed, and what follows from a visit."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -9,10 +10,13 @@ from server.kinds import KINDS
 from server.visit_form import FORMS
 from sync.changes import IDENTIFIER, RESERVED, Action, Change, Held, Record
 from sync.engine import Refusal, Rules
+from sync.protocol import ATTACHMENTS_MAX, BLOB_BYTES_MAX
 
 SCHEMA = 1
 SCHEMA_OLDEST = 1
 FIELDS_MAX = 60
+DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
+ATTACHMENT_KINDS = ("photo", "voice")
 IDENTIFIERS = frozenset({"household_id", "round_id", "visit_id"})
 KNOWN_NAMES = frozenset(name for kind in KINDS.values() for name in kind.fields)
 FORM_BY_KIND = {form.kind: form for form in FORMS.values()}
@@ -29,6 +33,8 @@ def check(change: Change, record: Record | None) -> Refusal | None:
     for name in IDENTIFIERS & fields.keys():
         if not is_identifier(fields[name]):
             return Refusal(Held.BAD_FIELD, name)
+    if not are_attachments(fields.get("attachments", [])):
+        return Refusal(Held.BAD_FIELD, "attachments")
     form = FORM_BY_KIND.get(change.kind)
     if form is not None and (name := check_fields(form, fields)):
         return Refusal(Held.BAD_FIELD, name)
@@ -76,6 +82,24 @@ def ticked(fields: Mapping[str, Any]) -> set[str]:
 
 def is_identifier(value: Any) -> bool:
     return isinstance(value, str) and IDENTIFIER(value) is not None
+
+
+def are_attachments(value: Any) -> bool:
+    """What a record says of its photos and voice notes: which bytes, and how many. They may come later, or never."""
+    return isinstance(value, list) and len(value) <= ATTACHMENTS_MAX and all(map(is_attachment, value))
+
+
+def is_attachment(value: Any) -> bool:
+    if not isinstance(value, dict) or value.get("kind") not in ATTACHMENT_KINDS:
+        return False
+    digest, length = value.get("sha256"), value.get("length")
+    return (
+        isinstance(digest, str)
+        and DIGEST(digest) is not None
+        and isinstance(length, int)
+        and not isinstance(length, bool)
+        and 1 <= length <= BLOB_BYTES_MAX
+    )
 
 
 RULES = Rules(kinds=KINDS, schema_min=SCHEMA_OLDEST, schema_max=SCHEMA, check=check, derive=derive)

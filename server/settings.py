@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "LINLI_"
+S3_TOGETHER = ("s3_endpoint", "s3_bucket", "s3_key_id", "s3_secret")
 
 # Variables with our prefix that are no settings: `./linli test` reads or sets them.
 OTHER_VARIABLES = {
@@ -85,6 +86,28 @@ def read_proxies(text: str) -> str:
     return text
 
 
+class Secret(str):
+    """A setting that is never shown, not even in a traceback."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'" if self else "''"
+
+
+def read_secret(text: str) -> Secret:
+    if not text or not text.isascii() or not text.isprintable():
+        raise ValueError("must be printable ASCII")
+    return Secret(text)
+
+
+def read_word(text: str) -> str:
+    """A bucket, a region, a key's id: it becomes part of an address."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", text):
+        raise ValueError("must be letters, digits, dots, hyphens and underscores")
+    return text
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in choices:
@@ -143,6 +166,16 @@ class Settings:
         example="127.0.0.1",
         about="proxies whose X-Forwarded-For and -Proto headers are believed",
     )
+    s3_endpoint: str = setting(
+        "",
+        read=read_public_url,
+        example="https://s3.example.org",
+        about="an S3-compatible store for photos and voice notes; without one they lie in the data folder",
+    )
+    s3_region: str = setting("us-east-1", read=read_word, example="us-east-1", about="its region")
+    s3_bucket: str = setting("", read=read_word, example="linli-blobs", about="its bucket, of Linli's own")
+    s3_key_id: str = setting("", read=read_word, example="LINLI", about="the id of the key to it")
+    s3_secret: str = setting(Secret(), read=read_secret, example="...", about="the key's secret", secret=True)
     demo: bool = setting(False, read=read_switch, example="on", about="shows how to sign in to the demo community")
 
     def __post_init__(self) -> None:
@@ -159,7 +192,16 @@ class Settings:
             text = text_for(field, environ)
             if text is not None:
                 values[field.name] = read_value(field, text)
-        return cls(**values)
+        settings = cls(**values)
+        settings.refuse_half_a_store()
+        return settings
+
+    def refuse_half_a_store(self) -> None:
+        """Photos that go to no bucket, or to a folder when a bucket was meant, are found missing too late."""
+        given = {f"{PREFIX}{name.upper()}": getattr(self, name) for name in S3_TOGETHER}
+        missing = [name for name, value in given.items() if not value]
+        if missing and len(missing) < len(given):
+            raise SettingError(f"{missing[0]} is not set. These are set together or not at all: {', '.join(given)}.")
 
     @property
     def is_sqlite(self) -> bool:
@@ -227,6 +269,8 @@ def read_value(field: dataclasses.Field[Any], text: str) -> object:
 def mask(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, Secret):
+        return "***" if value else ""
     # The password of an address, between the user's name and the host; also one given as a parameter.
     text = re.sub(r"(//[^:/@]*):.*@", r"\1:***@", str(value))
     return re.sub(r"(password=)[^&]*", r"\1***", text)

@@ -37,6 +37,8 @@ from sync.engine import page, put_off, unreadable
 from sync.errors import MalformedMessage, SyncError, TryLater, UnknownDevice
 from sync.gaps import advance
 from sync.protocol import (
+    BLOB_BYTES_MAX,
+    BLOB_CHUNK_BYTES_MAX,
     CHANGE_BYTES_MAX,
     CHANGES_MAX,
     INFLATED_BYTES_MAX,
@@ -138,7 +140,12 @@ def greet(session: Session, signed: Signed, now: int) -> dict[str, Any]:
         "server_key": {"id": key.id, "public": encode_base64url(key.public_key)},
         "standing": device.standing,
         "me": {"id": volunteer.id, "name": volunteer.name, "community": community.name},
-        "limits": {"changes": CHANGES_MAX, "bytes": PACKED_BYTES_MAX},
+        "limits": {
+            "changes": CHANGES_MAX,
+            "bytes": PACKED_BYTES_MAX,
+            "blob_bytes": BLOB_BYTES_MAX,
+            "blob_chunk_bytes": BLOB_CHUNK_BYTES_MAX,
+        },
         "language": device.language,
     }
 
@@ -262,17 +269,18 @@ def note_contact(session: Session, device: Device, message: Message, now: int) -
 # HTTP
 
 
-async def read_signed(request: Request) -> Signed:
+async def read_signed(request: Request, *, limit: int = PACKED_BYTES_MAX, place: str = "") -> Signed:
+    """The request as its device should have signed it. `place` is what else was signed, behind the path."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            body = await read_body(request, limit=PACKED_BYTES_MAX)
+            body = await read_body(request, limit=limit)
     except TimeoutError as error:
         raise busy() from error
     return Signed(
         device_id=request.headers.get("linli-device", ""),
         signature=request.headers.get("linli-signature", ""),
         method=request.method,
-        path=request.url.path,
+        path=request.url.path + place,
         body=body,
     )
 

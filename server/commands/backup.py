@@ -1,7 +1,8 @@
 """Copy the database to a file, verified, whether or not the server is running.
 
 The copy is checked before it gets its name: every page, the number of rows, the whole audit chain. Nothing is
-overwritten. It holds people's data and the server's keys: keep it where only you can read it.
+overwritten. It holds people's data and the server's keys: keep it where only you can read it. Photos and voice notes
+lie in files of their own: the last lines say where, and how many.
 """
 
 import argparse
@@ -10,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from server.backup import BackupProblem, Summary, back_up
+from server.backup import BackupProblem, Summary, back_up, photo_lines
 from server.commands import DONE, NOT_WELL, Stop, settings_with
 from server.commands.invite import ask
 from server.commands.migrate import refuse_old_database
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
             lines = back_up_here(settings, target).lines()
     except DataInUse as use:
         lines = back_up_there(use.holder, target)
-    print("\n".join([f"{target} is made and verified.", *lines]))
+    print("\n".join([f"{target} is made and verified.", *lines, *photo_lines(settings)]))
     return DONE
 
 

@@ -18,9 +18,12 @@ from typing import Literal
 from sqlalchemy.exc import SQLAlchemyError
 
 from server import migrations
+from server.blobs.opening import blob_folder, open_store
+from server.blobs.store import StoreTrouble
 from server.commands import DONE, NOT_WELL, browsers, settings_with
 from server.commands.migrate import current_revision
 from server.lock import DataInUse, holder_of
+from server.logs import configure_logging
 from server.settings import Settings, variable
 
 FREE_BYTES_MIN = 1_000_000_000
@@ -44,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_with()
+    configure_logging("error")  # what is not well is said below
     for name, value in settings.masked().items():
         print(f"{name:<22} {value}")
     print()
@@ -62,6 +66,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield filesystem(settings.data_dir)
         yield owner(settings.data_dir)
     yield database(settings)
+    yield photos(settings)
     yield public_address(settings)
     yield browser()
 
@@ -138,6 +143,17 @@ def database(settings: Settings) -> Finding:
         at = current or "nothing"
         return Finding("WRONG", f"the database is at {at}, not at {head}: ./linli migrate")
     return Finding("ok", f"the database answers and is at {current}")
+
+
+def photos(settings: Settings) -> Finding:
+    if not settings.s3_endpoint:
+        return Finding("ok", f"photos and voice notes lie in {blob_folder(settings)}")
+    place = f"the bucket {settings.s3_bucket} at {settings.s3_endpoint}"
+    try:
+        open_store(settings).length("0" * 64)  # nobody's: only whether it answers
+    except StoreTrouble as trouble:
+        return Finding("WRONG", f"{place} cannot be used ({trouble}). Are its address and key right?")
+    return Finding("ok", f"photos and voice notes lie in {place}")
 
 
 def public_address(settings: Settings) -> Finding:

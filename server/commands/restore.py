@@ -8,11 +8,14 @@ each visit once.
 import argparse
 from pathlib import Path
 
-from server.backup import BackupProblem, restore
+from server.backup import BackupProblem, missing_photos, restore
+from server.blobs.opening import blob_folder, open_store
+from server.blobs.store import StoreTrouble
 from server.commands import DONE, NOT_WELL, Stop, settings_with
 from server.commands.backup import USE_PG_DUMP, database_file
 from server.lock import owned_data
 from server.logs import configure_logging
+from server.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise Stop(f"{problem} Nothing was changed.", NOT_WELL) from problem
     print(f"{arguments.path} is the database now, in a new epoch.")
     print("\n".join(found.lines()))
+    print("\n".join(missing_lines(settings)))
     if replaced:
         print(f"What was there is kept: {replaced}")
     print("Phones send again what they sent since the backup, at their next contact.")
@@ -38,3 +42,14 @@ def run(arguments: argparse.Namespace) -> int:
         "What coordinators did since is gone: phones switched off, reviews, rounds. Look through /coordinator/devices."
     )
     return DONE
+
+
+def missing_lines(settings: Settings) -> list[str]:
+    try:
+        missing = missing_photos(database_file(settings), open_store(settings))
+    except StoreTrouble as trouble:
+        return [f"Whether its photos and voice notes are all there could not be seen: {trouble}."]
+    if not missing:
+        return ["Its photos and voice notes are all there."]
+    where = f"bucket {settings.s3_bucket}" if settings.s3_endpoint else str(blob_folder(settings))
+    return [f"{missing} photos and voice notes are missing. Put their copies back: {where}"]

@@ -52,19 +52,20 @@ def serve(settings: Settings, operator_token: str, listener: socket.socket, *, a
     get_logger().info("serving", address=settings.local_url)
     with contextlib.suppress(KeyboardInterrupt):
         announce()
-        Server(config, app.state.admission).run(sockets=[listener])
+        Server(config, app.state.admission, app.state.blob_admission).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
     """Stops in good order: what is being written is finished within ten seconds, phones in line are asked to come back,
     and nobody new is let in. Nothing depends on it: a kill loses nothing either."""
 
-    def __init__(self, config: uvicorn.Config, admission: Admission) -> None:
+    def __init__(self, config: uvicorn.Config, *lines: Admission) -> None:
         super().__init__(config)
-        self._admission = admission
+        self._lines = lines
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._admission.close()
+        for line in self._lines:
+            line.close()
         await super().shutdown(sockets)
 
 

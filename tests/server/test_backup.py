@@ -14,6 +14,7 @@ import pytest
 from sqlmodel import Session, select
 
 from server import migrations
+from server.attachments import Blob, note_upload
 from server.backup import BackupProblem, back_up, verify
 from server.database import Database
 from server.epoch import epochs, start_new_epoch
@@ -286,3 +287,30 @@ def test_a_counter_that_went_back_is_noticed_and_an_old_message_again_is_not(wor
     assert devices_of(world)[0] is False
     send(back)
     assert devices_of(world)[0] is True
+
+
+# Photos and voice notes
+
+
+def test_a_backup_says_where_the_photos_are_and_a_restore_whether_they_are_there(world: World) -> None:
+    backup = world.folder / "backup.db"
+    kept = world.server.data_dir / "blobs" / "whole" / "ab" / ("ab" * 32)
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(bytes(100_000))
+
+    def bring(session: Session) -> None:
+        device = session.get_one(Device, (COMMUNITY_ID, world.phone.device_id))
+        note_upload(session, device, "ab" * 32, Blob(100_000, "image/jpeg"), now=NOW)
+
+    with_database(world.server, lambda database: database.write(bring))
+
+    made = world.run("backup", str(backup))
+    all_there = world.run("restore", str(backup))
+    kept.write_bytes(bytes(99_999))
+    for replaced in world.server.data_dir.glob("linli.db.replaced-*"):
+        replaced.unlink()  # a second restore within the second would want the same name
+    one_missing = world.run("restore", str(backup))
+
+    assert f"Not in it: 1 photos and voice notes, 0.1 MB. Copy their folder as well: {kept.parent.parent}" in made
+    assert "Its photos and voice notes are all there." in all_there
+    assert f"1 photos and voice notes are missing. Put their copies back: {kept.parent.parent}" in one_missing

@@ -45,6 +45,7 @@ OTHERS = {
     "device_id": ALICE.device_id,
     "event_id": made_up_id("no event"),
     "path": "none.css",
+    "sha256": "0" * 64,
 }
 
 

@@ -11,6 +11,26 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "blob_reference",
+        sa.Column("community_id", sa.Integer(), nullable=False),
+        sa.Column("sha256", sa.LargeBinary(32), nullable=False),
+        sa.Column("record_id", sa.LargeBinary(16), nullable=False),
+        sa.PrimaryKeyConstraint("community_id", "sha256", "record_id"),
+    )
+    op.create_index("blob_reference_record", "blob_reference", ["community_id", "record_id"], unique=False)
+    op.create_table(
+        "blob_upload",
+        sa.Column("community_id", sa.Integer(), nullable=False),
+        sa.Column("sha256", sa.LargeBinary(32), nullable=False),
+        sa.Column("device_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("person_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("length", sa.BigInteger(), nullable=False),
+        sa.Column("media_type", sa.String(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("community_id", "sha256", "device_id"),
+    )
+    op.create_index("blob_upload_device", "blob_upload", ["community_id", "device_id"], unique=False)
+    op.create_table(
         "change",
         sa.Column("community_id", sa.Integer(), nullable=False),
         sa.Column("change_id", sa.LargeBinary(16), nullable=False),
@@ -210,3 +230,5 @@ def downgrade() -> None:
     op.drop_table("device")
     op.drop_table("community")
     op.drop_table("change")
+    op.drop_table("blob_upload")
+    op.drop_table("blob_reference")

@@ -1,0 +1,72 @@
+"""Blobs in a folder: `<folder>/ab/abcdef…`, one file each, readable by the server's own user only.
+
+    the bytes on the disk ──> a link of the final name ──> the folders on the disk
+
+A name exists only once its bytes do, so whatever is killed in between leaves no half blob behind.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from server.blobs.store import PIECE_BYTES, NoSuchBlob, StoreTrouble
+
+
+class FolderStore:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, digest: str, file: Path) -> None:
+        target = self._path(digest)
+        try:
+            settle(file)
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not is_same_length(target, file):
+                target.unlink(missing_ok=True)  # cut short by whoever copied the folder
+                with suppress(FileExistsError):  # another device was faster with the same bytes
+                    os.link(file, target)
+            # Also when it was there: who put it may not have come to this line.
+            settle(target.parent)
+            settle(self.folder)
+        except OSError as error:
+            raise StoreTrouble("the folder of blobs cannot be written to") from error
+
+    def length(self, digest: str) -> int | None:
+        try:
+            return self._path(digest).stat().st_size
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreTrouble("the folder of blobs cannot be read") from error
+
+    def read(self, digest: str) -> Iterator[bytes]:
+        try:
+            handle = os.open(self._path(digest), os.O_RDONLY)
+        except FileNotFoundError as error:
+            raise NoSuchBlob(digest) from error
+        except OSError as error:
+            raise StoreTrouble("the folder of blobs cannot be read") from error
+        return pieces(handle)
+
+    def _path(self, digest: str) -> Path:
+        return self.folder / digest[:2] / digest
+
+
+def pieces(handle: int) -> Iterator[bytes]:
+    with os.fdopen(handle, "rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
+
+
+def is_same_length(target: Path, file: Path) -> bool:
+    return target.exists() and target.stat().st_size == file.stat().st_size
+
+
+def settle(path: Path) -> None:
+    """On the disk, not only on its way there; a folder as well as a file."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

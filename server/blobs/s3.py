@@ -1,0 +1,125 @@
+"""Blobs in a bucket of an S3-compatible server: `<endpoint>/<bucket>/<digest>`, by the standard library alone.
+
+The digest is also the hash of the payload that the request is signed over, so the other server checks the bytes, too.
+"""
+
+import hashlib
+import http.client
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from server.blobs.signature import Credentials, signed_headers
+from server.blobs.store import PIECE_BYTES, NoSuchBlob, StoreTrouble
+from server.logs import get_logger
+
+SECONDS = 20  # to connect, and between two pieces
+EMPTY = hashlib.sha256(b"").hexdigest()
+MISSING, DONE = 404, 200
+
+
+def now_utc() -> datetime:
+    return datetime.now(UTC)
+
+
+class S3Store:
+    def __init__(
+        self, endpoint: str, bucket: str, credentials: Credentials, *, clock: Callable[[], datetime] = now_utc
+    ) -> None:
+        self._address = urlsplit(endpoint)
+        self._bucket = bucket
+        self._credentials = credentials
+        self._clock = clock
+
+    def put(self, digest: str, file: Path) -> None:
+        try:
+            with file.open("rb") as body, closing(self._connect()) as connection:
+                size = os.fstat(body.fileno()).st_size
+                if self.length(digest) == size:
+                    return
+                headers = {"content-length": str(size), "content-type": "application/octet-stream"}
+                answer = self._ask(connection, "PUT", digest, headers=headers, payload_sha256=digest, body=body)
+                self._expect_done(answer)
+        except OSError as error:
+            raise StoreTrouble("the file cannot be read") from error
+
+    def length(self, digest: str) -> int | None:
+        with closing(self._connect()) as connection:
+            answer = self._ask(connection, "HEAD", digest)
+            if answer.status == MISSING:
+                return None
+            self._expect_done(answer)
+            return declared_length(answer)
+
+    def read(self, digest: str) -> Iterator[bytes]:
+        connection = self._connect()
+        answer = self._ask(connection, "GET", digest)
+        if answer.status == DONE:
+            return pieces(connection, answer)
+        connection.close()
+        if answer.status == MISSING:
+            raise NoSuchBlob(digest)
+        raise trouble(answer.status)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host, port = self._address.hostname or "", self._address.port
+        if self._address.scheme == "https":
+            return http.client.HTTPSConnection(host, port, timeout=SECONDS)
+        return http.client.HTTPConnection(host, port, timeout=SECONDS)
+
+    def _ask(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        digest: str,
+        *,
+        headers: dict[str, str] | None = None,
+        payload_sha256: str = EMPTY,
+        body: object = None,
+    ) -> http.client.HTTPResponse:
+        path = f"/{self._bucket}/{digest}"
+        signed = signed_headers(
+            self._credentials,
+            method,
+            path,
+            {"host": self._address.netloc, **(headers or {})},
+            payload_sha256=payload_sha256,
+            at=self._clock(),
+        )
+        try:
+            connection.request(method, path, body, signed)  # type: ignore[arg-type]  # a file, which it sends in pieces
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            get_logger("blobs").warning("the S3 store does not answer", exc_info=error)
+            raise StoreTrouble("the S3 store does not answer") from error
+
+    def _expect_done(self, answer: http.client.HTTPResponse) -> None:
+        if answer.status != DONE:
+            raise trouble(answer.status)
+
+
+def pieces(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    missing = declared_length(answer)  # http.client takes an early end for the end when it reads in pieces
+    with closing(connection):
+        try:
+            while piece := answer.read(PIECE_BYTES):
+                missing -= len(piece)
+                yield piece
+        except (OSError, http.client.HTTPException) as error:
+            raise StoreTrouble("the S3 store stopped in the middle") from error
+    if missing:
+        raise StoreTrouble("the S3 store stopped in the middle")
+
+
+def declared_length(answer: http.client.HTTPResponse) -> int:
+    return int(answer.headers.get("content-length") or 0)
+
+
+def trouble(status: int) -> StoreTrouble:
+    """Whatever it refuses (a wrong secret, a full bucket) the phone can only wait, and the operator look at the log."""
+    get_logger("blobs").warning("the S3 store refuses", status=status)
+    return StoreTrouble(f"the S3 store answered {status}")

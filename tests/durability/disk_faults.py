@@ -69,9 +69,10 @@ def sweep(
 
 def live_with_fault(kind: Kind, point: int, done: Sweep, *, folder: Path, template: Path, phone_pushes: Push) -> None:
     where = f"{kind.name}, call {point}"
+    life = where.replace("/", "")
     # Folders of its own: a connection that a refused start left open is closed much later, and SQLite then deletes the
     # log by its name, which must not be that of another life.
-    working, survivors = folder / f"working, {where}", folder / f"survivors, {where}"
+    working, survivors = folder / f"working, {life}", folder / f"survivors, {life}"
     shutil.copytree(template, working)
     survivors.mkdir()
     disk = Disk(f"disk-{kind.name}-{point}")

@@ -1,9 +1,9 @@
 """Finishes an upload again and again, and dies of SIGKILL one step later each time: `python -m tests.server.blob_kills FOLDER`.
 
-A step is a call of the system that Python tells an audit hook of: opening, locking, making, linking or removing something
-among the blobs; and each commit of the database. Before it there is one upload with all of its bytes but the last. What each death left behind lies in
-`FOLDER/<step>`; the process prints the first step that nothing was left to die at. Children are forked before anything
-has threads.
+A step is a call of the system that Python tells an audit hook of (opening, locking, making, linking or removing something
+among the blobs) or a commit of the database. Before the first there is one upload with all of its bytes but the last. What
+each death left behind lies in `FOLDER/<step>`; printed is how many there were. Children are forked before anything has
+threads.
 """
 
 import json

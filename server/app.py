@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server import assets, blob_api, health, render, sync_api, worker_script
+from server import assets, blob_api, health, holdings_api, render, sync_api, worker_script
 from server.admission import Admission
 from server.blobs.opening import open_blobs
 from server.bodies import BodyTooLarge
@@ -53,6 +53,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
             *coordinator.routes,
             *sync_api.routes,
             *blob_api.routes,
+            *holdings_api.routes,
             *worker_script.routes,
             *assets.routes,
             *health.routes,

@@ -2,11 +2,13 @@
 
 import hashlib
 import secrets
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+from sqlalchemy import bindparam
 from sqlmodel import Session, select
 
 from server.identifiers import uuid7
@@ -16,6 +18,11 @@ from sync.changes import require_uuid
 from sync.errors import MalformedMessage, UnknownDevice
 
 SIGNATURE_BYTES = 64
+# Every push asks these; to build them each time would cost as much as storing ten visits.
+DEVICE = select(Device).where(Device.id == bindparam("id"))
+VOLUNTEER = select(Volunteer).where(
+    Volunteer.community_id == bindparam("community_id"), Volunteer.id == bindparam("id")
+)
 
 
 def device_id_of(public_key: bytes) -> str:
@@ -49,17 +56,21 @@ def signed_device(session: Session, *, device_id: str, signature: str, method: s
         raw = decode_base64url(signature)
     except (MalformedMessage, ValueError) as error:
         raise unknown() from error
-    device = session.exec(select(Device).where(Device.id == device_id)).first()
+    device = session.scalars(DEVICE, {"id": device_id}).first()
     if device is None or not device.public_key or len(raw) != SIGNATURE_BYTES:
         raise unknown()
     half = SIGNATURE_BYTES // 2
     der = encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
-    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), device.public_key)
     try:
-        key.verify(der, signed_text(method, path, device_id, body), ec.ECDSA(SHA256()))
+        loaded_key(device.public_key).verify(der, signed_text(method, path, device_id, body), ec.ECDSA(SHA256()))
     except InvalidSignature as error:
         raise unknown() from error
     return device
+
+
+@lru_cache(maxsize=2048)
+def loaded_key(public_key: bytes) -> ec.EllipticCurvePublicKey:
+    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public_key)
 
 
 def signed_text(method: str, path: str, device_id: str, body: bytes) -> bytes:
@@ -71,6 +82,4 @@ def unknown() -> UnknownDevice:
 
 
 def volunteer_of(session: Session, device: Device) -> Volunteer:
-    return session.exec(
-        select(Volunteer).where(Volunteer.community_id == device.community_id, Volunteer.id == device.volunteer_id)
-    ).one()
+    return session.scalars(VOLUNTEER, {"community_id": device.community_id, "id": device.volunteer_id}).one()

@@ -143,7 +143,7 @@ def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
     if not filled:
         return None, None
     if each.control is Control.CHOICES:
-        codes = each.vocabulary.codes if each.vocabulary else ()
+        codes = each.vocabulary.words if each.vocabulary else {}
         if any(text not in codes for text in filled) or len(set(filled)) != len(filled):
             return "unknown_choice", None
         if "none" in filled and len(filled) > 1:
@@ -154,7 +154,7 @@ def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
     text = filled[0]
     match each.control:
         case Control.CHOICE:
-            codes = each.vocabulary.codes if each.vocabulary else ()
+            codes = each.vocabulary.words if each.vocabulary else {}
             return (None, text) if text in codes else ("unknown_choice", None)
         case Control.DATE:
             return (None, text) if is_date(text) else ("bad_date", None)

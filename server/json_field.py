@@ -1,7 +1,4 @@
-"""One field of a JSON text column, in SQL, as text: the same on SQLite and PostgreSQL.
-
-SQLite says 1 where PostgreSQL says true; ask `is_true`, not what it says.
-"""
+"""One field of a JSON text column, in SQL, as text: the same on SQLite and PostgreSQL."""
 
 from typing import Any
 
@@ -34,10 +31,6 @@ def on_postgresql(element: field_text, compiler: SQLCompiler, **options: Any) ->
     return (
         f"(CAST({compiler.process(column, **options)} AS json) ->> CAST({compiler.process(name, **options)} AS text))"
     )
-
-
-def is_true(field: field_text) -> ColumnElement[bool]:
-    return func.coalesce(field, "").in_(("1", "true"))
 
 
 def names_something(field: field_text) -> ColumnElement[bool]:

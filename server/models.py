@@ -55,6 +55,7 @@ class Record(SQLModel, table=True):
     __table_args__ = (
         Index("record_feed", "community_id", "revision"),
         Index("record_scope", "community_id", "scope_id", "revision"),
+        Index("record_review", "community_id", "review", "revision"),
     )
 
     community_id: int = Field(primary_key=True)
@@ -67,6 +68,7 @@ class Record(SQLModel, table=True):
     made_at: int = big()
     received_at: int = big()
     is_void: bool = False
+    review: str = Field(default="", index=False)  # server/review.py
     fields: str = text()  # JSON
 
 

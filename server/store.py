@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 from server.audit import link
 from server.identifiers import packed, spelled
 from server.models import Grant as GrantRow
+from server.review import review_of
 from sync.changes import Action, HistoryEntry, Outcome, Record, Result
 from sync.store import VISITS_KEPT, Entry, Grant, Known, Position, Slice
 
@@ -149,6 +150,10 @@ class SqlStore:
         statement = f"SELECT count(*) FROM ({VISIBLE_RECORDS}) AS visible"  # noqa: S608 -- our own names
         return int(self._run_named(statement, visibility(community_id, person_id, Position(0))).scalar_one())
 
+    def holdings(self, community_id: int, person_id: str) -> Sequence[tuple[str, int]]:
+        rows = self._run_named(VISIBLE_HOLDINGS, visibility(community_id, person_id, Position(0)))
+        return [(text_id(row[0]), row[1]) for row in rows]
+
     # Statements
 
     def _run(self, statement: str, values: Sequence[Any]) -> Any:
@@ -254,12 +259,13 @@ def record_from(row: Sequence[Any]) -> Record:
     )
 
 
-RECORD_COLUMNS = (
-    "community_id", "record_id", "kind", "scope_id", "revision", "author_id", "author_name", "made_at", "received_at",
-    "is_void", "fields",
+READ_COLUMNS = (
+    "record_id", "kind", "scope_id", "revision", "author_id", "author_name", "made_at", "received_at", "is_void",
+    "fields",
 )  # fmt: skip
-READ_COLUMNS = RECORD_COLUMNS[1:]
+RECORD_COLUMNS = ("community_id", *READ_COLUMNS, "review")
 VISIBLE_RECORDS = VISIBLE.format(columns=", ".join(f"r.{column}" for column in READ_COLUMNS))
+VISIBLE_HOLDINGS = VISIBLE.format(columns="r.record_id, r.revision")
 CHANGE_COLUMNS = (
     "community_id", "change_id", "device_id", "device_sequence", "person_id", "person_name", "kind", "record_id",
     "action", "base", "fields", "made_at", "schema_version", "received_at", "outcome", "code", "detail", "revision",
@@ -269,6 +275,7 @@ CHANGE_COLUMNS = (
 
 def record_row(community_id: int, entry: Entry) -> tuple[Any, ...]:
     change, before = entry.change, entry.before
+    is_void = change.action is Action.VOID
     return (
         community_id,
         packed(change.record_id),
@@ -279,8 +286,9 @@ def record_row(community_id: int, entry: Entry) -> tuple[Any, ...]:
         before.author_name if before else entry.author.name,
         before.made_at if before else change.made_at,
         entry.received_at,
-        change.action is Action.VOID,
+        is_void,
         text_of(entry.fields),
+        review_of(change.kind, entry.fields or {}, is_void=is_void),
     )
 
 

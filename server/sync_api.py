@@ -8,9 +8,12 @@ import asyncio
 import gzip
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -23,12 +26,12 @@ from server.admission import BODY_SECONDS, Admission, busy, pause_ms
 from server.bodies import inflate, read_body
 from server.clones import is_cloned, is_set_back
 from server.database import Database
-from server.devices import signed_device, volunteer_of
+from server.devices import DEVICE, signed_device, volunteer_of
 from server.models import Community, Device
 from server.rules import SCHEMA, SCHEMA_OLDEST
 from server.scope import SCOPED
 from server.sealing import Unsealable, current_sealing_key, encode_base64url, private_keys, unseal
-from server.store import SqlStore, text_of
+from server.store import SqlStore
 from sync.changes import Change, Held, Result, canonical
 from sync.engine import page, put_off, unreadable
 from sync.errors import MalformedMessage, SyncError, TryLater, UnknownDevice
@@ -53,6 +56,15 @@ UPLOAD_BYTES = 512  # a message without changes is smaller; it decides about the
 CONTACT_NOTED_EVERY_MS = 10 * 60_000  # a phone that only looks for news needs no write each time
 LANGUAGES = ("zh-CN", "en")
 SIZES = ("normal", "large")
+ARRIVED = (
+    select(models.Change.device_sequence)
+    .where(
+        models.Change.community_id == bindparam("community_id"),
+        models.Change.device_id == bindparam("device_id"),
+        col(models.Change.device_sequence) > bindparam("through"),
+    )
+    .execution_options(**SCOPED)  # numbers only, of the device's own changes
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +164,14 @@ class Exchange:
 
     def __call__(self, session: Session) -> dict[str, Any]:
         message = self.message
-        device = session.exec(select(Device).where(Device.id == self.device_id)).one()
+        device = session.scalars(DEVICE, {"id": self.device_id}).one()
         if device.standing == "waiting":
             raise UnknownDevice("not_confirmed", "a coordinator has not confirmed this device yet")
         author = device_author(device, volunteer_of(session, device).name)
         results: Sequence[Result] = []
         if message.envelopes:
-            keys = private_keys(session)
+            is_sealed = any(envelope.sealed is not None for envelope in message.envelopes)
+            keys = private_keys(session) if is_sealed else {}
             changes = [read_envelope(envelope, keys=keys, device_id=device.id) for envelope in message.envelopes]
             results = accept_changes(session, author, changes, self.now)
         missing = note_contact(session, device, message, self.now)
@@ -179,21 +192,20 @@ def wire_result(envelope: Envelope, result: Result) -> dict[str, Any]:
 
 def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str) -> Change:
     """The change inside; whatever cannot be read is held whole, so that it blocks nobody and nothing is dropped."""
-    raw = envelope.sealed if envelope.sealed is not None else canonical_or_empty(envelope.change)
 
     def held(code: Held, detail: str = "") -> Change:
         return unreadable(
             change_id=envelope.change_id,
             device_sequence=envelope.device_sequence,
             code=code,
-            raw=raw,
+            raw=envelope.sealed if envelope.sealed is not None else canonical_or_empty(envelope.change),
             detail=detail,
         )
 
-    if len(raw) > CHANGE_BYTES_MAX:
-        return held(Held.BAD_CHANGE, "too big")
     wire: Any = envelope.change
     if envelope.sealed is not None:
+        if len(envelope.sealed) > CHANGE_BYTES_MAX:
+            return held(Held.BAD_CHANGE, "too big")
         try:
             wire = unseal(
                 envelope.sealed,
@@ -208,7 +220,9 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
         return held(Held.BAD_CHANGE)
     try:
         change = decode_change(wire, envelope=envelope)
-        text_of(change.set)  # half a surrogate pair or a number beyond 64 bits cannot be stored
+        # Half a surrogate pair or a number beyond 64 bits cannot be stored.
+        if len(msgspec.json.encode(change.set)) > CHANGE_BYTES_MAX:
+            return held(Held.BAD_CHANGE, "too big")
     except MalformedMessage as error:
         return held(Held.BAD_CHANGE, error.message)
     except (ValueError, OverflowError, RecursionError):
@@ -235,15 +249,8 @@ def is_news(device: Device, message: Message, now: int) -> bool:
 def note_contact(session: Session, device: Device, message: Message, now: int) -> list[list[int]]:
     """Keeps what this contact says of the device, and returns the sequence numbers that should have arrived."""
     is_noted = message.envelopes or is_news(device, message, now)
-    arrived = session.exec(
-        select(models.Change.device_sequence)
-        .where(
-            models.Change.community_id == device.community_id,
-            models.Change.device_id == device.id,
-            col(models.Change.device_sequence) > device.received_through,
-        )
-        .execution_options(**SCOPED)  # numbers only, of the device's own changes
-    ).all()
+    names = {"community_id": device.community_id, "device_id": device.id, "through": device.received_through}
+    arrived = session.scalars(ARRIVED, names).all()
     through, missing = advance(device.received_through, arrived, max(message.high_water, device.high_water))
     if is_noted:
         device.is_cloned = device.is_cloned or is_cloned(session, device, message, arrived)
@@ -279,7 +286,7 @@ async def read_signed(request: Request, *, limit: int = PACKED_BYTES_MAX, place:
 
 
 def parse_json(request: Request, body: bytes) -> Any:
-    """JSON without duplicate names, NaN or floods of digits."""
+    """JSON without NaN or floods of digits. Of a name that stands twice the last one counts; nobody else reads it."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise MalformedMessage("bad_message", "the content type must be application/json")
     match request.headers.get("content-encoding", "identity"):
@@ -289,17 +296,12 @@ def parse_json(request: Request, body: bytes) -> Any:
             body = inflate(body, limit=INFLATED_BYTES_MAX)
         case _:
             raise MalformedMessage("bad_message", "the only content encoding is gzip")
-    try:
-        return json.loads(body, object_pairs_hook=without_duplicates, parse_constant=refuse_constant)
+    with suppress(ValueError, RecursionError):
+        return msgspec.json.decode(body)
+    try:  # slower, and it lets half a surrogate pair through: one bad change must not stop its neighbours
+        return json.loads(body, parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         raise MalformedMessage("bad_message", "the body is not JSON") from error
-
-
-def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
-    return found
 
 
 def refuse_constant(name: str) -> Any:
@@ -319,7 +321,7 @@ def error_response(error: SyncError) -> Response:
 
 
 def json_response(request: Request, answer: dict[str, Any]) -> Response:
-    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+    body = msgspec.json.encode(answer)
     headers = {"Cache-Control": "no-store", "Content-Type": "application/json", "Vary": "Accept-Encoding"}
     if len(body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
         body = gzip.compress(body, compresslevel=1)

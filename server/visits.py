@@ -15,9 +15,10 @@ from sqlalchemy import ColumnElement, and_, case, func
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from server.json_field import field_text, is_true, names_something
+from server.json_field import field_text, names_something
 from server.loading import Shown, shown
 from server.models import Change, Record
+from server.review import NOT_REVIEWED, Review
 from server.rules import SCHEMA
 from server.scope import Principal, scoped
 from sync import changes
@@ -28,10 +29,12 @@ DECISIONS = ("approved", "sent_back", "")  # "" takes a review back
 
 
 class Tab(StrEnum):
-    PENDING = "pending"
-    SENT_BACK = "sent_back"
-    APPROVED = "approved"
-    WITHDRAWN = "withdrawn"
+    """Of the list: where a visit stands in review, or all."""
+
+    PENDING = Review.PENDING
+    SENT_BACK = Review.SENT_BACK
+    APPROVED = Review.APPROVED
+    WITHDRAWN = Review.WITHDRAWN
     ALL = "all"
 
 
@@ -81,14 +84,13 @@ def visits_found(session: Session, principal: Principal, wanted: Filter) -> Foun
         .offset((wanted.page - 1) * PAGE_SIZE)
     )
     if wanted.tab is not Tab.ALL:
-        statement = statement.where(tab_of_visit() == wanted.tab.value)
+        statement = statement.where(col(Record.review) == wanted.tab.value)
     if wanted.tab is Tab.PENDING:
         statement = statement.order_by(attention())
     statement = statement.order_by(col(Record.revision).desc())
     rows = session.exec(scoped(principal, statement)).all()
     visits = [visit_shown(record, fields, pressing) for record, fields, pressing in rows]
-    tab = tab_of_visit().label("tab")
-    counting = select(tab, func.count(col(Record.record_id))).where(*conditions(wanted)).group_by(tab)
+    counting = select(Record.review, func.count()).where(*conditions(wanted)).group_by(Record.review)
     counts = session.exec(scoped(principal, counting)).all()
     by_tab: dict[str, int] = dict(counts)
     return Found(visits[:PAGE_SIZE], by_tab | {Tab.ALL: sum(by_tab.values())}, len(visits) > PAGE_SIZE)
@@ -139,24 +141,12 @@ def review_change(visit_id: str, *, change_id: str, base: int, decision: str, no
 
 
 def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    found = [col(Record.kind) == "visit"]
+    found = [col(Record.review) != NOT_REVIEWED]  # of every visit, and of nothing else
     if wanted.outcome:
         found.append(field_text(FIELDS, "outcome") == wanted.outcome)
     if wanted.volunteer_id:
         found.append(col(Record.author_id) == wanted.volunteer_id)
     return found
-
-
-def tab_of_visit() -> ColumnElement[str]:
-    """A visit that was amended after its review waits for another."""
-    state = func.coalesce(field_text(FIELDS, "review_state"), "")
-    return case(
-        (col(Record.is_void), Tab.WITHDRAWN.value),
-        (is_true(field_text(FIELDS, "review_outdated")), Tab.PENDING.value),
-        (state == "approved", Tab.APPROVED.value),
-        (state == "sent_back", Tab.SENT_BACK.value),
-        else_=Tab.PENDING.value,
-    )
 
 
 def attention() -> ColumnElement[int]:

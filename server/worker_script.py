@@ -43,6 +43,7 @@ SOURCES = (
     "sync/rebase.js",
     "sync/entries.js",
     "sync/exchange.js",
+    "sync/holdings.js",
     "sync/transport.js",
     "worker/settings.js",
     "worker/enrolment.js",

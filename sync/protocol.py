@@ -182,5 +182,5 @@ def depth(value: Any) -> int:
         if isinstance(item, dict | list):
             deepest = max(deepest, level)
             children = item.values() if isinstance(item, dict) else item
-            waiting.extend((child, level + 1) for child in children)
+            waiting.extend([(child, level + 1) for child in children if isinstance(child, dict | list)])
     return deepest

@@ -140,6 +140,9 @@ class Store(Protocol):
     def count(self, community_id: int, person_id: str) -> int:
         """How many records a first sync will bring."""
 
+    def holdings(self, community_id: int, person_id: str) -> Sequence[tuple[str, int]]:
+        """Their ids and revisions."""
+
 
 class MemoryStore:
     """The whole contract in dictionaries: the reference that the SQL stores are compared with, and the simulator's."""
@@ -214,7 +217,7 @@ class MemoryStore:
 
     def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice:
         placed = sorted(self._visible(person_id, after), key=lambda pair: (pair[0].revision, pair[0].record_id))
-        beyond = [(position, record) for position, record in placed if after < position]
+        beyond = [pair for pair in placed if pair[0].revision > after.seen_revision and after < pair[0]]
         taken = beyond[:limit]
         is_complete = len(taken) == len(beyond)
         end = Position(max(self._head, after.revision)) if is_complete else taken[-1][0]
@@ -226,7 +229,10 @@ class MemoryStore:
         return Slice([record for _, record in taken], sorted(purge), end, is_complete)
 
     def count(self, community_id: int, person_id: str) -> int:
-        return sum(1 for _ in self._visible(person_id, Position(0)))
+        return len(self.holdings(community_id, person_id))
+
+    def holdings(self, community_id: int, person_id: str) -> Sequence[tuple[str, int]]:
+        return [(record.record_id, record.revision) for _, record in self._visible(person_id, Position(0))]
 
     def _visible(self, person_id: str, after: Position) -> Iterable[tuple[Position, Record]]:
         active = {

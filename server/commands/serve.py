@@ -50,8 +50,8 @@ def serve(settings: Settings, operator_token: str, listener: socket.socket, *, a
         timeout_graceful_shutdown=10,
     )
     get_logger().info("serving", address=settings.local_url)
-    announce()
     with contextlib.suppress(KeyboardInterrupt):
+        announce()
         Server(config, app.state.admission, app.state.blob_admission).run(sockets=[listener])
 
 

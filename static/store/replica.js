@@ -69,7 +69,21 @@ export class Replica {
     return held.indexed(kind, field).get(value) ?? [];
   }
 
+  /** @returns {Promise<FlatRecord[]>} of every kind */
+  async all() {
+    return [...(await this.#load()).records.values()];
+  }
+
   // Writing
+
+  /** Forgets how far the feed was read: the next exchange fills a new generation. Pages are shown meanwhile. */
+  async startAfresh() {
+    await this.#database.write(["state"], async (transaction) => {
+      const state = transaction.objectStore("state");
+      state.put({ ...NOTHING, ...(await requested(state.get("checkpoint"))), epoch: "", cursor: "" }, "checkpoint");
+    });
+    this.#held = null;
+  }
 
   /**
    * Applies one page of a pull and moves the checkpoint over it, if it still stands where the page was asked from:

@@ -2,6 +2,7 @@
 // it waits. The lock is only an optimisation: the server takes a change once however often it comes.
 
 import { Batch, runExchange } from "../sync/exchange.js";
+import { digestOf, holdingsText } from "../sync/holdings.js";
 import { askStanding } from "./enrolment.js";
 
 /**
@@ -16,6 +17,8 @@ const BACKOFF_UNREACHABLE_MAX_MS = 30_000;
 const BACKOFF_WAITING_MAX_MS = 8000;
 // How long the server's word about this device (its standing, its person, the server's key) is taken as known.
 const STANDING_KEPT_MS = 6 * 60 * 60_000;
+// How often what this phone holds is compared with what it should hold.
+const COMPARED_EVERY_MS = 24 * 60 * 60_000;
 const STANDING_BY_CODE = { unknown_device: "unknown", not_confirmed: "waiting" };
 const RETRY_AFTER_MAX_MS = 60 * 60_000;
 
@@ -111,16 +114,33 @@ export class Drain {
       onOffer: (changeIds) => (this.#phone.uploading = new Set(changeIds)),
     });
     if (!outcome.isDone) await this.#fail(outcome.reason, outcome.retry_after_ms);
-    else this.#succeed();
+    else await this.#succeed();
     const standing = STANDING_BY_CODE[outcome.code] ?? outcome.standing;
     if (standing && standing !== (await outbox.device()).standing) await outbox.setDevice({ standing });
     // This worker is too old to be answered; a newer one has been waiting to be fetched.
     if (outcome.oldest_schema > app.schema) void registration()?.update().catch(() => {});
   }
 
-  #succeed() {
+  async #succeed() {
     this.#reset();
     this.#phone.isOffline = false;
+    const { compared_at } = await this.#phone.outbox.device();
+    if (compared_at === undefined) await this.#phone.outbox.setDevice({ compared_at: Date.now() });
+    else if (Math.abs(Date.now() - compared_at) >= COMPARED_EVERY_MS) await this.#compare().catch(() => {}); // tomorrow
+  }
+
+  /** A replica that has come apart from the server's is filled anew; the outbox has no part in it. */
+  async #compare() {
+    const { outbox, replica } = this.#phone;
+    const { epoch, cursor } = await replica.checkpoint();
+    const digest = await digestOf(holdingsText(await replica.all()));
+    const { status, text } = await this.#transport.ask("POST", "/sync/audit", { epoch, cursor, digest });
+    const verdict = status === 200 ? JSON.parse(text).verdict : "behind";
+    if (verdict === "behind") return; // something moved meanwhile: the next exchange asks again
+    await outbox.setDevice({ compared_at: Date.now() });
+    if (verdict !== "differs") return;
+    await replica.startAfresh();
+    this.#isAskedAgain = true;
   }
 
   #reset() {

@@ -13,5 +13,4 @@ async function takeOver() {
   const names = await caches.keys();
   const copies = names.filter((name) => name.startsWith("linli-assets-") || name === "linli-pages");
   await Promise.all(copies.map((name) => caches.delete(name)));
-  await killSwitch.clients.claim();
 }

@@ -135,6 +135,7 @@ def record_values(number: int, head: int) -> dict[str, object]:
         "made_at": NOW - number,
         "received_at": NOW,
         "is_void": 0,
+        "review": "pending",
         "fields": canonical({"household_id": "x", "round_id": "y", "outcome": "met", "note": NOTE}),
     }
 

@@ -90,6 +90,7 @@ def run_faults(command: str, calls: int) -> list[str]:
                 lives, hit, refused = lives + done.lives, hit + done.hit, refused + done.refused
                 acknowledged += done.acknowledged
                 found.extend(done.wrong)
+                print(*done.wrong, sep="\n", end="")
                 print(f"{kind.name}: {lives} lives, {len(found)} wrong", flush=True)
             seconds = f"{time.monotonic() - started:.0f}"
             rows.append([kind.name, str(lives), str(hit), str(refused), str(acknowledged), str(len(found)), seconds])

@@ -20,7 +20,7 @@ from tests.durability.faulty_disk import Disk, Fault, broken_disk, disk_full
 from tests.durability.workload import DATABASE, PHONES, Ledger, examine, pull, push
 
 CALLS = 2000  # of one life, at least; the sweep covers the first ones
-BATCHES = 20  # each phone's
+BATCHES = 30  # each phone's: enough for CALLS, however many a busy machine writes in one commit
 BATCH = 3
 CHECKPOINT_PAGES = 40  # so that a life has checkpoints to fail in
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlmodel import Session
 
 from server import migrations
@@ -88,6 +90,31 @@ def test_a_review_that_an_amendment_overtook_waits_again(database: Database) -> 
 
     assert [visit["id"] for visit in approved.visits] == [made_up_id("visit")]
     assert find(database, Filter()).counts == {"pending": 1, "all": 1}
+
+
+@pytest.mark.parametrize("tab", list(Tab))
+def test_the_list_reads_no_more_than_the_index_holds(database: Database, tab: Tab) -> None:
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL plans by what is in the table; the statements and the indexes are the same")
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    find(database, Filter(tab=tab))
+    event.remove(database.engine, "before_cursor_execute", note)
+
+    listing, counting = database.read(
+        lambda session: [plan_of(session, *each) for each in asked if "SELECT" in each[0]]
+    )
+    assert "record USING INDEX record_" in listing
+    assert "record USING COVERING INDEX record_review" in counting
+
+
+def plan_of(session: Session, statement: str, parameters: Any) -> str:
+    rows = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+    return "\n".join(row[-1] for row in rows)
 
 
 def accept_as_coordinator(session: Session, change: Change) -> None:

@@ -11,6 +11,7 @@ import pytest
 from server.rules import RULES
 from sync.changes import Action, Author, Change, Outcome, Result
 from sync.engine import Page, accept, page, put_off
+from sync.holdings import Verdict, compare, digest_of
 from sync.kinds import Role
 from sync.store import Position, Store
 
@@ -41,6 +42,14 @@ class World:
         results: list[Result] = []
         self.act(lambda store: results.extend(accept(store, RULES, changes, author=author, received_at=received_at)))
         return results
+
+    def compare(
+        self, held: list[tuple[str, int]], *, after: Position | None, author: Author = ALICE, epoch: str = "epoch-1"
+    ) -> Verdict:
+        found: list[Verdict] = []
+        digest = digest_of(held)
+        self.act(lambda store: found.append(compare(store, author=author, epoch=epoch, after=after, digest=digest)))
+        return found[0]
 
     def pull(self, author: Author = ALICE, after: Position | None = None, limit: int = 100) -> "Pulled":
         found: list[Pulled] = []
@@ -384,3 +393,20 @@ class StoreContract:
         settled.act(lambda store: counts.append(store.count(COMMUNITY, ALICE.person_id)))
 
         assert counts == [len(settled.pull_to_end())]
+
+    def test_what_a_phone_holds_is_compared_with_what_it_should_hold(self, settled: World) -> None:
+        settled.accept(*[visit(number) for number in range(1, 6)])
+        end = settled.pull(limit=100).end
+
+        held: list[tuple[str, int]] = []
+        settled.act(lambda store: held.extend(store.holdings(COMMUNITY, ALICE.person_id)))
+
+        assert sorted(record_id for record_id, _ in held) == sorted(settled.pull_to_end())
+        assert settled.compare(held, after=end) is Verdict.SAME
+        assert settled.compare(held[1:], after=end) is Verdict.DIFFERS
+        assert settled.compare([(held[0][0], held[0][1] + 1), *held[1:]], after=end) is Verdict.DIFFERS
+        assert settled.compare(held, after=end, author=BOB) is Verdict.DIFFERS
+        assert settled.compare(held, after=None) is Verdict.BEHIND
+        assert settled.compare(held, after=end, epoch="another") is Verdict.BEHIND
+        settled.accept(visit(9))
+        assert settled.compare(held, after=end) is Verdict.BEHIND

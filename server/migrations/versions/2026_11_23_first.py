@@ -151,11 +151,13 @@ def upgrade() -> None:
         sa.Column("made_at", sa.BigInteger(), nullable=False),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.Column("is_void", sa.Boolean(), nullable=False),
+        sa.Column("review", sa.String(), nullable=False),
         sa.Column("fields", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("community_id", "record_id"),
     )
     op.create_index("record_feed", "record", ["community_id", "revision"], unique=False)
     op.create_index("record_scope", "record", ["community_id", "scope_id", "revision"], unique=False)
+    op.create_index("record_review", "record", ["community_id", "review", "revision"], unique=False)
     op.create_table(
         "scope_grant",
         sa.Column("community_id", sa.Integer(), nullable=False),

@@ -1,9 +1,9 @@
 """Finishes an upload again and again, and dies of SIGKILL one step later each time: `python -m tests.server.blob_kills FOLDER`.
 
-A step is a call of the system that Python tells an audit hook of: opening, locking, making, linking or removing something
-among the blobs. Before it there is one upload with all of its bytes but the last. What each death left behind lies in
-`FOLDER/<step>`; the process prints the first step that nothing was left to die at. Children are forked before anything
-has threads.
+A step is a call of the system that Python tells an audit hook of (opening, locking, making, linking or removing something
+among the blobs) or a commit of the database. Before the first there is one upload with all of its bytes but the last. What
+each death left behind lies in `FOLDER/<step>`; printed is how many there were. Children are forked before anything has
+threads.
 """
 
 import json
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from sqlalchemy import Engine
+from sqlalchemy.event import listen
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -106,14 +108,18 @@ def die_at(step: int, blobs: Path) -> None:
     """From now on the process ends just before the step of this number."""
     taken = 0
 
-    def count(event: str, arguments: tuple[Any, ...]) -> None:
+    def take_step() -> None:
         nonlocal taken
-        if event in STEPS and (event == "fcntl.flock" or str(arguments[0]).startswith(str(blobs))):
-            taken += 1
-            if taken == step:
-                os.kill(os.getpid(), signal.SIGKILL)
+        taken += 1
+        if taken == step:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.addaudithook(count)
+    def see(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in STEPS and (event == "fcntl.flock" or str(arguments[0]).startswith(str(blobs))):
+            take_step()
+
+    sys.addaudithook(see)
+    listen(Engine, "commit", lambda _: take_step())
 
 
 if __name__ == "__main__":

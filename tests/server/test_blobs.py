@@ -30,6 +30,7 @@ from server.sessions import cookie_name
 from server.settings import Settings, sqlite_url
 from server.store import SqlStore
 from sync.changes import Change, Outcome
+from sync.errors import TryLater
 from sync.protocol import BLOB_BYTES_MAX, BLOB_CHUNK_BYTES_MAX
 from tests.people import (
     ALICE,
@@ -606,6 +607,22 @@ def test_one_device_on_many_connections_spoils_nothing(world: World) -> None:
     assert 204 in seen
     assert seen <= {204, 409, 503}
     assert world.get(world.bobs).content == PHOTO.content
+
+
+def test_an_upload_is_written_to_by_one_request_at_a_time(tmp_path: Path) -> None:
+    unfinished = Unfinished(tmp_path / "unfinished")
+    mine = (ALICE.device_id, PHOTO.digest)
+
+    with unfinished.part(*mine, offset=0, length=LENGTH, now=NOW) as part:
+        part.append(JPEG)
+        with (
+            pytest.raises(TryLater, match="this upload is being written to"),
+            unfinished.part(*mine, offset=len(JPEG), length=LENGTH, now=NOW),
+        ):
+            pass
+
+    with unfinished.part(*mine, offset=len(JPEG), length=LENGTH, now=NOW) as part:
+        assert part.offset == len(JPEG)
 
 
 # Room

@@ -80,7 +80,7 @@ class SqlStore:
         return histories
 
     def grants(self, community_id: int, person_id: str, scope_ids: Collection[str]) -> Mapping[str, Grant]:
-        scopes = [packed(scope_id) for scope_id in scope_ids if len(scope_id) == 36]
+        scopes = [packed(scope_id) for scope_id in scope_ids]
         if not scopes:
             return {}
         rows = self._run(

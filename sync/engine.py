@@ -16,6 +16,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from sync.changes import (
+    IDENTIFIER,
     Action,
     Author,
     Change,
@@ -296,7 +297,7 @@ class _Batch:
         if kind is None:
             return ""
         scope = change.record_id if kind.scope_field == "id" else change.set.get(kind.scope_field)
-        return scope if isinstance(scope, str) else ""
+        return scope if isinstance(scope, str) and IDENTIFIER(scope) else ""
 
     def _place(self) -> None:
         """Takes as many places as records moved, in one step, and writes history and records."""

@@ -170,6 +170,12 @@ class StoreContract:
         assert [result.outcome for result in results] == [Outcome.ACCEPTED, Outcome.HELD, Outcome.ACCEPTED]
         assert results[1].code == "not_in_scope"
 
+    @pytest.mark.parametrize("scope", ["z" * 36, "0192A000-0000-7000-8000-00000000000A", "", "示例"])
+    def test_scope_that_is_no_id_is_held_and_neighbours_pass(self, settled: World, scope: str) -> None:
+        results = settled.accept(visit(1, scope=scope), visit(2))
+
+        assert [result.outcome for result in results] == [Outcome.HELD, Outcome.ACCEPTED]
+
     def test_held_change_again_gives_the_same_answer(self, settled: World) -> None:
         first = settled.accept(visit(2, scope=HOUSEHOLD_B))[0]
 

@@ -185,7 +185,7 @@ def set_aside(database: Path, now: datetime) -> Path | None:
     that it never lies beside a file that it does not belong to."""
     if not database.exists():
         return None
-    aside = database.with_name(f"{database.name}.replaced-{now:%Y%m%dT%H%M%S}")
+    aside = database.with_name(f"{database.name}.replaced-{now:%Y%m%dT%H%M%S.%f}")
     try:
         with closing(sqlite3.connect(database, isolation_level=None)) as live:
             live.execute("PRAGMA wal_checkpoint(TRUNCATE)")

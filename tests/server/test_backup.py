@@ -307,8 +307,6 @@ def test_a_backup_says_where_the_photos_are_and_a_restore_whether_they_are_there
     made = world.run("backup", str(backup))
     all_there = world.run("restore", str(backup))
     kept.write_bytes(bytes(99_999))
-    for replaced in world.server.data_dir.glob("linli.db.replaced-*"):
-        replaced.unlink()  # a second restore within the second would want the same name
     one_missing = world.run("restore", str(backup))
 
     assert f"Not in it: 1 photos and voice notes, 0.1 MB. Copy their folder as well: {kept.parent.parent}" in made

@@ -208,8 +208,10 @@ def race(database: Database, number: int, reader: Reader, store_type: type[SqlSt
     has_places, is_over = threading.Event(), threading.Event()
 
     def write_slowly(session: Session) -> None:
-        accept(store_type(session), RULES, [slow], author=author_of(PHONES[0]), received_at=NOW)
-        has_places.set()
+        try:
+            accept(store_type(session), RULES, [slow], author=author_of(PHONES[0]), received_at=NOW)
+        finally:
+            has_places.set()  # also when it fails: the other one must not wait for ever
         is_over.wait(0.02)  # the slowness itself; with places in commit order the other one waits for it
 
     def write_quickly() -> None:
@@ -264,8 +266,10 @@ def test_places_from_a_sequence_are_found_out() -> None:
             for entry in entries:
                 self._connection.execute(
                     text(
-                        "INSERT INTO record SELECT community_id, decode(replace(:new, '-', ''), 'hex'), 'visit', scope_id,"
-                        " :place, author_id, author_name, made_at, received_at, is_void, '{}'"
+                        "INSERT INTO record (community_id, record_id, kind, scope_id, revision, author_id, author_name,"
+                        " made_at, received_at, is_void, review, fields)"
+                        " SELECT community_id, decode(replace(:new, '-', ''), 'hex'), 'visit', scope_id,"
+                        " :place, author_id, author_name, made_at, received_at, is_void, 'pending', '{}'"
                         " FROM record WHERE record_id = decode(replace(:scope, '-', ''), 'hex')"
                     ),
                     {"new": entry.change.record_id, "place": entry.revision, "scope": entry.scope_id},

@@ -102,6 +102,7 @@ def is_attachment(value: Any) -> bool:
     )
 
 
-RULES = Rules(kinds=KINDS, schema_min=SCHEMA_OLDEST, schema_max=SCHEMA, check=check, derive=derive)
+# Old schemas may always push (PROTOCOL.md, Versions): SCHEMA_OLDEST is about what a phone can read.
+RULES = Rules(kinds=KINDS, schema_min=1, schema_max=SCHEMA, check=check, derive=derive)
 
 SERVER_ID = str(uuid5(NAMESPACE_URL, "linli:server"))

@@ -32,8 +32,8 @@ from server.rules import SCHEMA, SCHEMA_OLDEST
 from server.scope import SCOPED
 from server.sealing import Unsealable, current_sealing_key, encode_base64url, private_keys, unseal
 from server.store import SqlStore
-from sync.changes import Change, Held, Result, canonical
-from sync.engine import page, put_off, unreadable
+from sync.changes import Author, Change, Held, Result, canonical
+from sync.engine import Page, page, put_off, unreadable, withheld
 from sync.errors import MalformedMessage, SyncError, TryLater, UnknownDevice
 from sync.gaps import advance
 from sync.protocol import (
@@ -50,6 +50,7 @@ from sync.protocol import (
     decode_message,
     encode_answer,
 )
+from sync.store import Store
 
 GZIP_FROM_BYTES = 1024
 UPLOAD_BYTES = 512  # a message without changes is smaller; it decides about the order only
@@ -175,14 +176,22 @@ class Exchange:
             changes = [read_envelope(envelope, keys=keys, device_id=device.id) for envelope in message.envelopes]
             results = accept_changes(session, author, changes, self.now)
         missing = note_contact(session, device, message, self.now)
-        store = SqlStore(session)
-        epoch, after = message.epoch, message.cursor
-        later = put_off(store, author=author, epoch=epoch, after=after) if self.pause_ms else None
-        pulled = later or page(store, author=author, epoch=epoch, after=after, limit=message.limit)
+        pulled, is_later = pull(SqlStore(session), author, message, is_pressed=self.pause_ms > 0)
         echoed = [wire_result(envelope, result) for envelope, result in zip(message.envelopes, results, strict=True)]
         answer = encode_answer(page=pulled, results=[], missing=missing, now=self.now, oldest_schema=SCHEMA_OLDEST)
-        pause = self.pause_ms if later else 0
+        pause = self.pause_ms if is_later else 0
         return answer | {"results": echoed, "standing": device.standing, "pause_ms": pause}
+
+
+def pull(
+    store: Store, author: Author, message: Message, *, is_pressed: bool, oldest_schema: int = SCHEMA_OLDEST
+) -> tuple[Page, bool]:
+    """The pull half of a message, and whether it was put off."""
+    if message.schema < oldest_schema:
+        return withheld(store, author=author, after=message.cursor), False
+    later = put_off(store, author=author, epoch=message.epoch, after=message.cursor) if is_pressed else None
+    found = later or page(store, author=author, epoch=message.epoch, after=message.cursor, limit=message.limit)
+    return found, later is not None
 
 
 def wire_result(envelope: Envelope, result: Result) -> dict[str, Any]:

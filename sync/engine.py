@@ -122,6 +122,11 @@ def put_off(store: Store, *, author: Author, epoch: str, after: Position | None)
     return Page(Slice([], [], after, False), epoch, False, None)
 
 
+def withheld(store: Store, *, author: Author, after: Position | None) -> Page:
+    """Nothing, with the cursor where it is: for a device whose schema is older than those this server still sends."""
+    return Page(Slice([], [], after or Position(0), True), store.epoch(author.community_id), False, None)
+
+
 class _Batch:
     """The working state of one accept: what the store holds, with this batch's own changes laid over it.
 

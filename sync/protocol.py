@@ -64,7 +64,10 @@ def decode_message(wire: Any) -> Message:
     numbers = {"schema": 1, "now": 0, "high_water": 0, "limit": PAGE_RECORDS_DEFAULT}
     for name in numbers:
         numbers[name] = wire.get(name, numbers[name])
-        require_integer(name, numbers[name], -TIME_MAX if name == "now" else 0, SEQUENCE_MAX)
+        try:
+            require_integer(name, numbers[name], -TIME_MAX if name == "now" else 0, SEQUENCE_MAX)
+        except MalformedMessage as error:
+            raise MalformedMessage("bad_message", error.message) from error
     cursor = wire.get("cursor", "")
     epoch = wire.get("epoch", "")
     if not isinstance(cursor, str) or not isinstance(epoch, str):

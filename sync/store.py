@@ -90,7 +90,12 @@ class Position:
         return self.revision - 1 if self.record_id else self.revision
 
     def __lt__(self, other: "Position") -> bool:
-        return (self.revision, self.record_id) < (other.revision, other.record_id)
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[int, bool, str]:
+        """Without a record id the place was seen whole, so that it stands behind every record of it."""
+        return (self.revision, not self.record_id, self.record_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,6 +181,7 @@ async function take({ store, answer, asked, offered, refused, answered, now }) {
   const isMissing = ({ sequence }) => (answer.missing ?? []).some(([from, to]) => from <= sequence && sequence <= to);
   await store.reofferLost((entry) => isMissing(entry) && !answered.has(entry.change_id));
 
+  if (answer.oldest_schema > asked.schema) return; // it sends no page to a client as old as this one
   if (!(await store.apply(answer, { now, asked }))) return;
   const reached = new Map();
   for (const { record_id } of await store.entries()) {

@@ -371,6 +371,20 @@ const COMMANDS = {
 
   flush: (phone) => phone.disk.flush(),
 
+  /** Puts on the phone's disk what it would hold by now. */
+  lay(phone, { entries, high_water, settings, checkpoint, records }) {
+    phone.worker(0);
+    const outbox = phone.disk.files.get("linli-outbox").stores;
+    for (const { sealed, ...entry } of entries) outbox.get("entries").put({ ...entry, sealed: withoutCryptography(sealed) });
+    outbox.get("device").put(high_water, "sequence");
+    for (const [name, value] of Object.entries(settings)) outbox.get("settings").put(value, name);
+    const replica = phone.disk.files.get("linli-replica");
+    for (const record of records) replica.stores.get("records").put({ id: record.id, generation: 0, record });
+    replica.stores.get("state").put(checkpoint, "checkpoint");
+    replica.trail = [checkpoint];
+    phone.disk.flush();
+  },
+
   clone(phone, { name }) {
     const twin = new SimulatedPhone({ ...phone, name }, phone.disk.copy());
     twin.now = phone.now;

@@ -364,6 +364,12 @@ class StoreContract:
 
         assert settled.pull(after=end).record_ids == [visit(1).record_id]
 
+    def test_cursor_at_the_end_brings_nothing_again(self, settled: World) -> None:
+        settled.accept(visit(1))
+        end = settled.pull().end
+
+        assert settled.pull(after=end).record_ids == []
+
     def test_household_granted_later_comes_whole_with_its_last_visits(self, settled: World) -> None:
         settled.accept(*[visit(number, scope=HOUSEHOLD_B) for number in range(1, 6)], author=BOB)
         end = settled.pull().end

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlmodel import Session
 
 from server.attachments import note_references
-from server.models import Device, Staff
+from server.models import Staff
 from server.rules import RULES, SERVER_ID
 from server.scope import Principal
 from server.store import SqlStore
@@ -32,11 +32,6 @@ def accept_changes(session: Session, author: Author, changes: Sequence[Change], 
 def staff_author(staff: Staff) -> Author:
     """A coordinator at her desk: her own id stands for the device, so she never conflicts with herself."""
     return Author(staff.community_id, staff.id, staff.name, staff.id, Role.COORDINATOR)
-
-
-def device_author(device: Device, name: str) -> Author:
-    is_revoked = device.standing != "active"
-    return Author(device.community_id, device.volunteer_id, name, device.id, Role.VOLUNTEER, is_revoked)
 
 
 def principal_author(principal: Principal) -> Author:

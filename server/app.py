@@ -14,6 +14,7 @@ from server import assets, blob_api, health, holdings_api, render, sync_api, wor
 from server.admission import Admission
 from server.blobs.opening import open_blobs
 from server.bodies import BodyTooLarge
+from server.callers import KeyRing
 from server.clock import Clock, system_clock
 from server.database import open_database
 from server.messages import load_catalogue
@@ -37,6 +38,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.database = open_database(settings)
+        app.state.key_ring = KeyRing(app.state.database)
         await run_in_threadpool(
             app.state.database.write, lambda session: ensure_sealing_key(session, now=app.state.clock())
         )

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import Session, col, delete, select
 
-from server.models import BlobReference, BlobUpload, Device, Record
+from server.callers import Caller
+from server.models import BlobReference, BlobUpload, Record
 from server.scope import Principal, scoped
 from server.store import SqlStore
 
@@ -44,7 +45,7 @@ def digests_named(attachments: Any) -> set[bytes]:
     return {bytes.fromhex(each["sha256"]) for each in attachments}
 
 
-def note_upload(session: Session, device: Device, digest: str, blob: Blob, *, now: int) -> None:
+def note_upload(session: Session, device: Caller, digest: str, blob: Blob, *, now: int) -> None:
     """The device has brought these bytes, whole and verified. Said twice it is once."""
     if upload_of(session, device, digest) is not None:
         return
@@ -61,13 +62,13 @@ def note_upload(session: Session, device: Device, digest: str, blob: Blob, *, no
     session.flush()
 
 
-def upload_of(session: Session, device: Device, digest: str) -> Blob | None:
+def upload_of(session: Session, device: Caller, digest: str) -> Blob | None:
     """What this very device has brought; what others have is not its business."""
     found = session.get(BlobUpload, (device.community_id, bytes.fromhex(digest), device.id))
     return Blob(found.length, found.media_type) if found else None
 
 
-def has_too_many_unnamed(session: Session, device: Device, length: int) -> bool:
+def has_too_many_unnamed(session: Session, device: Caller, length: int) -> bool:
     """So that a phone in the wrong hands cannot fill the disk with photos that belong to no visit."""
     named = select(BlobReference.sha256).where(
         BlobReference.community_id == device.community_id, BlobReference.sha256 == BlobUpload.sha256

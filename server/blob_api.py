@@ -22,13 +22,13 @@ from server.attachments import Blob, blob_seen_by, has_too_many_unnamed, note_up
 from server.blobs.opening import Blobs
 from server.blobs.store import NoSuchBlob, StoreTrouble
 from server.blobs.unfinished import Part, Progress, TooManyUnfinished, WrongOffset
+from server.callers import Caller, authenticated, confirmed
 from server.database import Database
-from server.devices import volunteer_of
-from server.models import Community, Device
+from server.device_requests import Signed, error_response, read_signed
+from server.models import Community
 from server.principals import current_principal, database_of
 from server.rules import DIGEST
 from server.scope import Principal
-from server.sync_api import Signed, authenticate, error_response, read_signed
 from sync.errors import MalformedMessage, SyncError, TryLater, UnknownDevice
 from sync.kinds import Role
 from sync.protocol import BLOB_BYTES_MAX, BLOB_CHUNK_BYTES_MAX
@@ -100,7 +100,7 @@ class Standing:
 class Uploader:
     """A device that may upload, and what the database knows of its upload."""
 
-    device: Device
+    device: Caller
     epoch: str
     brought: Blob | None
 
@@ -199,7 +199,7 @@ def add_piece(request: Request, uploader: Uploader, piece: Piece) -> Standing:
         return whole(uploader, part.length)
 
 
-def finish(request: Request, device: Device, part: Part, digest: str) -> None:
+def finish(request: Request, device: Caller, part: Part, digest: str) -> None:
     """Every step may be the last before a power cut, and every step may be done again: the part goes when all is done."""
     if part.digest() != digest:
         part.discard()
@@ -219,18 +219,11 @@ def uploader_of(request: Request, signed: Signed, digest: str) -> Uploader:
     """A revoked device may still upload: its bytes are seen by nobody unless an accepted record names them."""
 
     def look(session: Session) -> Uploader:
-        device = confirmed_device(session, signed)
+        device = confirmed(authenticated(session, signed))
         epoch = session.get_one(Community, device.community_id).epoch
         return Uploader(device, epoch, upload_of(session, device, digest))
 
     return database_of(request).read(look)
-
-
-def confirmed_device(session: Session, signed: Signed) -> Device:
-    device = authenticate(session, signed)
-    if device.standing == "waiting":
-        raise UnknownDevice("not_confirmed", "a coordinator has not confirmed this device yet")
-    return device
 
 
 def is_there(blobs: Blobs, digest: str, brought: Blob) -> bool:
@@ -258,11 +251,10 @@ async def reader_of(request: Request) -> Principal | None:
 
 
 def volunteer_behind(session: Session, signed: Signed) -> Principal | None:
-    device = confirmed_device(session, signed)
-    volunteer = volunteer_of(session, device)
-    if device.standing != "active" or not volunteer.is_active:
+    caller = confirmed(authenticated(session, signed))
+    if not caller.may_read:
         return None
-    return Principal(Role.VOLUNTEER, volunteer.id, device.community_id, volunteer.name, device.id)
+    return Principal(Role.VOLUNTEER, caller.volunteer_id, caller.community_id, caller.volunteer_name, caller.id)
 
 
 def blob_response(request: Request, reader: Principal | None, digest: str) -> Response:
@@ -305,7 +297,7 @@ def no_such_blob() -> BlobRefusal:
 
 def refusal(
     request: Request,
-    device: Device,
+    device: Caller,
     code: str,
     status: int,
     *,

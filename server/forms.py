@@ -5,11 +5,11 @@
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from server.vocabularies import Vocabulary, Words
@@ -113,11 +113,11 @@ def check_fields(form: Form, fields: Mapping[str, Any]) -> str:
     (None, "", []) are always allowed, because clearing an answer is an edit."""
     choices, others = declared(form)
     for name, value in fields.items():
-        allowed = choices.get(name)
-        if allowed is not None:
-            if value not in allowed if isinstance(value, str) else value not in EMPTY:
+        if name in choices:
+            if value not in choices[name] if isinstance(value, str) else value not in EMPTY:
                 return name
-        elif (each := others.get(name)) is not None and value not in EMPTY:
+        elif name in others and value not in EMPTY:
+            each = others[name]
             texts = value if each.control is Control.CHOICES else [value]
             if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts) or read(each, texts)[0]:
                 return name
@@ -143,8 +143,8 @@ def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
     if not filled:
         return None, None
     if each.control is Control.CHOICES:
-        codes = each.vocabulary.words if each.vocabulary else {}
-        if any(text not in codes for text in filled) or len(set(filled)) != len(filled):
+        chosen = set(filled)
+        if not chosen <= codes_of(each) or len(chosen) != len(filled):
             return "unknown_choice", None
         if "none" in filled and len(filled) > 1:
             return "none_with_others", None
@@ -154,14 +154,17 @@ def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
     text = filled[0]
     match each.control:
         case Control.CHOICE:
-            codes = each.vocabulary.words if each.vocabulary else {}
-            return (None, text) if text in codes else ("unknown_choice", None)
+            return (None, text) if text in codes_of(each) else ("unknown_choice", None)
         case Control.DATE:
             return (None, text) if is_date(text) else ("bad_date", None)
         case _:
-            if CONTROL.search(text):
+            if not text.isprintable() and CONTROL.search(text):
                 return "control_character", None
             return (None, text) if len(text) <= each.limit else ("too_long", None)
+
+
+def codes_of(each: Field) -> Set[str]:
+    return each.vocabulary.words.keys() if each.vocabulary else set()
 
 
 def is_shown(each: Field, values: Mapping[str, Any]) -> bool:
@@ -174,6 +177,7 @@ def holds(condition: When, value: Any) -> bool:
     return value in condition.values
 
 
+@lru_cache(maxsize=1024)
 def is_date(text: str) -> bool:
     """YYYY-MM-DD of a real day between 2000 and 2099."""
     if len(text) != 10 or not text.isascii() or text[4] != "-" or text[7] != "-" or not text.startswith("20"):

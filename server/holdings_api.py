@@ -8,12 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.accepting import device_author
-from server.devices import volunteer_of
+from server.callers import authenticated, confirmed
+from server.device_requests import Signed, error_response, json_response, parse_json, read_signed
 from server.logs import get_logger
 from server.store import SqlStore
-from server.sync_api import Signed, authenticate, error_response, json_response, parse_json, read_signed
-from sync.errors import MalformedMessage, SyncError, UnknownDevice
+from sync.errors import MalformedMessage, SyncError
 from sync.holdings import Verdict, compare
 from sync.protocol import decode_cursor
 
@@ -41,19 +40,16 @@ def read_question(wire: Any) -> dict[str, str]:
 
 
 def judge(session: Session, signed: Signed, asked: dict[str, str]) -> dict[str, Any]:
-    device = authenticate(session, signed)
-    if device.standing == "waiting":
-        raise UnknownDevice("not_confirmed", "a coordinator has not confirmed this device yet")
-    author = device_author(device, volunteer_of(session, device).name)
+    caller = confirmed(authenticated(session, signed))
     verdict = compare(
         SqlStore(session),
-        author=author,
+        author=caller.author,
         epoch=asked["epoch"],
         after=decode_cursor(asked["cursor"]),
         digest=asked["digest"],
     )
     if verdict is Verdict.DIFFERS:
-        log.warning("a replica has come apart", device_id=device.id)
+        log.warning("a replica has come apart", device_id=caller.id)
     return {"verdict": verdict.value}
 
 

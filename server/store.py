@@ -6,6 +6,7 @@ Nothing here commits.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -14,9 +15,10 @@ from sqlalchemy import Select
 from sqlmodel import Session, col, select
 
 from server.audit import link
-from server.identifiers import packed, spelled
+from server.identifiers import packed, spelled, spelled_often
 from server.models import Grant as GrantRow
 from server.review import review_of
+from server.statements import Row, marks, statements_of
 from sync.changes import Action, HistoryEntry, Outcome, Record, Result
 from sync.store import VISITS_KEPT, Entry, Grant, Known, Position, Slice
 
@@ -52,13 +54,13 @@ class SqlStore:
     """The contract of sync.store.Store over one session, inside the caller's transaction."""
 
     def __init__(self, session: Session) -> None:
-        self._connection = session.connection()
-        self._is_sqlite = self._connection.dialect.name == "sqlite"
+        self._statements = statements_of(session)
+        self._is_sqlite = self._statements.is_sqlite
         self._chain_end: tuple[int, bytes] | None = None
 
     def hold(self, community_id: int) -> None:
         if not self._is_sqlite:  # there BEGIN IMMEDIATE holds the whole file already
-            self._run("SELECT head FROM feed WHERE community_id = ? FOR UPDATE", (community_id,))
+            self._statements.row("SELECT head FROM feed WHERE community_id = ? FOR UPDATE", (community_id,))
 
     def known(self, community_id: int, change_ids: Collection[str]) -> Mapping[str, Known]:
         rows = self._rows_by_id("change", KNOWN_COLUMNS, "change_id", community_id, change_ids)
@@ -83,7 +85,7 @@ class SqlStore:
         scopes = [packed(scope_id) for scope_id in scope_ids]
         if not scopes:
             return {}
-        rows = self._run(
+        rows = self._statements.rows(
             f"SELECT scope_id, revision, ended_revision, ended_at FROM scope_grant"  # noqa: S608 -- marks only
             f" WHERE community_id = ? AND person_id = ? AND scope_id IN ({marks(scopes)}) ORDER BY revision",
             (community_id, packed(person_id), *scopes),
@@ -97,17 +99,17 @@ class SqlStore:
         is_closed = (
             "json_extract(fields, '$.is_closed') = 1" if self._is_sqlite else "fields::json ->> 'is_closed' = 'true'"
         )
-        rows = self._run(
+        rows = self._statements.rows(
             f"SELECT record_id FROM record WHERE community_id = ? AND record_id IN ({marks(scopes)}) AND {is_closed}",  # noqa: S608 -- our own words
             (community_id, *scopes),
         )
         return {text_id(row[0]) for row in rows}
 
     def take_places(self, community_id: int, count: int) -> int:
-        head, entries, chain = self._run(
+        head, entries, chain = self._statements.row(
             "UPDATE feed SET head = head + ? WHERE community_id = ? RETURNING head, entries, chain",
             (count, community_id),
-        ).one()
+        )
         self._chain_end = (entries, bytes(chain))
         return int(head) - count + 1
 
@@ -116,7 +118,9 @@ class SqlStore:
         changes, chain = history_rows(community_id, entries, written=written, chain=chain)
         self._insert("change", CHANGE_COLUMNS, changes)
         self._chain_end = (written + len(entries), chain)
-        self._run("UPDATE feed SET entries = ?, chain = ? WHERE community_id = ?", (*self._chain_end, community_id))
+        self._statements.run(
+            "UPDATE feed SET entries = ?, chain = ? WHERE community_id = ?", (*self._chain_end, community_id)
+        )
         moved = [entry for entry in entries if entry.fields is not None]
         latest = {entry.change.record_id: entry for entry in moved}
         new_ids = {entry.change.record_id for entry in moved if entry.before is None}
@@ -126,44 +130,35 @@ class SqlStore:
         )
 
     def head(self, community_id: int) -> int:
-        return int(self._run("SELECT head FROM feed WHERE community_id = ?", (community_id,)).scalar_one())
+        return int(self._statements.value("SELECT head FROM feed WHERE community_id = ?", (community_id,)))
 
     def epoch(self, community_id: int) -> str:
-        return str(self._run("SELECT epoch FROM community WHERE id = ?", (community_id,)).scalar_one())
+        return str(self._statements.value("SELECT epoch FROM community WHERE id = ?", (community_id,)))
 
     def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice:
         head = self.head(community_id)
-        rows = self._run_named(
+        rows = self._statements.rows(
             f"SELECT * FROM ({VISIBLE_RECORDS}) AS visible WHERE (place, record_id) > (:place, :last_id)"  # noqa: S608 -- our own names
             " ORDER BY place, record_id LIMIT :limit",
             visibility(community_id, person_id, after) | {"limit": limit + 1},
-        ).all()
+        )
         is_complete = len(rows) <= limit
         taken = rows[:limit]
-        records = [record_from(row[:-1]) for row in taken]
-        end = Position(max(head, after.revision)) if is_complete else Position(taken[-1][-1], records[-1].record_id)
+        records = StoredRecords(taken)
+        end = Position(max(head, after.revision)) if is_complete else Position(taken[-1][-1], text_id(taken[-1][0]))
         names = {"community": community_id, "person": packed(person_id), "after": after.revision, "until": end.revision}
-        purge = [text_id(row[0]) for row in self._run_named(PURGED, names)]
+        purge = [text_id(row[0]) for row in self._statements.rows(PURGED, names)]
         return Slice(records, purge, end, is_complete)
 
     def count(self, community_id: int, person_id: str) -> int:
         statement = f"SELECT count(*) FROM ({VISIBLE_RECORDS}) AS visible"  # noqa: S608 -- our own names
-        return int(self._run_named(statement, visibility(community_id, person_id, Position(0))).scalar_one())
+        return int(self._statements.value(statement, visibility(community_id, person_id, Position(0))))
 
     def holdings(self, community_id: int, person_id: str) -> Sequence[tuple[str, int]]:
-        rows = self._run_named(VISIBLE_HOLDINGS, visibility(community_id, person_id, Position(0)))
+        rows = self._statements.rows(VISIBLE_HOLDINGS, visibility(community_id, person_id, Position(0)))
         return [(text_id(row[0]), row[1]) for row in rows]
 
     # Statements
-
-    def _run(self, statement: str, values: Sequence[Any]) -> Any:
-        return self._connection.exec_driver_sql(self._spelled(statement), tuple(values))
-
-    def _run_named(self, statement: str, values: Mapping[str, Any]) -> Any:
-        if not self._is_sqlite:
-            for name in values:
-                statement = statement.replace(f":{name}", f"%({name})s")
-        return self._connection.exec_driver_sql(statement, dict(values))
 
     def _rows_by_id(
         self, name: str, columns: Sequence[str], key: str, community_id: int, ids: Iterable[str]
@@ -172,30 +167,26 @@ class SqlStore:
         if not keys:
             return ()
         statement = f"SELECT {', '.join(columns)} FROM {name} WHERE community_id = ? AND {key} IN ({marks(keys)})"  # noqa: S608 -- our own names
-        rows: Sequence[Any] = self._run(statement, (community_id, *keys)).all()
-        return rows
+        return self._statements.rows(statement, (community_id, *keys))
 
     def _insert(self, name: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
         if rows:
             statement = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks(columns)})"  # noqa: S608 -- our own names
-            self._connection.exec_driver_sql(self._spelled(statement), rows)
+            self._statements.run_each(statement, rows)
 
     def _update_records(self, rows: list[tuple[Any, ...]]) -> None:
         if rows:
             settings = ", ".join(f"{column} = ?" for column in RECORD_COLUMNS[2:])
             statement = f"UPDATE record SET {settings} WHERE community_id = ? AND record_id = ?"  # noqa: S608 -- our own names
-            self._connection.exec_driver_sql(self._spelled(statement), [(*row[2:], *row[:2]) for row in rows])
+            self._statements.run_each(statement, [(*row[2:], *row[:2]) for row in rows])
 
     def _locked_chain_end(self, community_id: int) -> tuple[int, bytes]:
         lock = "" if self._is_sqlite else " FOR UPDATE"
-        entries, chain = self._run(
+        entries, chain = self._statements.row(
             f"SELECT entries, chain FROM feed WHERE community_id = ?{lock}",  # noqa: S608 -- our own words
             (community_id,),
-        ).one()
+        )
         return entries, bytes(chain)
-
-    def _spelled(self, statement: str) -> str:
-        return statement if self._is_sqlite else statement.replace("?", "%s")
 
 
 def active_scopes(community_id: int, person_id: str) -> Select[Any]:
@@ -214,10 +205,6 @@ def visibility(community_id: int, person_id: str, after: Position) -> dict[str, 
         "place": after.revision,
         "last_id": packed(after.record_id) if after.record_id else BEYOND_EVERY_ID,
     }
-
-
-def marks(values: Sequence[Any]) -> str:
-    return ", ".join("?" * len(values))
 
 
 def text_id(value: Any) -> str:
@@ -240,6 +227,28 @@ def known_from(row: Sequence[Any]) -> Known:
     return Known(asked, Result(text_id(change_id), Outcome(outcome), revision, code, detail))
 
 
+class StoredRecords(Sequence[Record]):
+    """Rows of READ_COLUMNS, read when somebody looks. To a phone they go as they are stored."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return StoredRecords(self._rows[at])
+        return record_from(self._rows[at][: len(READ_COLUMNS)])
+
+    def wire(self) -> dict[str, msgspec.Raw]:
+        """What sync.protocol.encode_records makes of them, as JSON, by kind."""
+        by_kind: dict[str, list[str]] = {}
+        for row in self._rows:
+            by_kind.setdefault(row[1], []).append(record_text(row))
+        return {kind: msgspec.Raw(f"[{','.join(texts)}]".encode()) for kind, texts in by_kind.items()}
+
+
 HISTORY_COLUMNS = ("record_id", "change_id", "device_id", "revision", "fields")
 
 
@@ -257,6 +266,23 @@ def record_from(row: Sequence[Any]) -> Record:
         is_void=bool(is_void),
         fields=msgspec.json.decode(fields),
     )
+
+
+def record_text(row: Row) -> str:
+    """The flat form of a record (sync.changes.Record.body) in JSON, its stored fields untouched."""
+    record_id, kind, scope_id, revision, author_id, author_name, made_at, received_at, is_void, fields, *_ = row
+    own = f"{fields[:-1]}," if len(fields) > len("{}") else "{"
+    return (
+        f'{own}"kind":{quoted(kind)},"id":"{spelled(record_id)}","revision":{revision},'
+        f'"author_id":"{spelled_often(author_id)}","author_name":{quoted(author_name)},"made_at":{made_at},'
+        f'"received_at":{received_at},"is_void":{"true" if is_void else "false"},'
+        f'"scope_id":"{spelled_often(scope_id)}"}}'
+    )
+
+
+@lru_cache(maxsize=1024)
+def quoted(text: str) -> str:
+    return text_of(text)
 
 
 READ_COLUMNS = (

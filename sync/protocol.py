@@ -136,9 +136,10 @@ def encode_answer(
     missing: list[list[int]],
     now: int,
     oldest_schema: int,
-    records: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    records: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The answer to POST /sync. The epoch stands in it so that every acknowledgement carries it."""
+    """The answer to POST /sync. The epoch stands in it so that every acknowledgement carries it. `records`: the page's, if
+    the store has them in their wire form already."""
     answer: dict[str, Any] = {
         "protocol": PROTOCOL_VERSION,
         "now": now,
@@ -178,12 +179,14 @@ def decode_cursor(text: str) -> Position | None:
 
 
 def depth(value: Any) -> int:
-    """How deep lists and objects nest, without recursion: a hostile body must not exhaust the stack."""
-    deepest, waiting = 0, [(value, 1)]
-    while waiting:
-        item, level = waiting.pop()
-        if isinstance(item, dict | list):
-            deepest = max(deepest, level)
-            children = item.values() if isinstance(item, dict) else item
-            waiting.extend([(child, level + 1) for child in children if isinstance(child, dict | list)])
-    return deepest
+    """How deep lists and objects nest, level by level: a hostile body must not exhaust the stack."""
+    found = 0
+    level = [value] if isinstance(value, dict | list) else []
+    while level:
+        found += 1
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [child for children in inner for child in children if child.__class__ in NESTING]
+    return found
+
+
+NESTING = (dict, list)  # what JSON nests in

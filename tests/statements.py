@@ -11,15 +11,23 @@ from server.database import Database
 
 @contextmanager
 def statements(database: Database) -> Iterator[list[str]]:
-    """The SELECTs that reading sessions run meanwhile."""
+    """The SELECTs that reading sessions run on SQLite meanwhile, whoever spells them, with their values."""
     seen: list[str] = []
 
-    def note(connection: Any, cursor: Any, statement: str, *others: Any) -> None:
-        if statement.startswith("SELECT"):
+    def note(statement: str) -> None:
+        if statement.lstrip().startswith("SELECT"):
             seen.append(statement)
 
-    event.listen(database.engine, "before_cursor_execute", note)
+    def listen(connection: Any, *others: Any) -> None:
+        connection.set_trace_callback(note)
+
+    def leave(connection: Any, *others: Any) -> None:
+        connection.set_trace_callback(None)
+
+    event.listen(database.engine, "checkout", listen)
+    event.listen(database.engine, "checkin", leave)
     try:
         yield seen
     finally:
-        event.remove(database.engine, "before_cursor_execute", note)
+        event.remove(database.engine, "checkout", listen)
+        event.remove(database.engine, "checkin", leave)

@@ -18,6 +18,7 @@ from tests.simulation.histories import explain
 from tests.simulation.mutants import MUTANTS
 
 CHUNK = 20
+CHUNKS_A_PROCESS = 50  # V8 keeps something of every history: after some four thousand a process has no memory left
 SHOWN_MAX = 3
 NOT_MODELLED = (
     "disks that lie about a strict write, and torn pages",
@@ -58,7 +59,7 @@ def main(argv: list[str]) -> int:
 
 def in_parallel(chunks: list[tuple[range, str]]) -> Iterator[Tally]:
     # Spawned, not forked: V8 and SQLite do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), maxtasksperchild=CHUNKS_A_PROCESS) as pool:
         yield from pool.imap(run_chunk, chunks)
 
 
@@ -89,7 +90,7 @@ def report(tally: Tally, seeds: range, store: str, seconds: float) -> str:
 
 
 def score_mutants(seeds: int) -> int:
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
         scores = pool.imap(score_mutant, [(mutant.name, seeds) for mutant in MUTANTS])
         missed = 0
         for mutant, (caught, first) in zip(MUTANTS, scores, strict=True):

@@ -17,6 +17,7 @@ from server import migrations
 from server.accepting import accept_changes
 from server.audit import first_broken_line
 from server.database import ATTEMPTS_MAX, Database
+from server.identifiers import packed
 from server.rules import RULES
 from server.settings import sqlite_url
 from server.store import SqlStore
@@ -264,15 +265,12 @@ def test_places_from_a_sequence_are_found_out() -> None:
         def append(self, community_id: int, entries: Any) -> None:
             """Without the audit chain, whose row would put the sessions in order after all."""
             for entry in entries:
-                self._connection.execute(
-                    text(
-                        "INSERT INTO record (community_id, record_id, kind, scope_id, revision, author_id, author_name,"
-                        " made_at, received_at, is_void, review, fields)"
-                        " SELECT community_id, decode(replace(:new, '-', ''), 'hex'), 'visit', scope_id,"
-                        " :place, author_id, author_name, made_at, received_at, is_void, 'pending', '{}'"
-                        " FROM record WHERE record_id = decode(replace(:scope, '-', ''), 'hex')"
-                    ),
-                    {"new": entry.change.record_id, "place": entry.revision, "scope": entry.scope_id},
+                self._statements.run(
+                    "INSERT INTO record (community_id, record_id, kind, scope_id, revision, author_id, author_name,"
+                    " made_at, received_at, is_void, review, fields)"
+                    " SELECT community_id, ?, 'visit', scope_id, ?, author_id, author_name, made_at, received_at,"
+                    " is_void, 'pending', '{}' FROM record WHERE record_id = ?",
+                    (packed(entry.change.record_id), entry.revision, packed(entry.scope_id)),
                 )
 
     reader, made = Reader(database), set[str]()

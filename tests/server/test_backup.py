@@ -16,6 +16,7 @@ from sqlmodel import Session, select
 from server import migrations
 from server.attachments import Blob, note_upload
 from server.backup import BackupProblem, back_up, verify
+from server.callers import caller_of
 from server.database import Database
 from server.epoch import epochs, start_new_epoch
 from server.models import Change as StoredChange
@@ -299,7 +300,7 @@ def test_a_backup_says_where_the_photos_are_and_a_restore_whether_they_are_there
     kept.write_bytes(bytes(100_000))
 
     def bring(session: Session) -> None:
-        device = session.get_one(Device, (COMMUNITY_ID, world.phone.device_id))
+        device = caller_of(session, world.phone.device_id)
         note_upload(session, device, "ab" * 32, Blob(100_000, "image/jpeg"), now=NOW)
 
     with_database(world.server, lambda database: database.write(bring))

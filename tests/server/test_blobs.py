@@ -23,6 +23,7 @@ from server.app import create_app
 from server.blobs.folder import FolderStore
 from server.blobs.opening import Blobs, blob_folder, open_store
 from server.blobs.unfinished import DEVICE_BYTES_MAX, KEPT_MS, Unfinished
+from server.callers import Caller, caller_of
 from server.database import Database
 from server.models import Device
 from server.scope import Principal
@@ -668,7 +669,7 @@ def test_a_phone_in_the_wrong_hands_cannot_fill_the_disk(world: World) -> None:
     limit = 100 * 1024 * 1024
 
     def bring(session: Session) -> None:
-        device = session.get_one(Device, (COMMUNITY_ID, world.revoked.device_id))
+        device = caller_of(session, world.revoked.device_id)
         attachments.note_upload(session, device, "ab" * 32, attachments.Blob(limit - 10, "image/jpeg"), now=NOW)
 
     world.database.write(bring)
@@ -802,8 +803,8 @@ def test_who_sees_what_is_the_same_on_both_databases(tmp_path: Path, engine: str
     log_visits(database, ALICE, visit_change("hers", attachments=[PHOTO.attachment]))
     blob = attachments.Blob(LENGTH, "image/jpeg")
 
-    def device_of(session: Session) -> Device:
-        return session.get_one(Device, (COMMUNITY_ID, phone.device_id))
+    def device_of(session: Session) -> Caller:
+        return caller_of(session, phone.device_id)
 
     for _ in range(2):
         database.write(

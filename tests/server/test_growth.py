@@ -1,5 +1,6 @@
 """The size of the community is nobody's business who has nothing new to fetch; `./linli bench growth` has the times."""
 
+import re
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tests.people import ALICE, BOB, NOW, build_world
 from tests.signing_phone import SigningPhone
 from tests.statements import statements
 
+VALUE = re.compile(r"x'[0-9a-f]*'|'[^']*'|\b\d+\b", re.IGNORECASE)
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -24,13 +27,14 @@ def path(tmp_path: Path) -> Path:
 
 
 def empty_pull(database: Database, device_id: str) -> list[str]:
-    """The SELECTs of a pull that brings nothing."""
+    """The SELECTs of a pull that brings nothing, their values left out."""
     epoch, head, _ = database.read(lambda session: standing(session, device_id))
     message = decode_message(wire([], epoch=epoch, cursor=f"{head}."))
     with statements(database) as seen:
         answer = database.read(Exchange(device_id, message, NOW))
+        assert answer is not None
     assert (answer["records"], answer["purge"], answer["more"]) == ({}, [], False)
-    return seen
+    return [VALUE.sub("?", statement) for statement in seen]
 
 
 def test_a_pull_with_nothing_new_asks_the_same_questions_however_large_the_community(path: Path) -> None:

@@ -9,10 +9,12 @@ import json
 import tempfile
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import event
 from sqlmodel import Session, SQLModel, col, select, update
 
@@ -23,7 +25,7 @@ from server.database import Database
 from server.enrolment import revoke_device
 from server.rounds import assign_round, withdraw_round
 from server.store import SqlStore
-from server.sync_api import Exchange, is_news
+from server.sync_api import Answer, Exchange
 from sync.changes import Author, Change, Record, Result
 from sync.errors import TryLater
 from sync.protocol import Message
@@ -33,6 +35,21 @@ from tests.simulation.central import COMMUNITY, Central, Crash, Enrolled, Line, 
 
 Rows = dict[str, list[dict[str, Any]]]
 PATIENCE_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class FatedExchange(Exchange):
+    """An exchange that ends as its history wants, before the commit."""
+
+    fate: str = ""
+
+    def __call__(self, session: Session) -> Answer | None:
+        answer = Exchange.__call__(self, session)
+        if answer is not None and self.fate == "before":
+            raise Crash
+        if answer is not None and self.fate == "storage":
+            raise TryLater("storage", "the database cannot take it now", retry_after_seconds=30)
+        return answer
 
 
 class SqlCentral(Central):
@@ -45,21 +62,9 @@ class SqlCentral(Central):
         database.write(lambda session: prepare(session, devices, epoch))
 
     def work(self, request: Request, message: Message) -> dict[str, Any]:
-        run = Exchange(request.device_id, message, request.now)
-
-        def until_crash(session: Session) -> dict[str, Any]:
-            answer = run(session)
-            if request.fate == "before":
-                raise Crash
-            if request.fate == "storage":
-                raise TryLater("storage", "the database cannot take it now", retry_after_seconds=30)
-            return answer
-
-        device = self.database.read(
-            lambda session: session.exec(select(models.Device).where(models.Device.id == request.device_id)).one()
-        )
-        does_write = message.envelopes or is_news(device, message, request.now)
-        return self.database.write(until_crash) if does_write else self.database.read(until_crash)
+        answer = FatedExchange(request.device_id, message, request.now, fate=request.fate).done_in(self.database)
+        found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(answer))
+        return found
 
     def together(self, first: Request, second: Request) -> tuple[Reply | None, Reply | None]:
         """On PostgreSQL the first waits at the moment before it takes its places in the feed until the second is done

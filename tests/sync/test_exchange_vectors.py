@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlmodel import Session, SQLModel, col, update
 
@@ -170,7 +171,12 @@ class SqliteServer(Server):
 
     def exchange(self, message: Message) -> Json:
         pause_ms = self.world.get("push_pause_ms", 0) if message.envelopes else 0
-        return self.database.write(Exchange(self.who.device_id, message, NOW, pause_ms))
+        answer: Json = on_the_wire(Exchange(self.who.device_id, message, NOW, pause_ms).done_in(self.database))
+        return answer
+
+
+def on_the_wire(answer: Json) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(answer))
 
 
 def is_of_today(case: Json) -> bool:

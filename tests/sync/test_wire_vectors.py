@@ -10,7 +10,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sqlmodel import Session
 
 from server import models
-from server.devices import device_id_of, signed_device, signed_text
+from server.callers import authenticated
+from server.device_requests import Signed
+from server.devices import device_id_of, signed_text
 from server.sealing import Unsealable, decode_base64url, derived_key, point, unseal
 from sync.errors import MalformedMessage, UnknownDevice
 from sync.protocol import decode_cursor, decode_message, encode_cursor
@@ -57,14 +59,8 @@ def test_signed_request_names_its_device(request_: Json, device: models.Device, 
     headers = request_["headers"]
 
     def ask(session: Session, body: bytes) -> str:
-        return signed_device(
-            session,
-            device_id=headers["Linli-Device"],
-            signature=headers["Linli-Signature"],
-            method=method,
-            path=path,
-            body=body,
-        ).id
+        signed = Signed(headers["Linli-Device"], headers["Linli-Signature"], method, path, body)
+        return authenticated(session, signed).id
 
     def enrol(session: Session) -> None:
         session.add(models.Community(id=1, name="示例社区", epoch="epoch-1"))

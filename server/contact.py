@@ -1,0 +1,58 @@
+"""What a call leaves behind: how far a device's numbers have come, when it was heard of last, what it prefers."""
+
+from typing import Any
+
+from sqlmodel import Session
+
+from server.callers import Caller
+from server.clones import is_cloned, is_set_back
+from server.identifiers import packed
+from server.statements import statements_of
+from sync.gaps import advance
+from sync.protocol import Message
+
+NOTED_EVERY_MS = 10 * 60_000  # a phone that only looks for news needs no write each time
+LANGUAGES = ("zh-CN", "en")
+SIZES = ("normal", "large")
+ARRIVED = "SELECT device_sequence FROM change WHERE community_id = ? AND device_id = ? AND device_sequence > ?"
+NOTED = (
+    "is_cloned", "received_through", "high_water", "last_contact_at", "clock_skew_ms", "language", "size",
+)  # fmt: skip
+NOTE = f"UPDATE device SET {', '.join(f'{name} = ?' for name in NOTED)} WHERE community_id = ? AND id = ?"  # noqa: S608 -- our own names
+
+
+def is_news(caller: Caller, message: Message, now: int) -> bool:
+    """Whether an exchange without changes still has something to note; if not it needs no write at all."""
+    return (
+        message.high_water > caller.high_water
+        or message.settings.get("language", caller.language) != caller.language
+        or message.settings.get("size", caller.size) != caller.size
+        or now - caller.last_contact_at >= NOTED_EVERY_MS
+        or (is_set_back(caller, message) and not caller.is_cloned)
+    )
+
+
+def missing_numbers(session: Session, caller: Caller, message: Message) -> tuple[int, list[list[int]], list[int]]:
+    """Through which number everything has arrived, the ranges that are missing, and what is here beyond the last note."""
+    values = caller.community_id, packed(caller.id), caller.received_through
+    arrived = [row[0] for row in statements_of(session).rows(ARRIVED, values)]
+    through, missing = advance(caller.received_through, arrived, max(message.high_water, caller.high_water))
+    return through, missing, arrived
+
+
+def note_call(session: Session, caller: Caller, message: Message, now: int) -> list[list[int]]:
+    """Keeps what this call says of the device, and returns the sequence numbers that should have arrived."""
+    through, missing, arrived = missing_numbers(session, caller, message)
+    language, size = message.settings.get("language", ""), message.settings.get("size", "")
+    noted: dict[str, Any] = {
+        "is_cloned": caller.is_cloned or is_cloned(session, caller, message, arrived),
+        "received_through": through,
+        "high_water": max(message.high_water, caller.high_water),
+        "last_contact_at": now,
+        "clock_skew_ms": max(-(2**53), min(2**53, message.now - now)) if message.now else 0,
+        "language": language if language in LANGUAGES else caller.language,
+        "size": size if size in SIZES else caller.size,
+    }
+    values = *(noted[name] for name in NOTED), caller.community_id, packed(caller.id)
+    statements_of(session).run(NOTE, values)
+    return missing

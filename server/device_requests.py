@@ -1,0 +1,90 @@
+"""Requests that a device signs, and their answers: what every endpoint under /sync reads and writes alike."""
+
+import asyncio
+import gzip
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from server.admission import BODY_SECONDS, busy
+from server.bodies import inflate, read_body
+from sync.errors import MalformedMessage, SyncError, TryLater, UnknownDevice
+from sync.protocol import INFLATED_BYTES_MAX, PACKED_BYTES_MAX
+
+GZIP_FROM_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The signature headers of one request, and the body they were made over."""
+
+    device_id: str
+    signature: str
+    method: str
+    path: str
+    body: bytes
+
+
+async def read_signed(request: Request, *, limit: int = PACKED_BYTES_MAX, place: str = "") -> Signed:
+    """The request as its device should have signed it. `place` is what else was signed, behind the path."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await read_body(request, limit=limit)
+    except TimeoutError as error:
+        raise busy() from error
+    return Signed(
+        device_id=request.headers.get("linli-device", ""),
+        signature=request.headers.get("linli-signature", ""),
+        method=request.method,
+        path=request.url.path + place,
+        body=body,
+    )
+
+
+def parse_json(request: Request, body: bytes) -> Any:
+    """JSON without NaN or floods of digits. Of a name that stands twice the last one counts; nobody else reads it."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise MalformedMessage("bad_message", "the content type must be application/json")
+    match request.headers.get("content-encoding", "identity"):
+        case "identity":
+            pass
+        case "gzip":
+            body = inflate(body, limit=INFLATED_BYTES_MAX)
+        case _:
+            raise MalformedMessage("bad_message", "the only content encoding is gzip")
+    with suppress(ValueError, RecursionError):
+        return msgspec.json.decode(body)
+    try:  # slower, and it lets half a surrogate pair through: one bad change must not stop its neighbours
+        return json.loads(body, parse_constant=refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise MalformedMessage("bad_message", "the body is not JSON") from error
+
+
+def refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def json_response(request: Request, answer: dict[str, Any]) -> Response:
+    body = msgspec.json.encode(answer)
+    headers = {"Cache-Control": "no-store", "Content-Type": "application/json", "Vary": "Accept-Encoding"}
+    if len(body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
+        body = gzip.compress(body, compresslevel=1)
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, headers=headers)
+
+
+STATUS: dict[type[SyncError], int] = {UnknownDevice: 401, TryLater: 503}
+
+
+def error_response(error: SyncError) -> Response:
+    status = 413 if error.code == "too_large" else STATUS.get(type(error), 400)
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(error, TryLater):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    body = {"code": error.code, "message": error.message, "retry": error.retry}
+    return JSONResponse(body, status_code=status, headers=headers)

@@ -72,7 +72,12 @@ class Found:
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./linli bench sync", description=__doc__)
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--postgresql", action="store_true", help="pushes over PostgreSQL instead")
     arguments = parser.parse_args(argv)
+    if arguments.postgresql:
+        from tests.bench import sync_postgresql  # here, because it imports this module
+
+        return sync_postgresql.main(["--times", str(arguments.times)])
     found = measure(arguments.times)
     shares = {
         "push": found.push / found.raw,

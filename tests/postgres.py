@@ -44,8 +44,9 @@ def address(folder: Path, database: str) -> str:
 
 @lru_cache(maxsize=2)
 def cluster(durability: str) -> Path:
-    """The socket folder of the running cluster; it is stopped when the test process ends."""
+    """The socket folder of the running cluster; it is stopped and removed when the test process ends."""
     folder = Path(tempfile.mkdtemp(prefix="linli-pg-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # the last to be registered is the first to run
     binaries = machine_binaries()
     # The package waits for the disk whatever it is asked.
     return start_own(folder, binaries, durability) if binaries else start_packaged(folder)

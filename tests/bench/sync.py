@@ -72,7 +72,12 @@ class Found:
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./linli bench sync", description=__doc__)
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--postgresql", action="store_true", help="pushes over PostgreSQL instead")
     arguments = parser.parse_args(argv)
+    if arguments.postgresql:
+        from tests.bench import sync_postgresql  # here, because it imports this module
+
+        return sync_postgresql.main(["--times", str(arguments.times)])
     found = measure(arguments.times)
     shares = {
         "push": found.push / found.raw,
@@ -251,8 +256,11 @@ def settle(database: Database, phones: Sequence[BenchPhone]) -> Way:
 
 @dataclass(frozen=True, slots=True)
 class Request:
+    port: int
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
+    path: str = "/sync"
 
 
 def packed_request(
@@ -276,7 +284,7 @@ def packed_request(
         for change in changes
     ]
     body = message(entries, **{"epoch": way.epoch, "cursor": BEYOND, **words})
-    return Request(signing.headers(body, origin=server.url), body)
+    return Request(server.port, signing.headers(body, origin=server.url), body)
 
 
 def rate(
@@ -293,7 +301,7 @@ def rate(
         [packed_request(server, way, phone, batch, is_sealed=is_sealed) for batch in own]
         for phone, own in zip(phones, logged, strict=True)
     ]
-    seconds, answers = in_another_process(server.port, requests)
+    seconds, answers = in_another_process(requests)
     for answer in answers:
         assert {result["outcome"] for result in answer["results"]} == {outcome}, answer["results"][:2]
     return PHONES * BATCHES * RECORDS / seconds
@@ -306,14 +314,14 @@ def pull_rate(server: ServerProcess, way: Way, phones: Sequence[BenchPhone]) -> 
         own, cursor, is_more = [], way.cursor, True
         while is_more:
             own.append(cursor)
-            answer = ask_once(server.port, packed_request(server, way, phone, [], cursor=cursor, limit=PAGE))
+            answer = ask_once(packed_request(server, way, phone, [], cursor=cursor, limit=PAGE))
             cursor, is_more = answer["cursor"], answer["more"]
         cursors.append(own)
     requests = [
         [packed_request(server, way, phone, [], cursor=cursor, limit=PAGE) for cursor in own]
         for phone, own in zip(phones, cursors, strict=True)
     ]
-    seconds, answers = in_another_process(server.port, requests)
+    seconds, answers = in_another_process(requests)
     read = sum(len(answer["records"].get("visit", ())) for answer in answers)
     assert read == PHONES * 2 * BATCHES * RECORDS, read
     return read / seconds
@@ -328,17 +336,17 @@ def lone(server: ServerProcess, way: Way, phone: BenchPhone) -> tuple[float, flo
         for changes, times in ((phone.visits(), full), ([], empty)):
             asked = packed_request(server, way, phone, changes, is_sealed=True, cursor=cursor, limit=PAGE)
             started = time.perf_counter()
-            answer = ask_once(server.port, asked)
+            answer = ask_once(asked)
             times.append((time.perf_counter() - started) * 1000)
             assert len(answer["results"]) == len(changes)
             cursor = answer["cursor"]
     return median(full), median(empty)
 
 
-def in_another_process(port: int, requests: list[list[Request]]) -> tuple[float, list[Wire]]:
+def in_another_process(requests: list[list[Request]]) -> tuple[float, list[Wire]]:
     """Seconds, and the answers. The phones' own work must not stop the server's threads."""
     ours, theirs = multiprocessing.get_context("fork").Pipe()
-    process = multiprocessing.get_context("fork").Process(target=ask_all, args=(port, requests, theirs))
+    process = multiprocessing.get_context("fork").Process(target=ask_all, args=(requests, theirs))
     process.start()
     theirs.close()
     try:
@@ -348,10 +356,10 @@ def in_another_process(port: int, requests: list[list[Request]]) -> tuple[float,
     return seconds, [json.loads(body) for body in bodies]
 
 
-def ask_all(port: int, requests: list[list[Request]], pipe: Connection) -> None:
+def ask_all(requests: list[list[Request]], pipe: Connection) -> None:
     gc.disable()
     with ThreadPoolExecutor(PHONES) as threads:
-        connections = [http.client.HTTPConnection("127.0.0.1", port) for _ in requests]
+        connections = [http.client.HTTPConnection("127.0.0.1", own[0].port) for own in requests]
         started = time.perf_counter()
         found = list(threads.map(ask_in_turn, connections, requests))
         seconds = time.perf_counter() - started
@@ -364,18 +372,18 @@ def ask_in_turn(connection: http.client.HTTPConnection, requests: Sequence[Reque
 
 def ask(connection: http.client.HTTPConnection, asked: Request) -> bytes:
     while True:
-        connection.request("POST", "/sync", asked.body, asked.headers)
+        connection.request(asked.method, asked.path, asked.body, asked.headers)
         answer = connection.getresponse()
         body = answer.read()
         if answer.status == 503:
             time.sleep(float(answer.headers["Retry-After"]))
             continue
-        assert answer.status == 200, body
+        assert answer.status in (200, 201), body
         return body
 
 
-def ask_once(port: int, asked: Request) -> Wire:
-    with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+def ask_once(asked: Request) -> Wire:
+    with closing(http.client.HTTPConnection("127.0.0.1", asked.port)) as connection:
         found: Wire = json.loads(ask(connection, asked))
         return found
 

@@ -96,14 +96,12 @@ class SqlStore:
         scopes = [packed(scope_id) for scope_id in scope_ids]
         if not scopes:
             return set()
-        is_closed = (
-            "json_extract(fields, '$.is_closed') = 1" if self._is_sqlite else "fields::json ->> 'is_closed' = 'true'"
-        )
         rows = self._statements.rows(
-            f"SELECT record_id FROM record WHERE community_id = ? AND record_id IN ({marks(scopes)}) AND {is_closed}",  # noqa: S608 -- our own words
-            (community_id, *scopes),
+            "SELECT record_id, fields FROM record"  # noqa: S608 -- marks only
+            f" WHERE community_id = ? AND record_id IN ({marks(scopes)}) AND fields LIKE ?",
+            (community_id, *scopes, '%"is_closed":%'),
         )
-        return {text_id(row[0]) for row in rows}
+        return {text_id(row[0]) for row in rows if msgspec.json.decode(row[1]).get("is_closed") is True}
 
     def take_places(self, community_id: int, count: int) -> int:
         head, entries, chain = self._statements.row(
@@ -137,11 +135,8 @@ class SqlStore:
 
     def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice:
         head = self.head(community_id)
-        rows = self._statements.rows(
-            f"SELECT * FROM ({VISIBLE_RECORDS}) AS visible WHERE (place, record_id) > (:place, :last_id)"  # noqa: S608 -- our own names
-            " ORDER BY place, record_id LIMIT :limit",
-            visibility(community_id, person_id, after) | {"limit": limit + 1},
-        )
+        names = visibility(community_id, person_id, after) | {"limit": limit + 1}
+        rows = self._statements.rows(NEXT_RECORDS, names)
         is_complete = len(rows) <= limit
         taken = rows[:limit]
         records = StoredRecords(taken)
@@ -151,7 +146,7 @@ class SqlStore:
         return Slice(records, purge, end, is_complete)
 
     def count(self, community_id: int, person_id: str) -> int:
-        statement = f"SELECT count(*) FROM ({VISIBLE_RECORDS}) AS visible"  # noqa: S608 -- our own names
+        statement = f"SELECT count(*) FROM ({VISIBLE_IDS}) AS visible"  # noqa: S608 -- our own names
         return int(self._statements.value(statement, visibility(community_id, person_id, Position(0))))
 
     def holdings(self, community_id: int, person_id: str) -> Sequence[tuple[str, int]]:
@@ -290,7 +285,15 @@ READ_COLUMNS = (
     "fields",
 )  # fmt: skip
 RECORD_COLUMNS = ("community_id", *READ_COLUMNS, "review")
-VISIBLE_RECORDS = VISIBLE.format(columns=", ".join(f"r.{column}" for column in READ_COLUMNS))
+VISIBLE_IDS = VISIBLE.format(columns="r.record_id")
+# First which records, then the records: so that sorting them does not carry their text about.
+NEXT_RECORDS = f"""
+    SELECT {", ".join(f"r.{column}" for column in READ_COLUMNS)}, v.place
+      FROM (SELECT record_id, place FROM ({VISIBLE_IDS}) AS visible
+             WHERE (place, record_id) > (:place, :last_id) ORDER BY place, record_id LIMIT :limit) v
+      JOIN record r ON r.community_id = :community AND r.record_id = v.record_id
+     ORDER BY v.place, v.record_id
+"""  # noqa: S608 -- our own names
 VISIBLE_HOLDINGS = VISIBLE.format(columns="r.record_id, r.revision")
 CHANGE_COLUMNS = (
     "community_id", "change_id", "device_id", "device_sequence", "person_id", "person_name", "kind", "record_id",

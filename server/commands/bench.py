@@ -30,4 +30,4 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def names() -> list[str]:
-    return sorted(file.stem for file in FOLDER.glob("*.py") if not file.stem.startswith("_"))
+    return sorted(file.stem for file in FOLDER.glob("*.py") if "\ndef main(" in file.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ this release's revision: `./linli migrate` first. On SQLite exactly one process 
 import argparse
 import contextlib
 import errno
+import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -40,6 +41,7 @@ def serve(settings: Settings, operator_token: str, listener: socket.socket, *, a
     # uvicorn raises the signal again once it has shut down; this makes SIGTERM end like Ctrl+C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app = create_app(settings, operator_token=operator_token)
+    gc.freeze()  # what the start has made stays: the collector need not look through it again with every push
     config = uvicorn.Config(
         app,
         log_config=None,  # server/logs.py has the word

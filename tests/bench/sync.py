@@ -1,9 +1,10 @@
 """`./linli bench sync`: pushes, merges and pulls of a real server, as shares of what SQLite itself does.
 
 Eight phones push twenty batches of fifty visits each over HTTP, each phone on one connection, to `./linli serve` with
-validation, merge, feed, audit chain and scope on. Beside it, in the same run and on the same disk: the same visits as
-rows of one plain table (twenty columns, two indexes) by `executemany`, one transaction a batch, and a plain SELECT of
-what each phone may see. The requests are signed and packed beforehand, as eight real phones would share that work.
+validation, merge, feed, audit chain and scope on. Beside it, in the same run and on the same disk (raw_sqlite.py): the
+very rows that these pushes left behind, by `executemany`, one transaction a batch, and a plain SELECT of what each phone
+may see; for orientation also the visits as rows of one plain table (twenty columns, two indexes). The requests are
+signed and packed beforehand, as eight real phones would share that work.
 
 Each part is run `--times` times, in turn with its baseline; the table has the best of each, because whatever else the
 machine does only ever takes away.
@@ -14,7 +15,6 @@ import gc
 import http.client
 import json
 import multiprocessing
-import sqlite3
 import tempfile
 import time
 from collections.abc import Sequence
@@ -29,12 +29,13 @@ from typing import Any
 from sqlmodel import Session
 
 from server.database import Database
-from server.identifiers import packed, uuid7
+from server.identifiers import uuid7
 from server.models import Volunteer
 from server.rounds import assign_round
 from server.sealing import ensure_sealing_key
 from server.store import SqlStore
 from sync.changes import Action, Change
+from tests.bench.raw_sqlite import plain_rate, read_rate, same_rows_rate, written_rows
 from tests.bench.report import print_table
 from tests.browser.server_process import ServerProcess, with_database
 from tests.people import COMMUNITY_ID, NOW, Person, build_world, made_up_id, put
@@ -45,7 +46,6 @@ DOORS = 100  # of each phone
 PAGE = 500
 LONE = 60
 NOTE = "示例：一切都好，楼道灯坏了，已告诉物业。" * 5
-COLUMNS = 20
 BEYOND = "999999999."  # a cursor after everything
 WANTED = {"push": 0.45, "merge": 0.25, "pull": 0.60}
 SINGLE_MAX = 10.0
@@ -56,6 +56,7 @@ class Found:
     """Records a second, the best of all rounds; times of a lone request in ms."""
 
     raw: float = 0
+    plain: float = 0
     raw_read: float = 0
     push: float = 0
     sealed: float = 0
@@ -89,7 +90,8 @@ def main(argv: list[str]) -> int:
         f"./linli bench sync --times {arguments.times}",
         ["what", "records/s", "share", "wanted"],
         [
-            ["raw executemany", f"{found.raw:,.0f}", "100 %", ""],
+            ["raw executemany of the same rows", f"{found.raw:,.0f}", "100 %", ""],
+            ["raw executemany of one plain table", f"{found.plain:,.0f}", f"{found.plain / found.raw:.0%}", ""],
             ["push", f"{found.push:,.0f}", f"{shares['push']:.0%}", "≥ 45 %"],
             ["push, each change sealed", f"{found.sealed:,.0f}", f"{found.sealed / found.raw:.0%}", ""],
             ["push that merges four fields", f"{found.merge:,.0f}", f"{shares['merge']:.0%}", "≥ 25 %"],
@@ -123,11 +125,14 @@ def one_round(folder: Path, found: Found) -> None:
     way = ways[0]
     logged = [[phone.visits() for _ in range(BATCHES)] for phone in phones]
     neighbours = [logged[number ^ 1] for number in range(PHONES)]
-    raw, raw_read = raw_rates(folder / "raw.db", logged)
-    found.better(raw=raw, raw_read=raw_read)
+    found.better(plain=plain_rate(folder / "plain.db", [batch for own in zip(*logged, strict=True) for batch in own]))
     server.start()
     try:
         found.better(push=rate(server, way, phones, logged, "accepted"))
+        with closing(written_rows(server.data_dir / "linli.db")) as written:
+            found.better(raw=same_rows_rate(folder / "raw.db", written, RECORDS))
+            people = [phone.signing.owner.id for phone in phones]
+            found.better(raw_read=read_rate(written, people, PAGE, PHONES * 2 * BATCHES * RECORDS))
         found.better(pull=pull_rate(server, way, phones))
         rate(server, way, phones, amended(phones, logged, FIRST), "accepted")
         found.better(merge=rate(server, way, phones, amended(phones, neighbours, SECOND), "merged"))
@@ -386,52 +391,3 @@ def ask_once(asked: Request) -> Wire:
     with closing(http.client.HTTPConnection("127.0.0.1", asked.port)) as connection:
         found: Wire = json.loads(ask(connection, asked))
         return found
-
-
-# SQLite alone
-
-
-def raw_rates(path: Path, logged: Logged) -> tuple[float, float]:
-    """Rows a second: written in the phones' batches, and read back by their owners, a page at a time."""
-    columns = ", ".join(f"field_{number}" for number in range(COLUMNS - 3))
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"CREATE TABLE visit (id BLOB PRIMARY KEY, household BLOB, revision INTEGER, {columns})")
-        connection.execute("CREATE INDEX visit_household ON visit (household, revision)")
-        connection.execute("CREATE INDEX visit_revision ON visit (revision)")
-        connection.execute("CREATE TABLE scope (person INTEGER, household BLOB, PRIMARY KEY (person, household))")
-        batches, revision = [], 0
-        for at in range(BATCHES):
-            for own in logged:
-                batches.append([raw_row(change, revision + number) for number, change in enumerate(own[at], 1)])
-                revision += RECORDS
-        marks = ", ".join("?" * COLUMNS)
-        started = time.perf_counter()
-        for rows in batches:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(f"INSERT INTO visit VALUES ({marks})", rows)
-            connection.execute("COMMIT")
-        written = time.perf_counter() - started
-        for person in range(PHONES // 2):
-            doors = [(person, packed(door)) for door in doors_of(owner(person))]
-            connection.executemany("INSERT INTO scope VALUES (?, ?)", doors)
-        read, started = 0, time.perf_counter()
-        for number in range(PHONES):
-            seen = 0
-            while rows := connection.execute(RAW_READ, (seen, number // 2, PAGE)).fetchall():
-                read, seen = read + len(rows), rows[-1][2]
-        seconds = time.perf_counter() - started
-    assert read == PHONES * 2 * BATCHES * RECORDS, read
-    return PHONES * BATCHES * RECORDS / written, read / seconds
-
-
-RAW_READ = """
-    SELECT v.* FROM scope s JOIN visit v ON v.household = s.household AND v.revision > ?
-     WHERE s.person = ? ORDER BY v.revision LIMIT ?
-"""
-
-
-def raw_row(change: Change, revision: int) -> tuple[Any, ...]:
-    texts = [json.dumps(value, ensure_ascii=False) for name, value in change.set.items() if name != "household_id"]
-    return (packed(change.record_id), packed(change.set["household_id"]), revision, *texts[: COLUMNS - 3])

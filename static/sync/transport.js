@@ -4,6 +4,7 @@
 import { signRequest } from "./seal.js";
 
 const REQUEST_TIMEOUT_MS = 20_000;
+const PACKED_FROM_BYTES = 1024; // below that packing saves no round trip and hardly a byte
 
 /**
  * @param {object} given
@@ -13,16 +14,15 @@ const REQUEST_TIMEOUT_MS = 20_000;
 export function createTransport({ fetch, device }) {
   /** @returns {Promise<import("./exchange.js").Reply>} */
   async function ask(method, path, message) {
-    const body = new TextEncoder().encode(message === undefined ? "" : JSON.stringify(message));
-    const headers = await signRequest({ method, path, body }, await device());
-    if (message !== undefined) headers["Content-Type"] = "application/json";
+    const { body, headers } = await writeBody(message);
+    Object.assign(headers, await signRequest({ method, path, body: body ?? new Uint8Array() }, await device()));
     const giveUp = new AbortController();
     const timer = setTimeout(() => giveUp.abort(new DOMException("no answer", "TimeoutError")), REQUEST_TIMEOUT_MS);
     try {
       const response = await fetch(path, {
         method,
         headers,
-        body: message === undefined ? undefined : body,
+        body,
         signal: giveUp.signal,
         cache: "no-store",
         credentials: "same-origin",
@@ -38,6 +38,21 @@ export function createTransport({ fetch, device }) {
   }
 
   return { ask, postSync: (message) => ask("POST", "/sync", message) };
+}
+
+/**
+ * The message as it is sent, packed where that is worth it and the browser can. Sealed changes are noise in base64, of
+ * which a quarter goes.
+ * @returns {Promise<{ body?: Uint8Array<ArrayBuffer>, headers: Record<string, string> }>}
+ */
+async function writeBody(message) {
+  if (message === undefined) return { headers: {} };
+  const headers = { "Content-Type": "application/json" };
+  const body = new TextEncoder().encode(JSON.stringify(message));
+  if (body.length < PACKED_FROM_BYTES || !("CompressionStream" in self)) return { body, headers };
+  const packing = new Blob([body]).stream().pipeThrough(new CompressionStream("gzip"));
+  const packed = new Uint8Array(await new Response(packing).arrayBuffer());
+  return { body: packed, headers: { ...headers, "Content-Encoding": "gzip" } };
 }
 
 /**

@@ -4,15 +4,30 @@ The worst loss there is: the visit is in the central database and the phone does
 connection of its own, so that the browser never repeats one by itself and the phone's own code has to.
 """
 
+import gzip
 import http.client
 import json
 import threading
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
 TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What a phone sent up: as it travelled, and as it was meant."""
+
+    encoding: str
+    bytes_sent: int
+    message: bytes
+
+    @property
+    def change_ids(self) -> list[str]:
+        return [change["change_id"] for change in json.loads(self.message)["changes"]]
 
 
 class LossyProxy(ThreadingHTTPServer):
@@ -25,7 +40,7 @@ class LossyProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.server_upstream = server_port
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.pushes = 0
+        self.pushes: list[Push] = []
         self.dropped: list[list[str]] = []  # change ids in each push whose answer was lost
         self.is_cut = False  # hangs up on everybody before the server hears of it
         self.closed_paths: set[str] = set()  # hangs up on these only
@@ -44,12 +59,12 @@ class LossyProxy(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that hangs up is nothing to print."""
 
-    def is_lost(self, change_ids: list[str]) -> bool:
+    def is_lost(self, push: Push) -> bool:
         with self._lock:
-            self.pushes += 1
+            self.pushes.append(push)
             is_lost = self._random.random() < self._lost
             if is_lost:
-                self.dropped.append(change_ids)
+                self.dropped.append(push.change_ids)
             return is_lost
 
 
@@ -62,8 +77,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         status, headers, content = self.ask_server(body)
-        change_ids = pushed(body) if self.path == "/sync" and status == 200 else []
-        if change_ids and self.server.is_lost(change_ids):
+        push = self.push_of(body) if self.path == "/sync" and status == 200 else None
+        if push and push.change_ids and self.server.is_lost(push):
             if len(self.server.dropped) % 2 == 0:  # sometimes a part of it still arrives
                 self.answer(status, headers, content, sent=len(content) // 2)
             self.close_connection = True
@@ -97,6 +112,6 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content[:sent])
 
-
-def pushed(body: bytes) -> list[str]:
-    return [change["change_id"] for change in json.loads(body)["changes"]]
+    def push_of(self, body: bytes) -> Push:
+        encoding = self.headers.get("Content-Encoding", "")
+        return Push(encoding, len(body), gzip.decompress(body) if encoding == "gzip" else body)

@@ -82,7 +82,7 @@ function enrol({ request }) {
 
 /** The page polls itself; each time is an occasion to ask whether a coordinator has confirmed this device. */
 function awaitConfirmation(event) {
-  event.waitUntil(drain.run("asked"));
+  event.waitUntil(drain.run("waiting"));
   return network(event);
 }
 

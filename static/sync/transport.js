@@ -56,12 +56,13 @@ async function writeBody(message) {
 }
 
 /**
- * Seconds or a date, in ms from now; null for none and for nonsense.
+ * Seconds or a date, in ms from now. Null for none, for nonsense, and for what has passed (a phone's clock may be ahead):
+ * to come back at once would never end.
  * @param {string | null} text
  * @param {number} now
  */
 export function readRetryAfter(text, now) {
   if (!text) return null;
   const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
-  return Number.isFinite(wait) ? Math.max(0, wait) : null;
+  return wait > 0 ? wait : null;
 }

@@ -6,7 +6,8 @@ import { digestOf, holdingsText } from "../sync/holdings.js";
 import { askStanding } from "./enrolment.js";
 
 /**
- * @typedef {"load" | "timer" | "online" | "visible" | "saved" | "sync" | "asked"} Cause
+ * @typedef {"load" | "timer" | "online" | "visible" | "saved" | "sync" | "waiting" | "asked"} Cause `waiting` is a page
+ *     that waits for a coordinator and asks by itself; `asked` is a person
  */
 
 const LOCK = "linli-drain";
@@ -55,8 +56,8 @@ export class Drain {
    * @param {Cause} cause
    */
   run(cause) {
-    if (cause === "online" && !this.#isOrdered) this.#reset();
-    if (cause === "asked") this.#reset();
+    const isHopeful = cause === "online" || cause === "waiting";
+    if (cause === "asked" || (isHopeful && !this.#isOrdered)) this.#reset();
     // What was saved while an exchange is under way may just have missed its last batch.
     if (this.#running) this.#isAskedAgain ||= cause === "saved";
     this.#running ??= this.#runAlone().finally(() => {
@@ -93,7 +94,11 @@ export class Drain {
     const isFresh = known.standing === "active" && Date.now() - (known.asked_at ?? 0) < STANDING_KEPT_MS;
     if (isFresh) return true;
     try {
-      await askStanding(outbox, this.#transport.ask, Date.now());
+      const reply = await askStanding(outbox, this.#transport.ask, Date.now());
+      if (isPutOff(reply)) {
+        await this.#fail("refused", reply.retry_after_ms);
+        return false;
+      }
     } catch (error) {
       const isTimeout = /** @type {Error} */ (error).name === "TimeoutError";
       await this.#fail(isTimeout ? "timeout" : "unreachable", null);
@@ -134,8 +139,9 @@ export class Drain {
     const { outbox, replica } = this.#phone;
     const { epoch, cursor } = await replica.checkpoint();
     const digest = await digestOf(holdingsText(await replica.all()));
-    const { status, text } = await this.#transport.ask("POST", "/sync/audit", { epoch, cursor, digest });
-    const verdict = status === 200 ? JSON.parse(text).verdict : "behind";
+    const reply = await this.#transport.ask("POST", "/sync/audit", { epoch, cursor, digest });
+    if (isPutOff(reply)) return this.#fail("refused", reply.retry_after_ms);
+    const verdict = reply.status === 200 ? JSON.parse(reply.text).verdict : "behind";
     if (verdict === "behind") return; // something moved meanwhile: the next exchange asks again
     await outbox.setDevice({ compared_at: Date.now() });
     if (verdict !== "differs") return;
@@ -166,6 +172,9 @@ export class Drain {
     return waiting > 0 ? BACKOFF_WAITING_MAX_MS : BACKOFF_UNREACHABLE_MAX_MS;
   }
 }
+
+/** Did the server ask for a pause? A refused push says so through its exchange. */
+const isPutOff = ({ status }) => status === 429 || status === 503;
 
 /** Runs alone among all tabs and workers of this phone, or not at all. */
 async function withLock(work) {

@@ -1,0 +1,51 @@
+// A phone for test_drain.py whose outbox and replica stand still: what is looked at is when it asks the server, and when
+// it leaves it alone. Clock and chance are the test's, and so is the server.
+
+globalThis.self = globalThis;
+globalThis.navigator = {};
+globalThis.TextEncoder = class {
+  encode = (text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+};
+globalThis.crypto = { subtle: { digest: async () => new ArrayBuffer(32) } };
+
+const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0 };
+Date.now = () => world.now;
+Math.random = () => world.chance;
+
+async function answer(path) {
+  world.asked.push(path);
+  const { error, ...reply } = world.replies[path] ?? world.reply;
+  if (error) throw Object.assign(new Error(error), { name: error });
+  return reply;
+}
+
+const outbox = {
+  device: async () => world.device,
+  setDevice: async (values) => void Object.assign(world.device, values),
+  settings: async () => ({ language: "en" }),
+  entries: async () => [],
+  settle: async () => {},
+  reoffer: async () => {},
+  reofferLost: async () => {},
+  conceal: async () => {},
+  forget: async () => {},
+};
+
+const replica = {
+  all: async () => [],
+  checkpoint: async () => ({ epoch: "", cursor: "", ready: true }),
+  apply: async () => true,
+};
+
+const transport = { ask: (_method, path) => answer(path), postSync: () => answer("/sync") };
+const phone = { app: { schema: 1 }, outbox, replica, outboxState: async () => ({ waiting: world.waiting }) };
+const drain = new Drain(phone, transport, async () => {});
+
+/** Puts the world as given, has the drain run, and tells what it asked. */
+async function asked(cause, given) {
+  Object.assign(world, given, { asked: [] });
+  await drain.run(cause);
+  told = { asked: world.asked, retry_in: drain.retryInMs };
+}
+
+let told = null;

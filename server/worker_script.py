@@ -54,7 +54,12 @@ SOURCES = (
     "worker/drain.js",
     "service-worker.js",
 )
-EXTRA_TEMPLATES = ("fragments/_status.html", "errors/not_found.html", "errors/offline.html")
+EXTRA_TEMPLATES = (
+    "enrol/filling.html",
+    "fragments/_status.html",
+    "errors/not_found.html",
+    "errors/offline.html",
+)
 DECLARED = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let) ([A-Za-z_$][\w$]*)", re.MULTILINE)
 
 

@@ -10,7 +10,7 @@ import { decodeBase64 } from "./sync/protocol.js";
 import { answerAsset, forgetOldAssets, installAssets } from "./worker/assets.js";
 import { Drain } from "./worker/drain.js";
 import { postEnrolment } from "./worker/enrolment.js";
-import { answerOffline, answerPage, answerStatus } from "./worker/pages.js";
+import { answerFilling, answerOffline, answerPage, answerStatus } from "./worker/pages.js";
 import { Phone } from "./worker/phone.js";
 import { answerResidentPage } from "./worker/residents.js";
 import { matchPage } from "./worker/router.js";
@@ -31,9 +31,9 @@ const rules = [
   { match: ({ method, path }) => method === "GET" && path.startsWith("/static/"), handle: asset },
   { match: ({ method, path }) => method === "POST" && path === "/enrol", handle: enrol },
   { match: ({ method, path }) => method === "GET" && path === "/enrol/waiting", handle: awaitConfirmation },
-  { match: ({ method, path }) => method === "GET" && path === "/fragments/status", handle: ready(status) },
-  { match: ({ method, path }) => method === "POST" && path === "/settings", handle: ready(settings) },
-  { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page) },
+  { match: ({ method, path }) => method === "GET" && path === "/fragments/status", handle: ready(status, status) },
+  { match: ({ method, path }) => method === "POST" && path === "/settings", handle: ready(settings, settings) },
+  { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page, filling) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write) },
   { match: ({ method, path }) => method === "GET" && isResidents(path), handle: residentPage },
   { match: ({ method, isPage }) => method === "GET" && isPage, handle: network },
@@ -80,10 +80,14 @@ function enrol({ request }) {
   return postEnrolment(outbox, request);
 }
 
-/** The page polls itself; each time is an occasion to ask whether a coordinator has confirmed this device. */
-function awaitConfirmation(event) {
-  event.waitUntil(drain.run("waiting"));
-  return network(event);
+/** The page polls itself. Once a coordinator has confirmed, its answer leads on: to a worker that knows it as well. */
+async function awaitConfirmation(event) {
+  const response = await network(event);
+  const leadsOn = response.type === "opaqueredirect" || response.headers.has("HX-Redirect");
+  if (!leadsOn) return response;
+  await drain.meet().catch((error) => console.error("hello", error));
+  event.waitUntil(drain.run("load"));
+  return response;
 }
 
 function status() {
@@ -96,6 +100,11 @@ function settings({ request }) {
 
 function page(_event, url) {
   return answerPage(phone, matched(url), url, Date.now());
+}
+
+/** How far the first sync has come; while the server refuses it, the server's own page. */
+function filling(event, url) {
+  return drain.isRefused ? network(event) : answerFilling(phone, url.pathname, Date.now());
 }
 
 async function write(event, url) {
@@ -121,17 +130,22 @@ async function network({ request }) {
   }
 }
 
-/** Answers from this phone when it is enrolled and whole; else the server answers the same URL. */
-function ready(handle) {
+/**
+ * Answers from this phone when it is enrolled and whole, `meanwhile` until its first sync is complete, or from the server.
+ * @param {(event: FetchEvent, url: URL) => Response | Promise<Response>} handle
+ * @param {(event: FetchEvent, url: URL) => Response | Promise<Response>} meanwhile
+ */
+function ready(handle, meanwhile = network) {
   return async (event, url) => {
     const copy = event.request.clone();
     try {
       if (await phone.isReady()) return await handle(event, url);
+      event.waitUntil(drain.run("load"));
+      if (await phone.isEnrolled()) return await meanwhile(event, url);
     } catch (error) {
       // The phone's storage has failed: the server may still help, and the form's ids keep it from doubling.
       console.error(event.request.method, url.pathname, error);
     }
-    event.waitUntil(drain.run("load"));
     return network({ request: copy });
   };
 }

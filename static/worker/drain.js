@@ -6,8 +6,7 @@ import { digestOf, holdingsText } from "../sync/holdings.js";
 import { askStanding } from "./enrolment.js";
 
 /**
- * @typedef {"load" | "timer" | "online" | "visible" | "saved" | "sync" | "waiting" | "asked"} Cause `waiting` is a page
- *     that waits for a coordinator and asks by itself; `asked` is a person
+ * @typedef {"load" | "timer" | "online" | "visible" | "saved" | "sync" | "asked"} Cause the last one is a person
  */
 
 const LOCK = "linli-drain";
@@ -51,19 +50,29 @@ export class Drain {
     return this.#failures === 0 ? null : Math.max(0, this.#nextAt - Date.now());
   }
 
+  /** Does the server answer, and refuse? */
+  get isRefused() {
+    return this.#failures > 0 && !this.#phone.isOffline;
+  }
+
   /**
    * Exchanges until the outbox is empty and the feed read, unless it is too early. Never rejects.
    * @param {Cause} cause
    */
   run(cause) {
-    const isHopeful = cause === "online" || cause === "waiting";
-    if (cause === "asked" || (isHopeful && !this.#isOrdered)) this.#reset();
+    if (cause === "asked" || (cause === "online" && !this.#isOrdered)) this.#reset();
     // What was saved while an exchange is under way may just have missed its last batch.
     if (this.#running) this.#isAskedAgain ||= cause === "saved";
     this.#running ??= this.#runAlone().finally(() => {
       this.#running = null;
     });
     return this.#running;
+  }
+
+  /** Asks how this device stands: now, unless the server ordered a wait. Somebody has been waiting for a coordinator. */
+  async meet() {
+    if (!this.#isOrdered) this.#reset();
+    if (Date.now() >= this.#nextAt) await this.#mayExchange();
   }
 
   // Private
@@ -116,7 +125,10 @@ export class Drain {
       clock: { now: Date.now, pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) },
       batch: this.#batch,
       schema: app.schema,
-      onOffer: (changeIds) => (this.#phone.uploading = new Set(changeIds)),
+      onOffer: (changeIds) => {
+        this.#phone.uploading = new Set(changeIds);
+        this.#tellProgress().catch(() => {}); // a page that was not told asks by itself
+      },
     });
     if (!outcome.isDone) await this.#fail(outcome.reason, outcome.retry_after_ms);
     else await this.#succeed();
@@ -124,6 +136,12 @@ export class Drain {
     if (standing && standing !== (await outbox.device()).standing) await outbox.setDevice({ standing });
     // This worker is too old to be answered; a newer one has been waiting to be fetched.
     if (outcome.oldest_schema > app.schema) void registration()?.update().catch(() => {});
+  }
+
+  /** Of the first sync, before each page. */
+  async #tellProgress() {
+    const { ready, received } = await this.#phone.replica.checkpoint();
+    if (!ready && received > 0) await this.#onChange();
   }
 
   async #succeed() {

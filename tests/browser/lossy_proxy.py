@@ -18,16 +18,21 @@ TIMEOUT_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Push:
-    """What a phone sent up: as it travelled, and as it was meant."""
+class Asked:
+    """A message that was answered: as it travelled, and as it was meant."""
 
     encoding: str
     bytes_sent: int
-    message: bytes
+    text: bytes
+
+    @property
+    def message(self) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(self.text)
+        return message
 
     @property
     def change_ids(self) -> list[str]:
-        return [change["change_id"] for change in json.loads(self.message)["changes"]]
+        return [change["change_id"] for change in self.message["changes"]]
 
 
 class LossyProxy(ThreadingHTTPServer):
@@ -40,10 +45,12 @@ class LossyProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.server_upstream = server_port
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.pushes: list[Push] = []
+        self.asked: list[Asked] = []
         self.dropped: list[list[str]] = []  # change ids in each push whose answer was lost
         self.is_cut = False  # hangs up on everybody before the server hears of it
         self.closed_paths: set[str] = set()  # hangs up on these only
+        self.refused_paths: dict[str, tuple[int, bytes]] = {}  # answers these by itself
+        self.exchanges_left: int | None = None  # how many messages it still lets through; None for all
         self._lost = lost
         self._random = Random(seed)
         self._lock = threading.Lock()
@@ -59,12 +66,23 @@ class LossyProxy(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that hangs up is nothing to print."""
 
-    def is_lost(self, push: Push) -> bool:
+    @property
+    def pushes(self) -> list[Asked]:
+        return [each for each in self.asked if each.change_ids]
+
+    def is_closed(self, path: str) -> bool:
         with self._lock:
-            self.pushes.append(push)
-            is_lost = self._random.random() < self._lost
+            if path == "/sync" and self.exchanges_left is not None:
+                self.exchanges_left -= 1
+                return self.exchanges_left < 0
+        return self.is_cut or path in self.closed_paths
+
+    def is_lost(self, asked: Asked) -> bool:
+        with self._lock:
+            self.asked.append(asked)
+            is_lost = bool(asked.change_ids) and self._random.random() < self._lost
             if is_lost:
-                self.dropped.append(push.change_ids)
+                self.dropped.append(asked.change_ids)
             return is_lost
 
 
@@ -73,12 +91,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.server.is_cut or self.path in self.server.closed_paths:
+        if self.server.is_closed(self.path):
             self.close_connection = True
             return
+        if self.path in self.server.refused_paths:
+            status, content = self.server.refused_paths[self.path]
+            self.answer(status, [("Content-Type", "application/json")], content, sent=len(content))
+            return
         status, headers, content = self.ask_server(body)
-        push = self.push_of(body) if self.path == "/sync" and status == 200 else None
-        if push and push.change_ids and self.server.is_lost(push):
+        if self.path == "/sync" and status == 200 and self.server.is_lost(self.asked_by(body)):
             if len(self.server.dropped) % 2 == 0:  # sometimes a part of it still arrives
                 self.answer(status, headers, content, sent=len(content) // 2)
             self.close_connection = True
@@ -112,6 +133,6 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content[:sent])
 
-    def push_of(self, body: bytes) -> Push:
+    def asked_by(self, body: bytes) -> Asked:
         encoding = self.headers.get("Content-Encoding", "")
-        return Push(encoding, len(body), gzip.decompress(body) if encoding == "gzip" else body)
+        return Asked(encoding, len(body), gzip.decompress(body) if encoding == "gzip" else body)

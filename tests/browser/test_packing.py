@@ -76,7 +76,7 @@ def test_a_push_of_several_visits_arrives_packed(
         phone.wait_for_header("全部已上传")
 
         (push,) = line.pushes
-        print(f"{VISITS} visits: {len(push.message)} bytes, {push.bytes_sent} sent")
+        print(f"{VISITS} visits: {len(push.text)} bytes, {push.bytes_sent} sent")
         assert (push.encoding, len(push.change_ids)) == ("gzip", VISITS)
-        assert push.bytes_sent < 0.8 * len(push.message)
+        assert push.bytes_sent < 0.8 * len(push.text)
         assert set(visits) <= set(coordinator.visit_ids())

@@ -41,10 +41,10 @@ const transport = { ask: (_method, path) => answer(path), postSync: () => answer
 const phone = { app: { schema: 1 }, outbox, replica, outboxState: async () => ({ waiting: world.waiting }) };
 const drain = new Drain(phone, transport, async () => {});
 
-/** Puts the world as given, has the drain run, and tells what it asked. */
-async function asked(cause, given) {
+/** Puts the world as given, has the drain do something, and tells what it asked. */
+async function asked(call, given) {
   Object.assign(world, given, { asked: [] });
-  await drain.run(cause);
+  await call();
   told = { asked: world.asked, retry_in: drain.retryInMs };
 }
 

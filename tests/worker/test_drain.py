@@ -29,7 +29,7 @@ ENROLLED = {"keyPair": {}, "standing": "active", "server_key": {}, "asked_at": S
 UNKNOWN = {"keyPair": {}, "standing": "unknown"}
 ANSWER = {"epoch": "one", "now": 1, "results": [], "purge": [], "records": {}, "cursor": "1.", "more": False}
 GOOD = {"status": 200, "text": json.dumps(ANSWER), "retry_after_ms": None}
-CAUSES = ("load", "timer", "online", "visible", "saved", "sync", "waiting")
+CAUSES = ("load", "timer", "online", "visible", "saved", "sync")
 
 
 def refusal(status: int, retry_after_ms: int | None = None) -> Json:
@@ -44,7 +44,13 @@ class Phone:
 
     def run(self, cause: str, **given: Any) -> list[str]:
         """What it asks the server for this cause. `given` is how the world has changed."""
-        self._engine.call("(...given) => { void asked(...given); }", cause, given)
+        return self._asked(f"drain.run({json.dumps(cause)})", given)
+
+    def meet(self, **given: Any) -> list[str]:
+        return self._asked("drain.meet()", given)
+
+    def _asked(self, call: str, given: Json) -> list[str]:
+        self._engine.call(f"(given) => {{ void asked(() => {call}, given); }}", given)
         told = self._engine.call("() => told")
         self.retry_in = told["retry_in"]
         asked: list[str] = told["asked"]
@@ -89,10 +95,17 @@ def test_who_taps_is_not_kept_waiting(phone: Phone) -> None:
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_the_order_counts_as_well_when_the_phone_asked_how_it_stands(phone: Phone, status: int) -> None:
-    assert phone.run("waiting", device=UNKNOWN, reply=refusal(status, 7000)) == ["/sync/hello"]
+    assert phone.meet(device=UNKNOWN, reply=refusal(status, 7000)) == ["/sync/hello"]
 
-    assert phone.run("waiting", now=START + 6999) == []
-    assert phone.run("waiting", now=START + 7000) == ["/sync/hello"]
+    assert phone.meet(now=START + 6999) == []
+    assert phone.meet(now=START + 7000) == ["/sync/hello"]
+
+
+def test_a_phone_that_waits_for_a_coordinator_asks_again_at_once_after_a_bad_line(phone: Phone) -> None:
+    phone.meet(device=UNKNOWN, chance=ALMOST_ONE, reply={"error": "TypeError"})
+
+    assert phone.run("timer") == []
+    assert phone.meet() == ["/sync/hello"]
 
 
 @pytest.mark.parametrize("status", [429, 503])

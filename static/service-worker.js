@@ -62,7 +62,7 @@ worker.addEventListener("fetch", (event) => {
 worker.addEventListener("message", (event) => {
   const { type, cause } = event.data ?? {};
   if (type === "SKIP_WAITING") event.waitUntil(worker.skipWaiting());
-  if (type === "drain") event.waitUntil(drain.run(cause).then(() => answerClient(event.source)));
+  if (type === "drain") event.waitUntil(drainFor(event.source, cause));
 });
 
 // Background Sync, where it exists: a rejection makes the browser try again later.
@@ -158,6 +158,13 @@ async function sendSoon() {
   await drain.run("saved");
   // Pages that did not ask learn from this when to try again; their own rhythm is half a minute.
   for (const client of await worker.clients.matchAll({ type: "window" })) await answerClient(client);
+  await drain.upload();
+}
+
+async function drainFor(client, cause) {
+  await drain.run(cause);
+  await answerClient(client);
+  await drain.upload();
 }
 
 async function registerSync() {
@@ -168,6 +175,7 @@ async function registerSync() {
 async function drainCompletely() {
   await drain.run("sync");
   if ((await phone.outboxState()).waiting > 0) throw new Error("visits are still waiting");
+  await drain.upload();
 }
 
 async function device() {

@@ -7,21 +7,37 @@ const REQUEST_TIMEOUT_MS = 20_000;
 const PACKED_FROM_BYTES = 1024; // below that packing saves no round trip and hardly a byte
 
 /**
+ * @typedef {object} Request
+ * @property {string} method
+ * @property {string} path
+ * @property {string} [place] what else is signed, behind the path
+ * @property {Record<string, string>} [headers]
+ * @property {Uint8Array<ArrayBuffer>} [body]
+ * @property {AbortSignal} [signal]
+ *
+ * @typedef {import("./exchange.js").Reply & { headers: Headers }} FullReply
+ */
+
+/**
  * @param {object} given
  * @param {(path: string, options: RequestInit) => Promise<Response>} given.fetch
  * @param {() => Promise<{ device_id: string, keyPair: CryptoKeyPair }>} given.device
  */
 export function createTransport({ fetch, device }) {
-  /** @returns {Promise<import("./exchange.js").Reply>} */
-  async function ask(method, path, message) {
-    const { body, headers } = await writeBody(message);
-    Object.assign(headers, await signRequest({ method, path, body: body ?? new Uint8Array() }, await device()));
+  /**
+   * @param {Request} request
+   * @returns {Promise<FullReply>}
+   */
+  async function send({ method, path, place = "", headers = {}, body, signal }) {
+    const signed = { method, path: path + place, body: body ?? new Uint8Array() };
+    const signature = await signRequest(signed, await device());
     const giveUp = new AbortController();
+    signal?.addEventListener("abort", () => giveUp.abort(signal.reason));
     const timer = setTimeout(() => giveUp.abort(new DOMException("no answer", "TimeoutError")), REQUEST_TIMEOUT_MS);
     try {
       const response = await fetch(path, {
         method,
-        headers,
+        headers: { ...headers, ...signature },
         body,
         signal: giveUp.signal,
         cache: "no-store",
@@ -29,7 +45,7 @@ export function createTransport({ fetch, device }) {
         redirect: "error", // a captive portal sends us elsewhere; our server never does
       });
       const retry_after_ms = readRetryAfter(response.headers.get("Retry-After"), Date.now());
-      return { status: response.status, text: await response.text(), retry_after_ms };
+      return { status: response.status, text: await response.text(), retry_after_ms, headers: response.headers };
     } catch (error) {
       throw giveUp.signal.aborted ? giveUp.signal.reason : error;
     } finally {
@@ -37,7 +53,9 @@ export function createTransport({ fetch, device }) {
     }
   }
 
-  return { ask, postSync: (message) => ask("POST", "/sync", message) };
+  const ask = async (method, path, message) => send({ method, path, ...(await writeBody(message)) });
+
+  return { send, ask, postSync: (message) => ask("POST", "/sync", message) };
 }
 
 /**

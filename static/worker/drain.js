@@ -3,6 +3,7 @@
 
 import { Batch, runExchange } from "../sync/exchange.js";
 import { digestOf, holdingsText } from "../sync/holdings.js";
+import { Pieces, runUploads } from "../sync/uploads.js";
 import { askStanding } from "./enrolment.js";
 
 /**
@@ -33,6 +34,14 @@ export class Drain {
   /** @type {Promise<void> | null} */
   #running = null;
   #isAskedAgain = false;
+  #pieces = new Pieces();
+  /** Photos wait by themselves, so that text never waits for them. */
+  #uploads = { failures: 0, nextAt: 0 };
+  #uploading = Promise.resolve();
+  /** @type {AbortController | null} lets go of the piece that is on its way */
+  #textFirst = null;
+  /** @type {{ epoch: string, now: number } | null} the server's last answer, while all text is up */
+  #upTo = null;
 
   /**
    * @param {import("./phone.js").Phone} phone
@@ -63,10 +72,17 @@ export class Drain {
     if (cause === "asked" || (cause === "online" && !this.#isOrdered)) this.#reset();
     // What was saved while an exchange is under way may just have missed its last batch.
     if (this.#running) this.#isAskedAgain ||= cause === "saved";
+    if (cause === "saved") this.#putTextFirst();
     this.#running ??= this.#runAlone().finally(() => {
       this.#running = null;
     });
     return this.#running;
+  }
+
+  /** Photos and voice notes, once all text is up and until there is more. Never rejects. */
+  upload() {
+    this.#uploading = this.#uploading.then(() => this.#uploadAll()).catch((error) => console.error("photos", error));
+    return this.#uploading;
   }
 
   /** Asks how this device stands: now, unless the server ordered a wait. Somebody has been waiting for a coordinator. */
@@ -132,6 +148,7 @@ export class Drain {
     });
     if (!outcome.isDone) await this.#fail(outcome.reason, outcome.retry_after_ms);
     else await this.#succeed();
+    this.#upTo = outcome.server;
     const standing = STANDING_BY_CODE[outcome.code] ?? outcome.standing;
     if (standing && standing !== (await outbox.device()).standing) await outbox.setDevice({ standing });
     // This worker is too old to be answered; a newer one has been waiting to be fetched.
@@ -167,21 +184,40 @@ export class Drain {
     this.#isAskedAgain = true;
   }
 
+  /** There is new text: it goes before every photo. */
+  #putTextFirst() {
+    this.#upTo = null;
+    this.#textFirst?.abort();
+  }
+
+  async #uploadAll() {
+    const { blobs } = this.#phone;
+    if (!this.#upTo || Date.now() < this.#uploads.nextAt) return;
+    const { epoch, now: at } = this.#upTo;
+    await blobs.reoffer(epoch);
+    await blobs.forget({ epoch, now: at });
+    const { signal } = (this.#textFirst = new AbortController());
+    const send = (request) => this.#transport.send({ ...request, signal });
+    const isStopped = () => signal.aborted;
+    const end = await runUploads({ blobs, send, pieces: this.#pieces, now: Date.now, at, isStopped });
+    const hasFailed = end.reason !== "" && end.reason !== "stopped";
+    const failures = hasFailed ? this.#uploads.failures + 1 : 0;
+    const wait = hasFailed ? waitAfter(failures, BACKOFF_MAX_MS, end.retry_after_ms) : 0;
+    this.#uploads = { failures, nextAt: Date.now() + wait };
+  }
+
   #reset() {
     this.#failures = 0;
     this.#nextAt = 0;
     this.#isOrdered = false;
   }
 
-  /** Full jitter: a random time up to a bound that doubles, so that phones do not come back all at once. */
   async #fail(reason, retryAfterMs) {
     this.#phone.uploading = new Set();
     this.#phone.isOffline = reason === "unreachable" || reason === "timeout";
     this.#failures += 1;
     this.#isOrdered = retryAfterMs !== null;
-    const bound = Math.min(await this.#backoffMax(reason), BACKOFF_FIRST_MS * 2 ** this.#failures);
-    const wait = retryAfterMs === null ? Math.random() * bound : Math.min(retryAfterMs, RETRY_AFTER_MAX_MS);
-    this.#nextAt = Date.now() + wait;
+    this.#nextAt = Date.now() + waitAfter(this.#failures, await this.#backoffMax(reason), retryAfterMs);
   }
 
   async #backoffMax(reason) {
@@ -189,6 +225,12 @@ export class Drain {
     const { waiting } = await this.#phone.outboxState();
     return waiting > 0 ? BACKOFF_WAITING_MAX_MS : BACKOFF_UNREACHABLE_MAX_MS;
   }
+}
+
+/** Full jitter: a random time up to a bound that doubles, so that phones do not come back all at once. */
+function waitAfter(failures, longest, retryAfterMs) {
+  if (retryAfterMs !== null) return Math.min(retryAfterMs, RETRY_AFTER_MAX_MS);
+  return Math.random() * Math.min(longest, BACKOFF_FIRST_MS * 2 ** failures);
 }
 
 /** Did the server ask for a pause? A refused push says so through its exchange. */

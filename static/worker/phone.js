@@ -1,6 +1,7 @@
 // What this phone holds, put together once for each start of the worker: the outbox, the replica and the renderer.
 // Nothing here is the only copy of anything; a worker that is stopped loses none of it.
 
+import { Blobs } from "../store/blobs.js";
 import { Outbox } from "../store/outbox.js";
 import { groupBy, Replica } from "../store/replica.js";
 import { layOver } from "../sync/rebase.js";
@@ -39,6 +40,7 @@ export class Phone {
   constructor(app, templates) {
     this.app = app;
     this.outbox = new Outbox(caches);
+    this.blobs = new Blobs();
     this.replica = new Replica(app.kinds);
     const globals = { _: createTranslate(app.messages) };
     this.renderer = createRenderer({ templates, filters: dateFilters, globals });

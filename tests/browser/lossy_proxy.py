@@ -50,6 +50,11 @@ class LossyProxy(ThreadingHTTPServer):
         self.is_cut = False  # hangs up on everybody before the server hears of it
         self.closed_paths: set[str] = set()  # hangs up on these only
         self.refused_paths: dict[str, tuple[int, bytes]] = {}  # answers these by itself
+        self.pieces_left: int | None = None  # how many pieces of photos it still lets through; the last answer is lost
+        self.may_pass = threading.Event()  # a piece waits for it
+        self.may_pass.set()
+        self.is_holding = threading.Event()
+        self.pieces: list[tuple[int, int]] = []  # offset and bytes of those it let through
         self.exchanges_left: int | None = None  # how many messages it still lets through; None for all
         self._lost = lost
         self._random = Random(seed)
@@ -77,6 +82,13 @@ class LossyProxy(ThreadingHTTPServer):
                 return self.exchanges_left < 0
         return self.is_cut or path in self.closed_paths
 
+    def is_piece_lost(self, offset: int, length: int) -> bool:
+        with self._lock:
+            self.pieces.append((offset, length))
+            if self.pieces_left is not None:
+                self.pieces_left -= 1
+            return self.pieces_left == 0
+
     def is_lost(self, asked: Asked) -> bool:
         with self._lock:
             self.asked.append(asked)
@@ -91,14 +103,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.server.is_closed(self.path):
+        if self.server.is_closed(self.path) or (self.command == "PATCH" and self.server.pieces_left == 0):
             self.close_connection = True
             return
         if self.path in self.server.refused_paths:
             status, content = self.server.refused_paths[self.path]
             self.answer(status, [("Content-Type", "application/json")], content, sent=len(content))
             return
+        if self.command == "PATCH" and not self.server.may_pass.is_set():
+            self.server.is_holding.set()
+            self.server.may_pass.wait(TIMEOUT_SECONDS)
         status, headers, content = self.ask_server(body)
+        if self.command == "PATCH" and self.server.is_piece_lost(int(self.headers["Upload-Offset"]), len(body)):
+            self.close_connection = True
+            return
         if self.path == "/sync" and status == 200 and self.server.is_lost(self.asked_by(body)):
             if len(self.server.dropped) % 2 == 0:  # sometimes a part of it still arrives
                 self.answer(status, headers, content, sent=len(content) // 2)
@@ -106,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.answer(status, headers, content, sent=len(content))
 
-    do_GET = do_HEAD = do_POST = pass_on
+    do_GET = do_HEAD = do_POST = do_PATCH = pass_on
 
     def ask_server(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.server_upstream, timeout=TIMEOUT_SECONDS)

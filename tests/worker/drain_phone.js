@@ -6,17 +6,21 @@ globalThis.navigator = {};
 globalThis.TextEncoder = class {
   encode = (text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 };
+globalThis.Headers = Map;
+globalThis.AbortController = class {
+  signal = { aborted: false };
+};
 globalThis.crypto = { subtle: { digest: async () => new ArrayBuffer(32) } };
 
-const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0 };
+const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0, blobs: [] };
 Date.now = () => world.now;
 Math.random = () => world.chance;
 
 async function answer(path) {
   world.asked.push(path);
-  const { error, ...reply } = world.replies[path] ?? world.reply;
+  const { error, headers = {}, ...reply } = world.replies[path] ?? world.reply;
   if (error) throw Object.assign(new Error(error), { name: error });
-  return reply;
+  return { ...reply, headers: new Map(Object.entries(headers)) };
 }
 
 const outbox = {
@@ -37,8 +41,19 @@ const replica = {
   apply: async () => true,
 };
 
-const transport = { ask: (_method, path) => answer(path), postSync: () => answer("/sync") };
-const phone = { app: { schema: 1 }, outbox, replica, outboxState: async () => ({ waiting: world.waiting }) };
+const blobs = {
+  all: async () => world.blobs,
+  bytes: async () => new ArrayBuffer(10),
+  reoffer: async () => {},
+  forget: async () => {},
+};
+
+const transport = {
+  ask: (_method, path) => answer(path),
+  postSync: () => answer("/sync"),
+  send: ({ method, path }) => answer(`${method} ${path}`),
+};
+const phone = { app: { schema: 1 }, outbox, replica, blobs, outboxState: async () => ({ waiting: world.waiting }) };
 const drain = new Drain(phone, transport, async () => {});
 
 /** Puts the world as given, has the drain do something, and tells what it asked. */

@@ -14,10 +14,12 @@ SOURCE = (Path(__file__).parent / "drain_phone.js").read_text(encoding="utf-8")
 MODULES = (
     "store/database.js",
     "store/replica.js",
+    "sync/hash.js",
     "sync/protocol.js",
     "sync/entries.js",
     "sync/exchange.js",
     "sync/transport.js",
+    "sync/uploads.js",
     "sync/holdings.js",
     "worker/enrolment.js",
     "worker/drain.js",
@@ -44,7 +46,7 @@ class Phone:
 
     def run(self, cause: str, **given: Any) -> list[str]:
         """What it asks the server for this cause. `given` is how the world has changed."""
-        return self._asked(f"drain.run({json.dumps(cause)})", given)
+        return self._asked(f"drain.run({json.dumps(cause)}).then(() => drain.upload())", given)
 
     def meet(self, **given: Any) -> list[str]:
         return self._asked("drain.meet()", given)
@@ -158,6 +160,37 @@ def test_a_network_that_is_back_ends_a_wait_of_the_phone_s_own(phone: Phone, rep
 
     assert phone.run("timer") == []
     assert phone.run("online") == ["/sync"]
+
+
+# Photos
+
+PHOTO = {"sha256": "ab", "length": 10, "kind": "photo", "state": "waiting"}
+LOOK = "HEAD /sync/blobs/ab"
+
+
+def test_photos_come_after_the_text(phone: Phone) -> None:
+    assert phone.run("timer", blobs=[PHOTO], replies={LOOK: refusal(503)}) == ["/sync", LOOK]
+
+
+def test_no_photo_is_offered_while_text_is_refused(phone: Phone) -> None:
+    assert phone.run("timer", blobs=[PHOTO], reply=refusal(503)) == ["/sync"]
+
+
+def test_photos_wait_by_themselves(phone: Phone) -> None:
+    phone.run("timer", blobs=[PHOTO], replies={LOOK: refusal(503, 600_000)})
+
+    assert phone.retry_in is None
+    assert phone.run("timer", now=START + 599_999) == ["/sync"]
+    assert phone.run("timer", now=START + 600_000) == ["/sync", LOOK]
+
+
+def test_photos_that_fail_without_a_word_wait_longer_each_time(phone: Phone) -> None:
+    phone.run("timer", blobs=[PHOTO], chance=ALMOST_ONE, replies={LOOK: {"error": "TypeError"}})
+
+    assert phone.run("timer", now=START + 1999) == ["/sync"]
+    assert phone.run("timer", now=START + 2000) == ["/sync", LOOK]
+    assert phone.run("timer", now=START + 5999) == ["/sync"]
+    assert phone.run("timer", now=START + 6000) == ["/sync", LOOK]
 
 
 # What a Retry-After may say

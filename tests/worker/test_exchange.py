@@ -149,7 +149,15 @@ def server() -> Server:
     return Server()
 
 
-DONE = {"isDone": True, "reason": "", "code": "", "retry_after_ms": None, "oldest_schema": 1, "standing": ""}
+DONE = {
+    "isDone": True,
+    "reason": "",
+    "code": "",
+    "retry_after_ms": None,
+    "oldest_schema": 1,
+    "standing": "",
+    "server": {"epoch": "one", "now": 1},
+}
 
 
 # The ordinary day

@@ -44,6 +44,7 @@ SOURCES = (
     "sync/seal.js",
     "sync/rebase.js",
     "sync/entries.js",
+    "sync/backoff.js",
     "sync/exchange.js",
     "sync/holdings.js",
     "sync/transport.js",
@@ -55,6 +56,7 @@ SOURCES = (
     "worker/pages.js",
     "worker/attachments.js",
     "worker/writes.js",
+    "worker/uploader.js",
     "worker/drain.js",
     "service-worker.js",
 )

@@ -15,6 +15,7 @@ import { Phone } from "./worker/phone.js";
 import { answerResidentPage } from "./worker/residents.js";
 import { matchPage } from "./worker/router.js";
 import { postSettings } from "./worker/settings.js";
+import { Uploader } from "./worker/uploader.js";
 import { answerWrite } from "./worker/writes.js";
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
@@ -22,7 +23,9 @@ const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (
 // @ts-expect-error written by the server at the head of the script
 const phone = new Phone(APP, TEMPLATES);
 const { app, outbox } = phone;
-const drain = new Drain(phone, createTransport({ fetch: (path, options) => fetch(path, options), device }), report);
+const transport = createTransport({ fetch: (path, options) => fetch(path, options), device });
+const uploader = new Uploader(phone.blobs, transport);
+const drain = new Drain(phone, transport, uploader, report);
 
 // Answers, in order
 
@@ -158,13 +161,13 @@ async function sendSoon() {
   await drain.run("saved");
   // Pages that did not ask learn from this when to try again; their own rhythm is half a minute.
   for (const client of await worker.clients.matchAll({ type: "window" })) await answerClient(client);
-  await drain.upload();
+  await uploader.run();
 }
 
 async function drainFor(client, cause) {
   await drain.run(cause);
   await answerClient(client);
-  await drain.upload();
+  await uploader.run();
 }
 
 async function registerSync() {
@@ -175,7 +178,7 @@ async function registerSync() {
 async function drainCompletely() {
   await drain.run("sync");
   if ((await phone.outboxState()).waiting > 0) throw new Error("visits are still waiting");
-  await drain.upload();
+  await uploader.run();
 }
 
 async function device() {

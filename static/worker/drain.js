@@ -1,9 +1,9 @@
 // When exchanges happen. Anything may ask for one, at any time, from any tab; one runs at a time, and between failures
 // it waits. The lock is only an optimisation: the server takes a change once however often it comes.
 
+import { BACKOFF_MAX_MS, waitAfter } from "../sync/backoff.js";
 import { Batch, runExchange } from "../sync/exchange.js";
 import { digestOf, holdingsText } from "../sync/holdings.js";
-import { Pieces, runUploads } from "../sync/uploads.js";
 import { askStanding } from "./enrolment.js";
 
 /**
@@ -11,8 +11,6 @@ import { askStanding } from "./enrolment.js";
  */
 
 const LOCK = "linli-drain";
-const BACKOFF_FIRST_MS = 1000;
-const BACKOFF_MAX_MS = 5 * 60_000;
 // Nobody answered, so nobody is overloaded: a phone in somebody's hand looks again soon, above all with something to send.
 const BACKOFF_UNREACHABLE_MAX_MS = 30_000;
 const BACKOFF_WAITING_MAX_MS = 8000;
@@ -21,11 +19,11 @@ const STANDING_KEPT_MS = 6 * 60 * 60_000;
 // How often what this phone holds is compared with what it should hold.
 const COMPARED_EVERY_MS = 24 * 60 * 60_000;
 const STANDING_BY_CODE = { unknown_device: "unknown", not_confirmed: "waiting" };
-const RETRY_AFTER_MAX_MS = 60 * 60_000;
 
 export class Drain {
   #phone;
   #transport;
+  #uploader;
   #onChange;
   #batch = new Batch();
   #failures = 0;
@@ -34,23 +32,17 @@ export class Drain {
   /** @type {Promise<void> | null} */
   #running = null;
   #isAskedAgain = false;
-  #pieces = new Pieces();
-  /** Photos wait by themselves, so that text never waits for them. */
-  #uploads = { failures: 0, nextAt: 0 };
-  #uploading = Promise.resolve();
-  /** @type {AbortController | null} lets go of the piece that is on its way */
-  #textFirst = null;
-  /** @type {{ epoch: string, now: number } | null} the server's last answer, while all text is up */
-  #upTo = null;
 
   /**
    * @param {import("./phone.js").Phone} phone
    * @param {ReturnType<typeof import("../sync/transport.js").createTransport>} transport
+   * @param {import("./uploader.js").Uploader} uploader
    * @param {() => Promise<void>} onChange something that pages show has changed
    */
-  constructor(phone, transport, onChange) {
+  constructor(phone, transport, uploader, onChange) {
     this.#phone = phone;
     this.#transport = transport;
+    this.#uploader = uploader;
     this.#onChange = onChange;
   }
 
@@ -72,17 +64,11 @@ export class Drain {
     if (cause === "asked" || (cause === "online" && !this.#isOrdered)) this.#reset();
     // What was saved while an exchange is under way may just have missed its last batch.
     if (this.#running) this.#isAskedAgain ||= cause === "saved";
-    if (cause === "saved") this.#putTextFirst();
+    if (cause === "saved") this.#uploader.yield();
     this.#running ??= this.#runAlone().finally(() => {
       this.#running = null;
     });
     return this.#running;
-  }
-
-  /** Photos and voice notes, once all text is up and until there is more. Never rejects. */
-  upload() {
-    this.#uploading = this.#uploading.then(() => this.#uploadAll()).catch((error) => console.error("photos", error));
-    return this.#uploading;
   }
 
   /** Asks how this device stands: now, unless the server ordered a wait. Somebody has been waiting for a coordinator. */
@@ -148,7 +134,7 @@ export class Drain {
     });
     if (!outcome.isDone) await this.#fail(outcome.reason, outcome.retry_after_ms);
     else await this.#succeed();
-    this.#upTo = outcome.server;
+    this.#uploader.allow(outcome.server);
     const standing = STANDING_BY_CODE[outcome.code] ?? outcome.standing;
     if (standing && standing !== (await outbox.device()).standing) await outbox.setDevice({ standing });
     // This worker is too old to be answered; a newer one has been waiting to be fetched.
@@ -184,28 +170,6 @@ export class Drain {
     this.#isAskedAgain = true;
   }
 
-  /** There is new text: it goes before every photo. */
-  #putTextFirst() {
-    this.#upTo = null;
-    this.#textFirst?.abort();
-  }
-
-  async #uploadAll() {
-    const { blobs } = this.#phone;
-    if (!this.#upTo || Date.now() < this.#uploads.nextAt) return;
-    const { epoch, now: at } = this.#upTo;
-    await blobs.reoffer(epoch);
-    await blobs.forget({ epoch, now: at });
-    const { signal } = (this.#textFirst = new AbortController());
-    const send = (request) => this.#transport.send({ ...request, signal });
-    const isStopped = () => signal.aborted;
-    const end = await runUploads({ blobs, send, pieces: this.#pieces, now: Date.now, at, isStopped });
-    const hasFailed = end.reason !== "" && end.reason !== "stopped";
-    const failures = hasFailed ? this.#uploads.failures + 1 : 0;
-    const wait = hasFailed ? waitAfter(failures, BACKOFF_MAX_MS, end.retry_after_ms) : 0;
-    this.#uploads = { failures, nextAt: Date.now() + wait };
-  }
-
   #reset() {
     this.#failures = 0;
     this.#nextAt = 0;
@@ -217,7 +181,7 @@ export class Drain {
     this.#phone.isOffline = reason === "unreachable" || reason === "timeout";
     this.#failures += 1;
     this.#isOrdered = retryAfterMs !== null;
-    this.#nextAt = Date.now() + waitAfter(this.#failures, await this.#backoffMax(reason), retryAfterMs);
+    this.#nextAt = Date.now() + waitAfter(this.#failures, { longest: await this.#backoffMax(reason), retryAfterMs });
   }
 
   async #backoffMax(reason) {
@@ -225,12 +189,6 @@ export class Drain {
     const { waiting } = await this.#phone.outboxState();
     return waiting > 0 ? BACKOFF_WAITING_MAX_MS : BACKOFF_UNREACHABLE_MAX_MS;
   }
-}
-
-/** Full jitter: a random time up to a bound that doubles, so that phones do not come back all at once. */
-function waitAfter(failures, longest, retryAfterMs) {
-  if (retryAfterMs !== null) return Math.min(retryAfterMs, RETRY_AFTER_MAX_MS);
-  return Math.random() * Math.min(longest, BACKOFF_FIRST_MS * 2 ** failures);
 }
 
 /** Did the server ask for a pause? A refused push says so through its exchange. */

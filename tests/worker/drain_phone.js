@@ -53,8 +53,9 @@ const transport = {
   postSync: () => answer("/sync"),
   send: ({ method, path }) => answer(`${method} ${path}`),
 };
-const phone = { app: { schema: 1 }, outbox, replica, blobs, outboxState: async () => ({ waiting: world.waiting }) };
-const drain = new Drain(phone, transport, async () => {});
+const phone = { app: { schema: 1 }, outbox, replica, outboxState: async () => ({ waiting: world.waiting }) };
+const uploader = new Uploader(blobs, transport);
+const drain = new Drain(phone, transport, uploader, async () => {});
 
 /** Puts the world as given, has the drain do something, and tells what it asked. */
 async function asked(call, given) {

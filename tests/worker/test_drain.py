@@ -17,11 +17,13 @@ MODULES = (
     "sync/hash.js",
     "sync/protocol.js",
     "sync/entries.js",
+    "sync/backoff.js",
     "sync/exchange.js",
     "sync/transport.js",
     "sync/uploads.js",
     "sync/holdings.js",
     "worker/enrolment.js",
+    "worker/uploader.js",
     "worker/drain.js",
 )
 START = 1_000_000
@@ -46,7 +48,7 @@ class Phone:
 
     def run(self, cause: str, **given: Any) -> list[str]:
         """What it asks the server for this cause. `given` is how the world has changed."""
-        return self._asked(f"drain.run({json.dumps(cause)}).then(() => drain.upload())", given)
+        return self._asked(f"drain.run({json.dumps(cause)}).then(() => uploader.run())", given)
 
     def meet(self, **given: Any) -> list[str]:
         return self._asked("drain.meet()", given)

@@ -18,7 +18,7 @@ in_thread = run_in_threadpool
 LANGUAGES = ("zh-CN", "en")
 LANGUAGE_COOKIE = "language"
 SIZE_COOKIE = "size"
-NOTHING_WAITS = {"waiting": 0, "held": 0, "uploaded_at": None, "is_offline": False}
+NOTHING_WAITS = {"waiting": 0, "held": 0, "uploaded_at": None, "is_offline": False, "filling": None}
 
 
 def page(request: Request, template: str, context: Mapping[str, Any], *, status: int = 200) -> HTMLResponse:

@@ -38,23 +38,34 @@ SOURCES = (
     "store/database.js",
     "store/outbox.js",
     "store/replica.js",
+    "store/blobs.js",
     "sync/protocol.js",
+    "sync/hash.js",
     "sync/seal.js",
     "sync/rebase.js",
     "sync/entries.js",
+    "sync/backoff.js",
     "sync/exchange.js",
     "sync/holdings.js",
     "sync/transport.js",
+    "sync/uploads.js",
     "worker/settings.js",
     "worker/enrolment.js",
     "worker/residents.js",
     "worker/phone.js",
     "worker/pages.js",
+    "worker/attachments.js",
     "worker/writes.js",
+    "worker/uploader.js",
     "worker/drain.js",
     "service-worker.js",
 )
-EXTRA_TEMPLATES = ("fragments/_status.html", "errors/not_found.html", "errors/offline.html")
+EXTRA_TEMPLATES = (
+    "enrol/filling.html",
+    "fragments/_status.html",
+    "errors/not_found.html",
+    "errors/offline.html",
+)
 DECLARED = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let) ([A-Za-z_$][\w$]*)", re.MULTILINE)
 
 
@@ -99,6 +110,8 @@ def plain_script(source: str) -> str:
     source = re.sub(r"^export (?=(?:async )?(?:function|class|const|let))", "", source, flags=re.MULTILINE)
     source = re.sub(r"^[ \t]*/\*\*?(?:[^*]|\*(?!/))*\*/\n", "", source, flags=re.MULTILINE)
     source = re.sub(r"^[ \t]*//.*\n", "", source, flags=re.MULTILINE)
+    source = re.sub(r"[ \t]+// [^\"'`\n]*$", "", source, flags=re.MULTILINE)  # no text reaches to the end of its line
+    source = re.sub(r"/\*\* @type [^*\n]*\*/ ?", "", source)
     source = re.sub(r"\n{2,}", "\n", source)
     # A text over several lines must keep them as they are.
     is_open = any(line.count("`") % 2 or line.count("${") > line.count("}") for line in source.splitlines())

@@ -10,11 +10,12 @@ import { decodeBase64 } from "./sync/protocol.js";
 import { answerAsset, forgetOldAssets, installAssets } from "./worker/assets.js";
 import { Drain } from "./worker/drain.js";
 import { postEnrolment } from "./worker/enrolment.js";
-import { answerOffline, answerPage, answerStatus } from "./worker/pages.js";
+import { answerFilling, answerOffline, answerPage, answerStatus } from "./worker/pages.js";
 import { Phone } from "./worker/phone.js";
 import { answerResidentPage } from "./worker/residents.js";
 import { matchPage } from "./worker/router.js";
 import { postSettings } from "./worker/settings.js";
+import { Uploader } from "./worker/uploader.js";
 import { answerWrite } from "./worker/writes.js";
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
@@ -22,7 +23,9 @@ const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (
 // @ts-expect-error written by the server at the head of the script
 const phone = new Phone(APP, TEMPLATES);
 const { app, outbox } = phone;
-const drain = new Drain(phone, createTransport({ fetch: (path, options) => fetch(path, options), device }), report);
+const transport = createTransport({ fetch: (path, options) => fetch(path, options), device });
+const uploader = new Uploader(phone.blobs, transport);
+const drain = new Drain(phone, transport, uploader, report);
 
 // Answers, in order
 
@@ -31,9 +34,9 @@ const rules = [
   { match: ({ method, path }) => method === "GET" && path.startsWith("/static/"), handle: asset },
   { match: ({ method, path }) => method === "POST" && path === "/enrol", handle: enrol },
   { match: ({ method, path }) => method === "GET" && path === "/enrol/waiting", handle: awaitConfirmation },
-  { match: ({ method, path }) => method === "GET" && path === "/fragments/status", handle: ready(status) },
-  { match: ({ method, path }) => method === "POST" && path === "/settings", handle: ready(settings) },
-  { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page) },
+  { match: ({ method, path }) => method === "GET" && path === "/fragments/status", handle: ready(status, status) },
+  { match: ({ method, path }) => method === "POST" && path === "/settings", handle: ready(settings, settings) },
+  { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page, filling) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write) },
   { match: ({ method, path }) => method === "GET" && isResidents(path), handle: residentPage },
   { match: ({ method, isPage }) => method === "GET" && isPage, handle: network },
@@ -62,7 +65,7 @@ worker.addEventListener("fetch", (event) => {
 worker.addEventListener("message", (event) => {
   const { type, cause } = event.data ?? {};
   if (type === "SKIP_WAITING") event.waitUntil(worker.skipWaiting());
-  if (type === "drain") event.waitUntil(drain.run(cause).then(() => answerClient(event.source)));
+  if (type === "drain") event.waitUntil(drainFor(event.source, cause));
 });
 
 // Background Sync, where it exists: a rejection makes the browser try again later.
@@ -80,10 +83,14 @@ function enrol({ request }) {
   return postEnrolment(outbox, request);
 }
 
-/** The page polls itself; each time is an occasion to ask whether a coordinator has confirmed this device. */
-function awaitConfirmation(event) {
-  event.waitUntil(drain.run("asked"));
-  return network(event);
+/** The page polls itself. Once a coordinator has confirmed, its answer leads on: to a worker that knows it as well. */
+async function awaitConfirmation(event) {
+  const response = await network(event);
+  const leadsOn = response.type === "opaqueredirect" || response.headers.has("HX-Redirect");
+  if (!leadsOn) return response;
+  await drain.meet().catch((error) => console.error("hello", error));
+  event.waitUntil(drain.run("load"));
+  return response;
 }
 
 function status() {
@@ -96,6 +103,11 @@ function settings({ request }) {
 
 function page(_event, url) {
   return answerPage(phone, matched(url), url, Date.now());
+}
+
+/** How far the first sync has come; while the server refuses it, the server's own page. */
+function filling(event, url) {
+  return drain.isRefused ? network(event) : answerFilling(phone, url.pathname, Date.now());
 }
 
 async function write(event, url) {
@@ -121,17 +133,22 @@ async function network({ request }) {
   }
 }
 
-/** Answers from this phone when it is enrolled and whole; else the server answers the same URL. */
-function ready(handle) {
+/**
+ * Answers from this phone when it is enrolled and whole, `meanwhile` until its first sync is complete, or from the server.
+ * @param {(event: FetchEvent, url: URL) => Response | Promise<Response>} handle
+ * @param {(event: FetchEvent, url: URL) => Response | Promise<Response>} meanwhile
+ */
+function ready(handle, meanwhile = network) {
   return async (event, url) => {
     const copy = event.request.clone();
     try {
       if (await phone.isReady()) return await handle(event, url);
+      event.waitUntil(drain.run("load"));
+      if (await phone.isEnrolled()) return await meanwhile(event, url);
     } catch (error) {
       // The phone's storage has failed: the server may still help, and the form's ids keep it from doubling.
       console.error(event.request.method, url.pathname, error);
     }
-    event.waitUntil(drain.run("load"));
     return network({ request: copy });
   };
 }
@@ -144,6 +161,13 @@ async function sendSoon() {
   await drain.run("saved");
   // Pages that did not ask learn from this when to try again; their own rhythm is half a minute.
   for (const client of await worker.clients.matchAll({ type: "window" })) await answerClient(client);
+  await uploader.run();
+}
+
+async function drainFor(client, cause) {
+  await drain.run(cause);
+  await answerClient(client);
+  await uploader.run();
 }
 
 async function registerSync() {
@@ -154,6 +178,7 @@ async function registerSync() {
 async function drainCompletely() {
   await drain.run("sync");
   if ((await phone.outboxState()).waiting > 0) throw new Error("visits are still waiting");
+  await uploader.run();
 }
 
 async function device() {

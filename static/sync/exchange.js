@@ -48,11 +48,13 @@ import { encodeBase64, isTaken, readAnswer, readFailure } from "./protocol.js";
  * @property {number | null} retry_after_ms what the server asks for
  * @property {number} oldest_schema that the server still answers to
  * @property {string} standing of this device, "" when the answer does not say
+ * @property {{ epoch: string, now: number } | null} server as its last answer has it, when the exchange is done
  */
 
 const QUICK_MS = 2000;
 const EXCHANGE_PAGES_MAX = 1000; // a server that never says "no more" must not keep a phone awake
 const PAUSE_MAX_MS = 60_000;
+const DONE = /** @type {const} */ ({ isDone: true, reason: "", code: "", retry_after_ms: null });
 
 /** How many changes a batch may hold: more after quick answers, fewer when the network does not carry them. */
 export class Batch {
@@ -108,8 +110,8 @@ export async function runExchange({ store, post, clock, batch, schema, onOffer =
     await take({ store, answer, asked: message, offered, refused, answered, now: clock.now() });
     if (clock.now() - startedAt < QUICK_MS && offered.length >= batch.size) batch.grow();
     if (!answer.more && chooseBatch(await store.entries(), refused, 1).length === 0) {
-      const { oldest_schema = 0, standing = "" } = answer;
-      return { isDone: true, reason: "", code: "", retry_after_ms: null, oldest_schema, standing };
+      const { epoch, now, oldest_schema = 0, standing = "" } = answer;
+      return { ...DONE, oldest_schema, standing, server: { epoch, now } };
     }
     if (answer.pause_ms > 0) await clock.pause(Math.min(answer.pause_ms, PAUSE_MAX_MS));
   }
@@ -161,7 +163,7 @@ async function tryPost(post, message) {
 function failed({ reason, text, retry_after_ms }) {
   const code = readFailure(text);
   reason ??= code ? "refused" : "foreign";
-  return { isDone: false, reason, code, retry_after_ms, oldest_schema: 0, standing: "" };
+  return { isDone: false, reason, code, retry_after_ms, oldest_schema: 0, standing: "", server: null };
 }
 
 /**

@@ -1,6 +1,7 @@
 // What this phone holds, for the server to compare (sync/holdings.py has the words).
 
 import { groupBy } from "../store/replica.js";
+import { sha256Of } from "./hash.js";
 
 const VISITS_KEPT = 3;
 
@@ -17,7 +18,4 @@ export function holdingsText(records) {
 
 const byNewest = (a, b) => b.made_at - a.made_at || (a.id < b.id ? 1 : -1);
 
-export async function digestOf(text) {
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-  return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
+export const digestOf = (text) => sha256Of(new TextEncoder().encode(text));

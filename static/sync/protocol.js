@@ -39,6 +39,8 @@ export const CHANGES_MAX = 200;
 export const CHANGES_AT_FIRST = 50;
 export const PACKED_BYTES_MAX = 512 * 1024;
 export const PAGE_RECORDS = 500;
+export const BLOB_BYTES_MAX = 5 * 1024 * 1024;
+export const BLOB_CHUNK_BYTES_MAX = 256 * 1024;
 
 const TAKEN = new Set(["accepted", "again", "merged", "conflict"]);
 
@@ -68,9 +70,16 @@ export function readAnswer(text) {
  * The `code` of a failure's JSON, or "".
  * @param {string} text
  */
-export function readFailure(text) {
+export const readFailure = (text) => readRefusal(text).code;
+
+/**
+ * The `code` of a failure's JSON and its sentence for the volunteer; "" for what is not there.
+ * @param {string} text
+ */
+export function readRefusal(text) {
   const failure = parseObject(text);
-  return typeof failure?.code === "string" ? failure.code : "";
+  const textOf = (value) => (typeof value === "string" ? value : "");
+  return { code: textOf(failure?.code), words: textOf(failure?.message) };
 }
 
 function parseObject(text) {

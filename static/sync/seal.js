@@ -6,6 +6,7 @@
 //     shared = ECDH(one-time key, server's key)     key = HKDF-SHA-256(shared, salt: one-time public key, info)
 //     sealed = 1 | key id (8) | one-time public key (65) | nonce (12) | AES-256-GCM(change)
 
+import { sha256Of } from "./hash.js";
 import { encodeBase64 } from "./protocol.js";
 
 /**
@@ -68,7 +69,7 @@ export function makeDeviceKeys() {
  */
 export async function describeDeviceKey(publicKey) {
   const point = await crypto.subtle.exportKey("raw", publicKey);
-  const digest = encodeHex(await crypto.subtle.digest("SHA-256", point));
+  const digest = await sha256Of(point);
   const parts = [digest.slice(0, 8), digest.slice(8, 12), digest.slice(12, 16), digest.slice(16, 20), digest.slice(20, 32)];
   return { device_id: parts.join("-"), public_key: encodeBase64(point) };
 }
@@ -83,7 +84,7 @@ export async function describeDeviceKey(publicKey) {
  * @returns {Promise<Record<string, string>>}
  */
 export async function signRequest({ method, path, body }, { device_id, keyPair }) {
-  const digest = encodeHex(await crypto.subtle.digest("SHA-256", body));
+  const digest = await sha256Of(body);
   const text = `LINLI1\n${method}\n${path}\n${device_id}\n${digest}`;
   const algorithm = { name: "ECDSA", hash: "SHA-256" };
   const signature = await crypto.subtle.sign(algorithm, keyPair.privateKey, sealText.encode(text));
@@ -100,7 +101,5 @@ function joinBytes(...parts) {
   }
   return joined;
 }
-
-const encodeHex = (bytes) => Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 const decodeHex = (text) => Uint8Array.from(text.match(/../g) ?? [], (digits) => Number.parseInt(digits, 16));

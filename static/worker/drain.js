@@ -1,17 +1,16 @@
 // When exchanges happen. Anything may ask for one, at any time, from any tab; one runs at a time, and between failures
 // it waits. The lock is only an optimisation: the server takes a change once however often it comes.
 
+import { BACKOFF_MAX_MS, waitAfter } from "../sync/backoff.js";
 import { Batch, runExchange } from "../sync/exchange.js";
 import { digestOf, holdingsText } from "../sync/holdings.js";
 import { askStanding } from "./enrolment.js";
 
 /**
- * @typedef {"load" | "timer" | "online" | "visible" | "saved" | "sync" | "asked"} Cause
+ * @typedef {"load" | "timer" | "online" | "visible" | "saved" | "sync" | "asked"} Cause the last one is a person
  */
 
 const LOCK = "linli-drain";
-const BACKOFF_FIRST_MS = 1000;
-const BACKOFF_MAX_MS = 5 * 60_000;
 // Nobody answered, so nobody is overloaded: a phone in somebody's hand looks again soon, above all with something to send.
 const BACKOFF_UNREACHABLE_MAX_MS = 30_000;
 const BACKOFF_WAITING_MAX_MS = 8000;
@@ -20,11 +19,11 @@ const STANDING_KEPT_MS = 6 * 60 * 60_000;
 // How often what this phone holds is compared with what it should hold.
 const COMPARED_EVERY_MS = 24 * 60 * 60_000;
 const STANDING_BY_CODE = { unknown_device: "unknown", not_confirmed: "waiting" };
-const RETRY_AFTER_MAX_MS = 60 * 60_000;
 
 export class Drain {
   #phone;
   #transport;
+  #uploader;
   #onChange;
   #batch = new Batch();
   #failures = 0;
@@ -37,11 +36,13 @@ export class Drain {
   /**
    * @param {import("./phone.js").Phone} phone
    * @param {ReturnType<typeof import("../sync/transport.js").createTransport>} transport
+   * @param {import("./uploader.js").Uploader} uploader
    * @param {() => Promise<void>} onChange something that pages show has changed
    */
-  constructor(phone, transport, onChange) {
+  constructor(phone, transport, uploader, onChange) {
     this.#phone = phone;
     this.#transport = transport;
+    this.#uploader = uploader;
     this.#onChange = onChange;
   }
 
@@ -50,19 +51,30 @@ export class Drain {
     return this.#failures === 0 ? null : Math.max(0, this.#nextAt - Date.now());
   }
 
+  /** Does the server answer, and refuse? */
+  get isRefused() {
+    return this.#failures > 0 && !this.#phone.isOffline;
+  }
+
   /**
    * Exchanges until the outbox is empty and the feed read, unless it is too early. Never rejects.
    * @param {Cause} cause
    */
   run(cause) {
-    if (cause === "online" && !this.#isOrdered) this.#reset();
-    if (cause === "asked") this.#reset();
+    if (cause === "asked" || (cause === "online" && !this.#isOrdered)) this.#reset();
     // What was saved while an exchange is under way may just have missed its last batch.
     if (this.#running) this.#isAskedAgain ||= cause === "saved";
+    if (cause === "saved") this.#uploader.yield();
     this.#running ??= this.#runAlone().finally(() => {
       this.#running = null;
     });
     return this.#running;
+  }
+
+  /** Asks how this device stands: now, unless the server ordered a wait. Somebody has been waiting for a coordinator. */
+  async meet() {
+    if (!this.#isOrdered) this.#reset();
+    if (Date.now() >= this.#nextAt) await this.#mayExchange();
   }
 
   // Private
@@ -93,7 +105,11 @@ export class Drain {
     const isFresh = known.standing === "active" && Date.now() - (known.asked_at ?? 0) < STANDING_KEPT_MS;
     if (isFresh) return true;
     try {
-      await askStanding(outbox, this.#transport.ask, Date.now());
+      const reply = await askStanding(outbox, this.#transport.ask, Date.now());
+      if (isPutOff(reply)) {
+        await this.#fail("refused", reply.retry_after_ms);
+        return false;
+      }
     } catch (error) {
       const isTimeout = /** @type {Error} */ (error).name === "TimeoutError";
       await this.#fail(isTimeout ? "timeout" : "unreachable", null);
@@ -111,14 +127,24 @@ export class Drain {
       clock: { now: Date.now, pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) },
       batch: this.#batch,
       schema: app.schema,
-      onOffer: (changeIds) => (this.#phone.uploading = new Set(changeIds)),
+      onOffer: (changeIds) => {
+        this.#phone.uploading = new Set(changeIds);
+        this.#tellProgress().catch(() => {}); // a page that was not told asks by itself
+      },
     });
     if (!outcome.isDone) await this.#fail(outcome.reason, outcome.retry_after_ms);
     else await this.#succeed();
+    this.#uploader.allow(outcome.server);
     const standing = STANDING_BY_CODE[outcome.code] ?? outcome.standing;
     if (standing && standing !== (await outbox.device()).standing) await outbox.setDevice({ standing });
     // This worker is too old to be answered; a newer one has been waiting to be fetched.
     if (outcome.oldest_schema > app.schema) void registration()?.update().catch(() => {});
+  }
+
+  /** Of the first sync, before each page. */
+  async #tellProgress() {
+    const { ready, received } = await this.#phone.replica.checkpoint();
+    if (!ready && received > 0) await this.#onChange();
   }
 
   async #succeed() {
@@ -134,8 +160,9 @@ export class Drain {
     const { outbox, replica } = this.#phone;
     const { epoch, cursor } = await replica.checkpoint();
     const digest = await digestOf(holdingsText(await replica.all()));
-    const { status, text } = await this.#transport.ask("POST", "/sync/audit", { epoch, cursor, digest });
-    const verdict = status === 200 ? JSON.parse(text).verdict : "behind";
+    const reply = await this.#transport.ask("POST", "/sync/audit", { epoch, cursor, digest });
+    if (isPutOff(reply)) return this.#fail("refused", reply.retry_after_ms);
+    const verdict = reply.status === 200 ? JSON.parse(reply.text).verdict : "behind";
     if (verdict === "behind") return; // something moved meanwhile: the next exchange asks again
     await outbox.setDevice({ compared_at: Date.now() });
     if (verdict !== "differs") return;
@@ -149,15 +176,12 @@ export class Drain {
     this.#isOrdered = false;
   }
 
-  /** Full jitter: a random time up to a bound that doubles, so that phones do not come back all at once. */
   async #fail(reason, retryAfterMs) {
     this.#phone.uploading = new Set();
     this.#phone.isOffline = reason === "unreachable" || reason === "timeout";
     this.#failures += 1;
     this.#isOrdered = retryAfterMs !== null;
-    const bound = Math.min(await this.#backoffMax(reason), BACKOFF_FIRST_MS * 2 ** this.#failures);
-    const wait = retryAfterMs === null ? Math.random() * bound : Math.min(retryAfterMs, RETRY_AFTER_MAX_MS);
-    this.#nextAt = Date.now() + wait;
+    this.#nextAt = Date.now() + waitAfter(this.#failures, { longest: await this.#backoffMax(reason), retryAfterMs });
   }
 
   async #backoffMax(reason) {
@@ -166,6 +190,9 @@ export class Drain {
     return waiting > 0 ? BACKOFF_WAITING_MAX_MS : BACKOFF_UNREACHABLE_MAX_MS;
   }
 }
+
+/** Did the server ask for a pause? A refused push says so through its exchange. */
+const isPutOff = ({ status }) => status === 429 || status === 503;
 
 /** Runs alone among all tabs and workers of this phone, or not at all. */
 async function withLock(work) {

@@ -41,20 +41,21 @@ async function ownPublicKey(outbox) {
  * @param {import("../store/outbox.js").Outbox} outbox
  * @param {(method: string, path: string) => Promise<import("../sync/exchange.js").Reply>} ask signed
  * @param {number} now
- * @returns {Promise<void>} rejects when nobody answers
+ * @returns {Promise<import("../sync/exchange.js").Reply>} what it said; rejects when nobody answers
  */
 export async function askStanding(outbox, ask, now) {
-  const { status, text } = await ask("GET", "/sync/hello");
-  const hello = readHello(text);
-  if (status !== 200 || !hello) {
-    if (readFailure(text) === "unknown_device") await outbox.setDevice({ standing: "unknown" });
-    return;
+  const reply = await ask("GET", "/sync/hello");
+  const hello = readHello(reply.text);
+  if (reply.status !== 200 || !hello) {
+    if (readFailure(reply.text) === "unknown_device") await outbox.setDevice({ standing: "unknown" });
+    return reply;
   }
   const { standing, me, server_key, epoch, language } = hello;
   const asked_at = now;
   await outbox.setDevice(standing === "active" ? { standing, me, server_key, epoch, asked_at } : { standing, asked_at });
   const settings = await outbox.settings();
   if (!settings.language && language) await outbox.setSettings({ language });
+  return reply;
 }
 
 /** The hello in a response's text, or null for whatever is not ours. */

@@ -50,6 +50,11 @@ export async function answerOffline(phone, path, now) {
   return renderAlone(phone, { template: "errors/offline.html", path, status: 503 }, now);
 }
 
+/** While the first sync runs there is nothing else to show. */
+export async function answerFilling(phone, path, now) {
+  return renderAlone(phone, { template: "enrol/filling.html", path, status: 200 }, now);
+}
+
 /** The header's status region alone: how many wait, how many are held, when all was uploaded. */
 export async function answerStatus(phone, now) {
   return renderAlone(phone, { template: "fragments/_status.html", path: "", status: 200 }, now);

@@ -1,6 +1,7 @@
 // What this phone holds, put together once for each start of the worker: the outbox, the replica and the renderer.
 // Nothing here is the only copy of anything; a worker that is stopped loses none of it.
 
+import { Blobs } from "../store/blobs.js";
 import { Outbox } from "../store/outbox.js";
 import { groupBy, Replica } from "../store/replica.js";
 import { layOver } from "../sync/rebase.js";
@@ -39,6 +40,7 @@ export class Phone {
   constructor(app, templates) {
     this.app = app;
     this.outbox = new Outbox(caches);
+    this.blobs = new Blobs();
     this.replica = new Replica(app.kinds);
     const globals = { _: createTranslate(app.messages) };
     this.renderer = createRenderer({ templates, filters: dateFilters, globals });
@@ -46,10 +48,14 @@ export class Phone {
 
   // Who and what
 
-  /** Is this an enrolled device with a whole replica? Only then does the worker answer volunteers' pages. */
+  /** Is this an enrolled device? */
+  async isEnrolled() {
+    return (await this.outbox.device()).standing === "active";
+  }
+
+  /** Is it enrolled, with a whole replica? Only then does the worker answer volunteers' pages. */
   async isReady() {
-    const { standing } = await this.outbox.device();
-    return standing === "active" && (await this.replica.checkpoint()).ready;
+    return (await this.isEnrolled()) && (await this.replica.checkpoint()).ready;
   }
 
   /** @returns {Promise<Person>} */
@@ -104,12 +110,13 @@ export class Phone {
     };
   }
 
-  /** The outbox in a few numbers: the header shows them. */
+  /** The outbox in a few numbers, which the header shows; and until the first sync is complete, how far it has come. */
   async outboxState() {
     const entries = await this.outbox.entries();
     const count = (state) => entries.filter((entry) => entry.state === state).length;
-    const { uploaded_at } = await this.replica.checkpoint();
-    return { waiting: count("waiting"), held: count("held"), uploaded_at, is_offline: this.isOffline };
+    const { ready, received, total, uploaded_at } = await this.replica.checkpoint();
+    const filling = ready ? null : { received: Math.min(received, total ?? received), total };
+    return { waiting: count("waiting"), held: count("held"), uploaded_at, is_offline: this.isOffline, filling };
   }
 }
 

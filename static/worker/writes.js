@@ -1,6 +1,7 @@
 // A form sent from a volunteer's page: checked, made into one change, sealed, and saved in the outbox. "303" means saved:
 // the strict transaction has completed before the browser is sent on. The twin of server/writing.py.
 
+import { keepAttachments } from "./attachments.js";
 import { sealBinding } from "../sync/seal.js";
 import { checkSubmitted, typedValues } from "./forms.js";
 import { answerNotFound, describeForm, isEmptyAnswer, loadPage, renderPage, resolveKey } from "./pages.js";
@@ -31,7 +32,8 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   const { write } = page;
   const loaded = await loadPage(phone, page, params);
   if (!loaded) return answerNotFound(phone, new URL(request.url).pathname, now);
-  const submitted = await readSubmitted(request);
+  const posted = await request.formData();
+  const submitted = readSubmitted(posted);
   const form = phone.app.forms[write.form];
   const { values, problems } = form ? checkSubmitted(form, submitted) : { values: {}, problems: {} };
   const hidden = readHidden(submitted, write.record ? loaded[write.record] : null, now);
@@ -42,7 +44,8 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   };
   if (Object.keys(problems).length > 0) return showAgain(problems, 422);
   const fixed = fixedFields(write, { params, loaded, me: await phone.me() });
-  const change = await changeFrom(phone, write, { values, fixed, hidden, now });
+  const attachments = await keepAttachments(phone.blobs, posted);
+  const change = await changeFrom(phone, write, { values, fixed, hidden, attachments, now });
   try {
     if (change) await saveChange(phone, seal, change);
   } catch (error) {
@@ -59,11 +62,11 @@ function notSaved(form) {
   return first ? { [first.name]: { code: "not_saved", label: `${form.name}.${first.name}`, limit: 0 } } : {};
 }
 
-/** @returns {Promise<Submitted>} the texts of each name, in order */
-async function readSubmitted(request) {
+/** @returns {Submitted} the texts of each name, in order */
+function readSubmitted(posted) {
   /** @type {Submitted} */
   const submitted = {};
-  for (const [name, text] of await request.formData()) {
+  for (const [name, text] of posted) {
     if (typeof text === "string") (submitted[name] ??= []).push(text);
   }
   return submitted;
@@ -89,10 +92,10 @@ function readHidden(submitted, record, now) {
  * The change that the form asks for, or null when it asks for nothing new.
  * @param {Phone} phone
  * @param {Write} write
- * @param {{ values: object, fixed: object, hidden: Hidden, now: number }} given
+ * @param {{ values: object, fixed: object, hidden: Hidden, attachments: import("../store/blobs.js").Attachment[], now: number }} given
  * @returns {Promise<Omit<Change, "device_sequence"> | null>}
  */
-async function changeFrom(phone, write, { values, fixed, hidden, now }) {
+async function changeFrom(phone, write, { values, fixed, hidden, attachments, now }) {
   const { kind, action } = write;
   const { record_id, opened_at } = hidden;
   const isKnown = (await phone.outbox.entries()).some(({ change_id }) => change_id === hidden.change_id);
@@ -102,9 +105,9 @@ async function changeFrom(phone, write, { values, fixed, hidden, now }) {
   if (!standing) {
     // When the form was opened is the phone's word for when the visit began; it never ends before it began.
     const times = { started_at: Math.min(opened_at, now), ended_at: now };
-    return { ...about, ...idAndBase(hidden), set: { ...values, ...fixed, ...times } };
+    return { ...about, ...idAndBase(hidden), set: { ...values, ...fixed, ...times, ...named([], attachments) } };
   }
-  const set = changedFields(phone.app.forms[write.form], standing, values);
+  const set = { ...changedFields(phone.app.forms[write.form], standing, values), ...named(standing.attachments, attachments) };
   if (Object.keys(set).length === 0) return null;
   // A form that is sent twice was saved the first time. What was altered in between (Back, amend, save) is an edit of
   // what was saved, with an id of its own.
@@ -116,6 +119,13 @@ const idAndBase = ({ change_id, base }) => ({ change_id, base: /^\d+$/.test(base
 
 const fixedFields = (write, given) =>
   Object.fromEntries(Object.entries(write.set).map(([name, key]) => [name, resolveKey(key, given)]));
+
+/** The field that names a record's photos and voice notes, with those that were added; nothing when none were. */
+function named(before = [], added) {
+  const known = new Set(before.map(({ sha256 }) => sha256));
+  const fresh = added.filter(({ sha256 }) => !known.has(sha256));
+  return fresh.length > 0 ? { attachments: [...before, ...fresh] } : {};
+}
 
 /** Only what differs from the record. A cleared answer is an edit too, and so is one that is no longer asked for. */
 function changedFields(form, record, values) {

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Playwright, StorageState, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, StorageState, sync_playwright
 
 from tests.browser.coordinator import Coordinator
+from tests.browser.modules import open_empty
 from tests.browser.phone import Phone
 from tests.browser.server_process import ServerProcess, demo_server
 
@@ -50,6 +51,16 @@ def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
     started = playwright.chromium.launch(executable_path=chromium)
     yield started
     started.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """For single modules: nothing of the app runs in it (modules.py)."""
+    context = browser.new_context()
+    page = context.new_page()
+    open_empty(page)
+    yield page
+    context.close()
 
 
 @dataclass(frozen=True, slots=True)

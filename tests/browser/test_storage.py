@@ -4,22 +4,20 @@ and that the server opens what static/sync/seal.js sealed.
 The modules run as they are served, in a page of their own; nothing else of the app is there.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Page
 
-from server.assets import STATIC
 from server.devices import device_id_of, signed_text
 from server.sealing import Unsealable, decode_base64url, encode_base64url, make_sealing_key, unseal
+from tests.browser.modules import run_with
 
 pytestmark = pytest.mark.browser
 
-ORIGIN = "http://127.0.0.1:9"  # nobody listens there: every file comes from the folder
 KIT = """
 const { Outbox } = await import("/static/store/outbox.js");
 const { Replica } = await import("/static/store/replica.js");
@@ -45,26 +43,8 @@ const raw = (name) => new Promise((resolve) => (indexedDB.open(name).onsuccess =
 """
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context()
-    page = context.new_page()
-    page.route("**/*", from_folder)
-    page.goto(ORIGIN)
-    yield page
-    context.close()
-
-
-def from_folder(route: Route) -> None:
-    path = route.request.url.removeprefix(ORIGIN)
-    if path.startswith("/static/"):
-        route.fulfill(path=STATIC / path.removeprefix("/static/"), content_type="text/javascript")
-    else:
-        route.fulfill(body="<!doctype html><title>storage</title>", content_type="text/html")
-
-
 def run(page: Page, script: str, given: Any = None) -> Any:
-    return page.evaluate(f"async (given) => {{ {KIT} {script} }}", given)
+    return run_with(page, KIT + script, given)
 
 
 # The outbox

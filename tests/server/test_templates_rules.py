@@ -103,7 +103,7 @@ def test_a_page_is_sound_markup(name: str, context: Context) -> None:
 @pytest.mark.parametrize("uploaded_at", [None, NOW])
 @pytest.mark.parametrize("waiting", [0, 1, 40])
 def test_all_uploaded_is_never_said_while_something_waits(language: str, uploaded_at: int | None, waiting: int) -> None:
-    outbox = {"waiting": waiting, "held": 0, "uploaded_at": uploaded_at, "is_offline": False}
+    outbox = {"waiting": waiting, "held": 0, "uploaded_at": uploaded_at, "is_offline": False, "filling": None}
     context = CONTEXTS["today/page.html"][0] | {"language": language, "outbox": outbox}
 
     html = ENVIRONMENT.get_template("fragments/_status.html").render(context)

@@ -149,7 +149,15 @@ def server() -> Server:
     return Server()
 
 
-DONE = {"isDone": True, "reason": "", "code": "", "retry_after_ms": None, "oldest_schema": 1, "standing": ""}
+DONE = {
+    "isDone": True,
+    "reason": "",
+    "code": "",
+    "retry_after_ms": None,
+    "oldest_schema": 1,
+    "standing": "",
+    "server": {"epoch": "one", "now": 1},
+}
 
 
 # The ordinary day
@@ -286,6 +294,43 @@ def test_too_large_a_batch_is_halved_until_it_fits(phone: Phone, server: Server)
     assert len(server.notes()) == 20
 
 
+def test_a_batch_cut_by_its_bytes_is_halved_by_what_was_offered(phone: Phone, server: Server) -> None:
+    for number in range(20):
+        phone.visit(str(number), bytes_sealed=60_000)
+    offered: list[int] = []
+
+    def carry(message: str) -> None:
+        offered.append(len(json.loads(message)["changes"]))
+        if offered[-1] > 3:
+            phone.reply(413, '{"code": "too_large", "message": "", "retry": false}')
+        else:
+            phone.reply(200, json.dumps(server.answer(message)))
+
+    phone.exchange(carry)
+
+    assert offered[:3] == [5, 2, 4]
+    assert len(server.notes()) == 20
+
+
+def test_a_pull_that_is_too_large_is_a_failure_and_no_endless_loop(phone: Phone) -> None:
+    text = '{"code": "too_large", "message": "", "retry": false}'
+
+    outcome = phone.exchange(lambda message: phone.reply(413, text))
+
+    assert (outcome["isDone"], outcome["reason"], outcome["code"]) == (False, "refused", "too_large")
+
+
+def test_a_batch_grows_again_once_the_network_carries_it(phone: Phone, server: Server) -> None:
+    for number in range(60):
+        phone.visit(str(number))
+    for _ in range(3):
+        phone.exchange(lambda message: phone.fail("TimeoutError"))
+
+    phone.exchange_with(server)
+
+    assert server.pushes == [6, 12, 24, 18]
+
+
 def test_one_change_that_never_fits_stops_nobody(phone: Phone, server: Server) -> None:
     big = phone.visit("big")
     for number in range(5):
@@ -345,10 +390,11 @@ def test_answer_cut_off_anywhere_acknowledges_nothing(phone: Phone, server: Serv
         phone.start()
 
 
-def test_retry_after_is_handed_on(phone: Phone) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_handed_on(phone: Phone, status: int) -> None:
     text = '{"code": "busy", "message": "", "retry": true}'
 
-    outcome = phone.exchange(lambda message: phone.reply(503, text, 7000))
+    outcome = phone.exchange(lambda message: phone.reply(status, text, 7000))
 
     assert (outcome["reason"], outcome["code"], outcome["retry_after_ms"]) == ("refused", "busy", 7000)
 

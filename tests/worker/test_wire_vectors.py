@@ -21,7 +21,8 @@ BROWSER = (Path(__file__).parent / "wire_vectors.js").read_text(encoding="utf-8"
 class Phone:
     def __init__(self) -> None:
         modules = [
-            as_script((STATIC / name).read_text(encoding="utf-8")) for name in ("sync/protocol.js", "sync/seal.js")
+            as_script((STATIC / name).read_text(encoding="utf-8"))
+            for name in ("sync/hash.js", "sync/protocol.js", "sync/seal.js")
         ]
         self._engine = MiniRacer()
         # seal.js takes a TextEncoder when it is loaded: the browser comes first.

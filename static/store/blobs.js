@@ -1,0 +1,124 @@
+// Photos and voice notes: their bytes by their hash, in a database of their own, until the server has them and for thirty
+// days more. What names them is a change in the outbox; neither store waits for the other.
+//
+//     kept ──> waiting ──> whole ──> forgotten after 30 days, by the server's clock
+//                 ▲ └─> refused       │
+//                 └── another epoch ──┘
+//
+// Bytes lie apart from what is known of them, so that looking through the list reads no megabytes. They are ArrayBuffers:
+// WebKit at times refuses Blobs (P16).
+
+import { sha256Of } from "../sync/hash.js";
+import { BLOB_BYTES_MAX } from "../sync/protocol.js";
+import { Database, requested } from "./database.js";
+
+/**
+ * @typedef {{ sha256: string, length: number, kind: "photo" | "voice" }} Attachment as a record names it
+ *
+ * @typedef {Attachment & {
+ *   state: "waiting" | "whole" | "refused",
+ *   epoch: string,
+ *   whole_at: number,
+ *   code: string,
+ *   words: string,
+ * }} KeptBlob `words` are the server's, for the volunteer, when it is refused
+ */
+
+const BLOB_KEPT_MS = 30 * 24 * 60 * 60 * 1000;
+
+function layOutBlobs(database) {
+  database.createObjectStore("blobs", { keyPath: "sha256" });
+  database.createObjectStore("bytes");
+}
+
+export class Blobs {
+  #database = new Database({ name: "linli-blobs", version: 1, upgrade: layOutBlobs });
+  /** @type {Promise<KeptBlob[]> | null} a cache of what the database holds */
+  #all = null;
+
+  // Reading
+
+  /** @returns {Promise<KeptBlob[]>} */
+  all() {
+    this.#all ??= this.#database
+      .read(["blobs"], (transaction) => requested(transaction.objectStore("blobs").getAll()))
+      .catch((error) => {
+        this.#all = null;
+        throw error;
+      });
+    return this.#all;
+  }
+
+  /** @returns {Promise<ArrayBuffer>} */
+  bytes(sha256) {
+    return this.#database.read(["bytes"], (transaction) => requested(transaction.objectStore("bytes").get(sha256)));
+  }
+
+  // Writing
+
+  /**
+   * Keeps bytes; when it resolves they are as safe as a visit. Safe to repeat: what is kept already is left as it is.
+   * @param {ArrayBuffer} bytes
+   * @param {"photo" | "voice"} kind
+   * @returns {Promise<Attachment>} what a record says of them
+   * @throws {RangeError} for what no server takes
+   */
+  async keep(bytes, kind) {
+    const length = bytes.byteLength;
+    if (length === 0 || length > BLOB_BYTES_MAX) throw new RangeError(`${length} bytes are no attachment`);
+    const sha256 = await sha256Of(bytes);
+    await this.#database.write(["blobs", "bytes"], async (transaction) => {
+      const blobs = transaction.objectStore("blobs");
+      if (await requested(blobs.get(sha256))) return;
+      blobs.put({ sha256, length, kind, state: "waiting", epoch: "", whole_at: 0, code: "", words: "" });
+      transaction.objectStore("bytes").put(bytes, sha256);
+    });
+    this.#all = null;
+    return { sha256, length, kind };
+  }
+
+  /** Notes that the server has all of it. */
+  settle(sha256, { epoch, now }) {
+    const whole = /** @type {const} */ ({ state: "whole", epoch, whole_at: now });
+    return this.#update((blob) => (blob.sha256 === sha256 ? { ...blob, ...whole } : null));
+  }
+
+  /** Notes that the server will not have it, and why. */
+  refuse(sha256, { code, words }) {
+    const refused = /** @type {const} */ ({ state: "refused", code, words });
+    return this.#update((blob) => (blob.sha256 === sha256 ? { ...blob, ...refused } : null));
+  }
+
+  /** What was whole in another epoch is asked after again: that server may have lost it. */
+  reoffer(epoch) {
+    return this.#update((blob) => (blob.state === "whole" && blob.epoch !== epoch ? { ...blob, state: "waiting" } : null));
+  }
+
+  /** Removes what has been whole in this epoch for long enough. */
+  async forget({ epoch, now }) {
+    const isOld = (blob) => blob.state === "whole" && blob.epoch === epoch && now - blob.whole_at > BLOB_KEPT_MS;
+    const old = (await this.all()).filter(isOld);
+    if (old.length === 0) return;
+    await this.#database.write(["blobs", "bytes"], (transaction) => {
+      for (const { sha256 } of old) {
+        for (const name of ["blobs", "bytes"]) transaction.objectStore(name).delete(sha256);
+      }
+    });
+    this.#all = null;
+  }
+
+  // Private
+
+  /** @param {(blob: KeptBlob) => KeptBlob | null} change gives what to store instead, or null to leave it */
+  async #update(change) {
+    if (!(await this.all()).some((blob) => change(blob))) return;
+    await this.#database.write(["blobs"], async (transaction) => {
+      const store = transaction.objectStore("blobs");
+      for (const blob of await requested(store.getAll())) {
+        const changed = change(blob);
+        if (changed) store.put(changed);
+      }
+    });
+    this.#all = null;
+  }
+}

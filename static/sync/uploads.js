@@ -1,0 +1,131 @@
+// Photos and voice notes on their way up (PROTOCOL.md, 8): one after the other, in pieces, after all text.
+//
+//     HEAD ──> where the server stands ──> PATCH the bytes from there ──> where it stands now ──> … ──> whole
+//
+// The phone keeps no account of how far an upload has come: the server says it before the first piece and after each. So
+// there is nothing to repair when either is stopped. Whole is what carries `Upload-Complete: ?1` and an epoch.
+
+import { sha256Of } from "./hash.js";
+import { BLOB_CHUNK_BYTES_MAX, readRefusal } from "./protocol.js";
+
+/**
+ * @typedef {import("../store/blobs.js").Blobs} Blobs
+ * @typedef {import("../store/blobs.js").KeptBlob} KeptBlob
+ * @typedef {import("./transport.js").Request} Request
+ * @typedef {import("./transport.js").FullReply} FullReply
+ *
+ * @typedef {object} Ended
+ * @property {"" | "stopped" | "unreachable" | "timeout" | "refused" | "foreign"} reason why not all of them are up
+ * @property {number | null} retry_after_ms what the server asks for
+ *
+ * @typedef {object} Step what a reply leads to: the next byte that is wanted, or an end
+ * @property {number} offset
+ * @property {string} [whole] the epoch that has it
+ * @property {{ code: string, words: string }} [refusal]
+ * @property {Ended} [end]
+ */
+
+const PIECE_BYTES_MIN = 8 * 1024;
+const PIECE_BYTES_FIRST = 64 * 1024;
+const QUICK_PIECE_MS = 4000;
+const USELESS_MAX = 8; // replies in a row that bring no byte further: somebody is mistaken, and it must end
+
+/** How large a piece is: what arrives within seconds, so that a bad line loses little of it. */
+export class Pieces {
+  size = PIECE_BYTES_FIRST;
+
+  grow() {
+    this.size = Math.min(BLOB_CHUNK_BYTES_MAX, this.size * 2);
+  }
+
+  /** @returns {boolean} false when it cannot get smaller */
+  shrink() {
+    const isShrunk = this.size > PIECE_BYTES_MIN;
+    this.size = Math.max(PIECE_BYTES_MIN, this.size / 2);
+    return isShrunk;
+  }
+}
+
+/**
+ * @param {object} given
+ * @param {Blobs} given.blobs
+ * @param {(request: Request) => Promise<FullReply>} given.send signed; rejects with a TimeoutError, or another error
+ * @param {Pieces} given.pieces kept by the caller from one run to the next
+ * @param {() => number} given.now by this phone's clock
+ * @param {number} given.at by the server's clock
+ * @param {() => boolean} given.isStopped asked before each piece: there may be text to send
+ * @returns {Promise<Ended>}
+ */
+export async function runUploads({ isStopped, ...given }) {
+  for (const blob of (await given.blobs.all()).filter(({ state }) => state === "waiting")) {
+    const end = await upload(blob, { ...given, isStopped });
+    if (isStopped()) return { reason: "stopped", retry_after_ms: null };
+    if (end) return end;
+  }
+  return { reason: "", retry_after_ms: null };
+}
+
+/** @returns {Promise<Ended | null>} null when this one is settled */
+async function upload({ sha256, length }, { blobs, send, pieces, now, at, isStopped }) {
+  const upload = { path: `/sync/blobs/${sha256}`, sha256, bytes: await blobs.bytes(sha256), length, pieces };
+  let step = await stepFrom(await trySend(send, { method: "HEAD", path: upload.path }), 0, upload);
+  for (let useless = 0; useless < USELESS_MAX && !isStopped(); ) {
+    if (step.whole) await blobs.settle(sha256, { epoch: step.whole, now: at });
+    if (step.refusal) await blobs.refuse(sha256, step.refusal);
+    if (step.whole || step.refusal || step.end) return step.end ?? null;
+    const startedAt = now();
+    const next = await stepFrom(await trySend(send, pieceOf(upload, step.offset)), step.offset, upload);
+    const isFurther = next.offset > step.offset;
+    if (isFurther && now() - startedAt < QUICK_PIECE_MS) pieces.grow();
+    useless = isFurther ? 0 : useless + 1;
+    step = next;
+  }
+  return { reason: "foreign", retry_after_ms: null };
+}
+
+/** @returns {Request} the bytes from there on; none at the end of an upload that was stopped before it was finished */
+function pieceOf({ path, bytes, length, pieces }, offset) {
+  return {
+    method: "PATCH",
+    path,
+    place: ` ${offset}/${length}`,
+    headers: { "Upload-Offset": String(offset), "Upload-Length": String(length) },
+    body: new Uint8Array(bytes, offset, Math.min(pieces.size, length - offset)),
+  };
+}
+
+/** @returns {Promise<Step>} what PROTOCOL.md says of this reply to what was sent from `offset` on */
+async function stepFrom(reply, offset, { sha256, bytes, length, pieces }) {
+  const standing = [200, 204, 409].includes(reply.status) ? readStanding(reply, length) : null;
+  if (standing) return standing;
+  const refusal = readRefusal(reply.text);
+  const { code } = refusal;
+  if (reply.status === 413 && code === "too_large" && pieces.shrink()) return { offset };
+  if (reply.status === 415 || code === "blob_too_large") return { offset, refusal };
+  if (reply.status === 422) {
+    // Damaged on its way, or on this phone? Then it is in vain to send it again.
+    return (await sha256Of(bytes)) === sha256 ? { offset: 0 } : { offset, refusal: { ...refusal, code: "damaged" } };
+  }
+  if (reply.reason === "timeout") pieces.shrink();
+  const reason = reply.reason ?? (code ? "refused" : "foreign");
+  return { offset, end: { reason, retry_after_ms: reply.retry_after_ms } };
+}
+
+/** @returns {Step | null} null for what is not ours */
+function readStanding({ status, headers }, length) {
+  const offset = Number(headers.get("Upload-Offset") ?? NaN);
+  const epoch = headers.get("Linli-Epoch") ?? "";
+  if (!Number.isInteger(offset) || offset < 0 || offset > length) return null;
+  if (status === 409) return { offset };
+  if (epoch === "") return null;
+  return headers.get("Upload-Complete") === "?1" ? { offset, whole: epoch } : { offset };
+}
+
+async function trySend(send, request) {
+  try {
+    return await send(request);
+  } catch (error) {
+    const reason = /** @type {Error} */ (error).name === "TimeoutError" ? "timeout" : "unreachable";
+    return { status: 0, text: "", retry_after_ms: null, headers: new Headers(), reason };
+  }
+}

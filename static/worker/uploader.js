@@ -1,0 +1,63 @@
+// When photos and voice notes go up: once all text is up, until there is more. They wait by themselves, so that text never
+// waits for them.
+
+import { waitAfter } from "../sync/backoff.js";
+import { Pieces, runUploads } from "../sync/uploads.js";
+
+export class Uploader {
+  #blobs;
+  #transport;
+  #pieces = new Pieces();
+  #failures = 0;
+  #nextAt = 0;
+  #running = Promise.resolve();
+  /** @type {AbortController | null} lets go of the piece that is on its way */
+  #interrupt = null;
+  /** @type {{ epoch: string, now: number } | null} the server as it last answered, while all text is up */
+  #server = null;
+
+  /**
+   * @param {import("../store/blobs.js").Blobs} blobs
+   * @param {Pick<ReturnType<typeof import("../sync/transport.js").createTransport>, "send">} transport
+   */
+  constructor(blobs, transport) {
+    this.#blobs = blobs;
+    this.#transport = transport;
+  }
+
+  // Actions
+
+  /** All text is up, or the last exchange did not get that far: then null. */
+  allow(server) {
+    this.#server = server;
+  }
+
+  /** There is new text. */
+  yield() {
+    this.#server = null;
+    this.#interrupt?.abort();
+  }
+
+  /** Uploads what waits, after any upload under way. Never rejects. */
+  run() {
+    this.#running = this.#running.then(() => this.#upload()).catch((error) => console.error("photos", error));
+    return this.#running;
+  }
+
+  // Private
+
+  async #upload() {
+    if (!this.#server || Date.now() < this.#nextAt) return;
+    const { epoch, now: at } = this.#server;
+    const { signal } = (this.#interrupt = new AbortController());
+    const blobs = this.#blobs;
+    await blobs.reoffer(epoch);
+    await blobs.forget({ epoch, now: at });
+    const send = (request) => this.#transport.send({ ...request, signal });
+    const isStopped = () => signal.aborted;
+    const { reason, retry_after_ms } = await runUploads({ blobs, send, pieces: this.#pieces, now: Date.now, at, isStopped });
+    const hasFailed = reason !== "" && reason !== "stopped";
+    this.#failures = hasFailed ? this.#failures + 1 : 0;
+    this.#nextAt = hasFailed ? Date.now() + waitAfter(this.#failures, { retryAfterMs: retry_after_ms }) : 0;
+  }
+}

@@ -1,0 +1,67 @@
+// A phone for test_drain.py whose outbox and replica stand still: what is looked at is when it asks the server, and when
+// it leaves it alone. Clock and chance are the test's, and so is the server.
+
+globalThis.self = globalThis;
+globalThis.navigator = {};
+globalThis.TextEncoder = class {
+  encode = (text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+};
+globalThis.Headers = Map;
+globalThis.AbortController = class {
+  signal = { aborted: false };
+};
+globalThis.crypto = { subtle: { digest: async () => new ArrayBuffer(32) } };
+
+const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0, blobs: [] };
+Date.now = () => world.now;
+Math.random = () => world.chance;
+
+async function answer(path) {
+  world.asked.push(path);
+  const { error, headers = {}, ...reply } = world.replies[path] ?? world.reply;
+  if (error) throw Object.assign(new Error(error), { name: error });
+  return { ...reply, headers: new Map(Object.entries(headers)) };
+}
+
+const outbox = {
+  device: async () => world.device,
+  setDevice: async (values) => void Object.assign(world.device, values),
+  settings: async () => ({ language: "en" }),
+  entries: async () => [],
+  settle: async () => {},
+  reoffer: async () => {},
+  reofferLost: async () => {},
+  conceal: async () => {},
+  forget: async () => {},
+};
+
+const replica = {
+  all: async () => [],
+  checkpoint: async () => ({ epoch: "", cursor: "", ready: true }),
+  apply: async () => true,
+};
+
+const blobs = {
+  all: async () => world.blobs,
+  bytes: async () => new ArrayBuffer(10),
+  reoffer: async () => {},
+  forget: async () => {},
+};
+
+const transport = {
+  ask: (_method, path) => answer(path),
+  postSync: () => answer("/sync"),
+  send: ({ method, path }) => answer(`${method} ${path}`),
+};
+const phone = { app: { schema: 1 }, outbox, replica, outboxState: async () => ({ waiting: world.waiting }) };
+const uploader = new Uploader(blobs, transport);
+const drain = new Drain(phone, transport, uploader, async () => {});
+
+/** Puts the world as given, has the drain do something, and tells what it asked. */
+async function asked(call, given) {
+  Object.assign(world, given, { asked: [] });
+  await call();
+  told = { asked: world.asked, retry_in: drain.retryInMs };
+}
+
+let told = null;

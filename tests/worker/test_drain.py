@@ -1,0 +1,220 @@
+"""When the phone asks the server, and when it leaves it alone (static/worker/drain.js; PROTOCOL.md, Failures)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.javascript import JavaScript
+
+Json = dict[str, Any]
+
+SOURCE = (Path(__file__).parent / "drain_phone.js").read_text(encoding="utf-8")
+MODULES = (
+    "store/database.js",
+    "store/replica.js",
+    "sync/hash.js",
+    "sync/protocol.js",
+    "sync/entries.js",
+    "sync/backoff.js",
+    "sync/exchange.js",
+    "sync/transport.js",
+    "sync/uploads.js",
+    "sync/holdings.js",
+    "worker/enrolment.js",
+    "worker/uploader.js",
+    "worker/drain.js",
+)
+START = 1_000_000
+HOUR_MS = 60 * 60 * 1000
+ALMOST_ONE = 1 - 2**-52
+ENROLLED = {"keyPair": {}, "standing": "active", "server_key": {}, "asked_at": START, "compared_at": START}
+UNKNOWN = {"keyPair": {}, "standing": "unknown"}
+ANSWER = {"epoch": "one", "now": 1, "results": [], "purge": [], "records": {}, "cursor": "1.", "more": False}
+GOOD = {"status": 200, "text": json.dumps(ANSWER), "retry_after_ms": None}
+CAUSES = ("load", "timer", "online", "visible", "saved", "sync")
+
+
+def refusal(status: int, retry_after_ms: int | None = None) -> Json:
+    text = '{"code": "busy", "message": "", "retry": true}'
+    return {"status": status, "text": text, "retry_after_ms": retry_after_ms}
+
+
+class Phone:
+    def __init__(self) -> None:
+        self._engine = JavaScript(*MODULES, source=SOURCE)
+        self.retry_in: float | None = None
+
+    def run(self, cause: str, **given: Any) -> list[str]:
+        """What it asks the server for this cause. `given` is how the world has changed."""
+        return self._asked(f"drain.run({json.dumps(cause)}).then(() => uploader.run())", given)
+
+    def meet(self, **given: Any) -> list[str]:
+        return self._asked("drain.meet()", given)
+
+    def _asked(self, call: str, given: Json) -> list[str]:
+        self._engine.call(f"(given) => {{ void asked(() => {call}, given); }}", given)
+        told = self._engine.call("() => told")
+        self.retry_in = told["retry_in"]
+        asked: list[str] = told["asked"]
+        return asked
+
+
+@pytest.fixture
+def phone() -> Phone:
+    phone = Phone()
+    phone.run("load", now=START, device=ENROLLED, reply=GOOD)
+    return phone
+
+
+# What the server orders
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_server_s_word_on_when_to_come_back_is_obeyed(phone: Phone, status: int) -> None:
+    assert phone.run("timer", reply=refusal(status, 7000)) == ["/sync"]
+    assert phone.retry_in == 7000
+
+    early = [phone.run(cause, now=START + 6999) for cause in CAUSES]
+
+    assert early == [[]] * len(CAUSES)
+    assert phone.run("timer", now=START + 7000, reply=GOOD) == ["/sync"]
+    assert phone.retry_in is None
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_nobody_is_sent_away_for_more_than_an_hour(phone: Phone, status: int) -> None:
+    phone.run("timer", reply=refusal(status, 10**12))
+
+    assert phone.run("timer", now=START + HOUR_MS - 1) == []
+    assert phone.run("timer", now=START + HOUR_MS) == ["/sync"]
+
+
+def test_who_taps_is_not_kept_waiting(phone: Phone) -> None:
+    phone.run("timer", reply=refusal(429, HOUR_MS))
+
+    assert phone.run("asked") == ["/sync"]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_order_counts_as_well_when_the_phone_asked_how_it_stands(phone: Phone, status: int) -> None:
+    assert phone.meet(device=UNKNOWN, reply=refusal(status, 7000)) == ["/sync/hello"]
+
+    assert phone.meet(now=START + 6999) == []
+    assert phone.meet(now=START + 7000) == ["/sync/hello"]
+
+
+def test_a_phone_that_waits_for_a_coordinator_asks_again_at_once_after_a_bad_line(phone: Phone) -> None:
+    phone.meet(device=UNKNOWN, chance=ALMOST_ONE, reply={"error": "TypeError"})
+
+    assert phone.run("timer") == []
+    assert phone.meet() == ["/sync/hello"]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_known_phone_sends_nothing_to_a_server_that_asked_for_a_pause(phone: Phone, status: int) -> None:
+    later = START + 7 * HOUR_MS  # its standing is asked for again
+
+    assert phone.run("timer", now=later, reply=refusal(status, 7000)) == ["/sync/hello"]
+
+
+def test_the_order_counts_as_well_when_the_phone_compared_what_it_holds(phone: Phone) -> None:
+    yesterday = {**ENROLLED, "compared_at": START - 25 * HOUR_MS}
+    comparing = {"/sync": GOOD, "/sync/audit": refusal(429, 7000)}
+
+    assert phone.run("timer", device=yesterday, replies=comparing) == ["/sync", "/sync/audit"]
+
+    assert phone.run("timer", now=START + 6999) == []
+
+
+# What the phone decides by itself
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_without_a_word_the_wait_is_random_up_to_a_bound_that_doubles(phone: Phone, status: int) -> None:
+    now, bounds = START, []
+    for _ in range(12):
+        phone.run("timer", now=now, chance=ALMOST_ONE, reply=refusal(status))
+        bounds.append(round(phone.retry_in or 0))
+        now += bounds[-1] + 1
+
+    assert bounds == [2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 256_000, *[300_000] * 4]
+    phone.run("timer", now=now, chance=0.25)
+    assert phone.retry_in == 75_000
+    phone.run("timer", now=now + 75_000, chance=0)
+    assert phone.retry_in == 0
+
+
+@pytest.mark.parametrize(("waiting", "longest"), [(0, 30_000), (1, 8000)])
+def test_when_nobody_answers_it_looks_again_soon(phone: Phone, waiting: int, longest: int) -> None:
+    now = START
+    for _ in range(8):
+        phone.run("timer", now=now, chance=ALMOST_ONE, waiting=waiting, reply={"error": "TypeError"})
+        now += round(phone.retry_in or 0) + 1
+
+    assert round(phone.retry_in or 0) == longest
+
+
+@pytest.mark.parametrize("reply", [refusal(503), {"error": "TypeError"}])
+def test_a_network_that_is_back_ends_a_wait_of_the_phone_s_own(phone: Phone, reply: Json) -> None:
+    phone.run("timer", chance=ALMOST_ONE, reply=reply)
+
+    assert phone.run("timer") == []
+    assert phone.run("online") == ["/sync"]
+
+
+# Photos
+
+PHOTO = {"sha256": "ab", "length": 10, "kind": "photo", "state": "waiting"}
+LOOK = "HEAD /sync/blobs/ab"
+
+
+def test_photos_come_after_the_text(phone: Phone) -> None:
+    assert phone.run("timer", blobs=[PHOTO], replies={LOOK: refusal(503)}) == ["/sync", LOOK]
+
+
+def test_no_photo_is_offered_while_text_is_refused(phone: Phone) -> None:
+    assert phone.run("timer", blobs=[PHOTO], reply=refusal(503)) == ["/sync"]
+
+
+def test_photos_wait_by_themselves(phone: Phone) -> None:
+    phone.run("timer", blobs=[PHOTO], replies={LOOK: refusal(503, 600_000)})
+
+    assert phone.retry_in is None
+    assert phone.run("timer", now=START + 599_999) == ["/sync"]
+    assert phone.run("timer", now=START + 600_000) == ["/sync", LOOK]
+
+
+def test_photos_that_fail_without_a_word_wait_longer_each_time(phone: Phone) -> None:
+    phone.run("timer", blobs=[PHOTO], chance=ALMOST_ONE, replies={LOOK: {"error": "TypeError"}})
+
+    assert phone.run("timer", now=START + 1999) == ["/sync"]
+    assert phone.run("timer", now=START + 2000) == ["/sync", LOOK]
+    assert phone.run("timer", now=START + 5999) == ["/sync"]
+    assert phone.run("timer", now=START + 6000) == ["/sync", LOOK]
+
+
+# What a Retry-After may say
+
+NOW = 1_795_395_600_000
+
+
+@pytest.mark.parametrize(
+    ("text", "wait"),
+    [
+        ("120", 120_000),
+        ("0", None),
+        ("99999999999", 99_999_999_999_000),
+        ("Mon, 23 Nov 2026 01:00:30 GMT", 30_000),
+        ("Mon, 23 Nov 2026 00:00:00 GMT", None),
+        ("-5", None),
+        ("soon", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(text: str | None, wait: int | None) -> None:
+    found = JavaScript("sync/transport.js").call("readRetryAfter", text, NOW)
+
+    assert found == wait

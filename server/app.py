@@ -32,7 +32,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     catalogue = load_catalogue()
     templates = template_environment(catalogue)
     loaded_assets = assets.load_assets()
-    script = worker_script.assemble_worker(templates, messages=catalogue.shared(), asset_urls=loaded_assets.urls)
+    script = worker_script.assemble_worker(templates, messages=catalogue.wire(), asset_urls=loaded_assets.urls)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

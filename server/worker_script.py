@@ -18,6 +18,7 @@ from starlette.routing import Route
 from server.assets import STATIC
 from server.forms import form_wire
 from server.jinja_js import compile_templates
+from server.jinja_js.runtime import runtime_for
 from server.kinds import KINDS
 from server.page_table import PAGES, page_wire
 from server.rules import SCHEMA
@@ -26,8 +27,9 @@ from server.version import VERSION
 from server.visit_form import FORMS
 
 # In the order of use: what a file calls at its top level stands above it.
+RUNTIME = "worker/jinja_runtime.js"
 SOURCES = (
-    "worker/jinja_runtime.js",
+    RUNTIME,
     "worker/uuid.js",
     "worker/messages.js",
     "worker/filters.js",
@@ -68,7 +70,9 @@ def assemble_worker(
     """The whole script. Raises UnsupportedTemplate when a template cannot be compiled and ValueError when two files
     declare one name: both stop the start of the app."""
     templates = compile_templates(environment, shared_templates())
-    files = [(name, plain_script((STATIC / name).read_text(encoding="utf-8"))) for name in SOURCES]
+    sources = {name: (STATIC / name).read_text(encoding="utf-8") for name in SOURCES}
+    sources[RUNTIME] = runtime_for(templates, sources[RUNTIME])
+    files = [(name, plain_script(text)) for name, text in sources.items()]
     refuse_shared_names(files)
     tables = {
         "schema": SCHEMA,

@@ -6,7 +6,7 @@ import { groupBy, Replica } from "../store/replica.js";
 import { layOver } from "../sync/rebase.js";
 import { dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
-import { createTranslate } from "./messages.js";
+import { createTranslate, readMessages } from "./messages.js";
 import { readSettings } from "./settings.js";
 import { newUuid } from "./uuid.js";
 
@@ -17,7 +17,7 @@ import { newUuid } from "./uuid.js";
  * @property {import("./router.js").Page[]} pages
  * @property {Record<string, import("./forms.js").Form>} forms
  * @property {Record<string, { scope_field: string, indexes: string[] }>} kinds
- * @property {Record<string, Record<string, string>>} messages
+ * @property {Record<string, any>} messages as `readMessages` reads them
  * @property {Record<string, string>} assets
  * @property {string} csp
  * @property {number} utc_offset_minutes
@@ -40,7 +40,7 @@ export class Phone {
     this.app = app;
     this.outbox = new Outbox(caches);
     this.replica = new Replica(app.kinds);
-    const globals = { _: createTranslate(app.messages) };
+    const globals = { _: createTranslate(readMessages(app.messages)) };
     this.renderer = createRenderer({ templates, filters: dateFilters, globals });
   }
 

@@ -23,21 +23,32 @@ class Control(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Default:
-    """What a new form begins with: a fixed `value`, a `record` field ("household.consent_state"), or today plus the
-    number of `days` a record field holds ("household.interval_days")."""
-
-    value: str = ""
-    record: str = ""
-    days: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class When:
     """Shown when the named field holds one of the values (for a list: when it holds any of them)."""
 
     field: str
     values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sooner:
+    """Other days than usual while an answer says so: as many as stand beside what a record field holds."""
+
+    when: When
+    by: str
+    days: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """What a new form begins with: a fixed `value`, a `record` field ("household.consent_state"), or today plus the
+    number of `days` a record field holds ("household.interval_days"). `all_good` is what 一切都好 answers."""
+
+    value: str = ""
+    record: str = ""
+    days: str = ""
+    sooner: Sooner | None = None
+    all_good: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +215,20 @@ def field_wire(each: Field) -> dict[str, Any]:
         "is_required": each.is_required,
         "shown_when": [{"field": when.field, "values": list(when.values)} for when in each.shown_when],
         "limit": each.limit,
-        "default": {"value": each.default.value, "record": each.default.record, "days": each.default.days},
+        "default": default_wire(each.default),
         "has_help": each.help is not None,
         "group": each.group,
     }
+
+
+def default_wire(default: Default) -> dict[str, Any]:
+    wire: dict[str, Any] = {
+        "value": default.value,
+        "record": default.record,
+        "days": default.days,
+        "all_good": default.all_good,
+    }
+    if (sooner := default.sooner) is not None:
+        when = {"field": sooner.when.field, "values": list(sooner.when.values)}
+        wire["sooner"] = {**when, "by": sooner.by, "days": dict(sooner.days)}
+    return wire

@@ -36,12 +36,15 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Write:
     """What a POST to the page's own URL writes: a put of `form`'s fields, or a void. `record` names the loaded record
-    that is edited ("" = a new one); `set` adds fields by key; `next` is the path shown afterwards."""
+    that is edited ("" = a new one); `set` adds fields by key; `next` is the path shown afterwards, unless the form
+    says `back`. With `each`, the form ticks several ids under that name, and each becomes a change of its own.
+    "later" writes nothing that is synced: this phone remembers to show the door last."""
 
     kind: str
     action: str
     form: str = ""
     record: str = ""
+    each: str = ""
     set: Mapping[str, str] = field(default_factory=dict)
     next: str = "/today"
 
@@ -59,7 +62,22 @@ HOUSEHOLD = Load("household", "household", id="household_id")
 LAST_VISITS = Load("visits", "visit", by="household_id", key="household_id", limit=3)
 VISIT = Load("visit", "visit", id="visit_id")
 VISIT_HOUSEHOLD = Load("household", "household", id="visit.household_id")
+ROUND = Load("round", "round", id="round_id")
+# What a walk from door to door needs: who lives where, and where somebody has been.
+WALK = (
+    Load("households", "household", by_id=True),
+    Load("round_visits", "visit", by="round_id", key="round_id"),
+)
 DOOR = "/rounds/{round_id}/doors/{household_id}"
+DOOR_LOADS = (
+    HOUSEHOLD,
+    ROUND,
+    LAST_VISITS,
+    Load("needs", "need", by="household_id", key="household_id"),
+    *WALK,
+)
+AT_A_DOOR = {"household_id": "household_id", "round_id": "round_id"}
+NOBODY_HOME = "/rounds/{round_id}/nobody-home"
 
 PAGES = (
     Page(
@@ -72,29 +90,28 @@ PAGES = (
             Load("visits", "visit", group="round_id"),
         ),
     ),
-    Page(
-        "door",
-        DOOR,
-        "doors/page.html",
-        loads=(
-            HOUSEHOLD,
-            Load("round", "round", id="round_id"),
-            LAST_VISITS,
-            Load("needs", "need", by="household_id", key="household_id"),
-        ),
-    ),
+    Page("door", DOOR, "doors/page.html", loads=DOOR_LOADS),
+    Page("door_later", DOOR + "/later", "doors/page.html", loads=DOOR_LOADS, write=Write("", "later", next=DOOR)),
     Page(
         "visit_new",
         DOOR + "/visit",
         "visits/form.html",
-        loads=(HOUSEHOLD, Load("round", "round", id="round_id")),
-        write=Write(
-            "visit",
-            "put",
-            form="visit",
-            set={"household_id": "household_id", "round_id": "round_id"},
-            next=DOOR,
-        ),
+        loads=(HOUSEHOLD, ROUND),
+        write=Write("visit", "put", form="visit", set=AT_A_DOOR, next=DOOR),
+    ),
+    Page(
+        "nobody_home",
+        NOBODY_HOME,
+        "rounds/nobody_home.html",
+        loads=(ROUND, *WALK),
+        write=Write("visit", "put", form="visit", each="door", set=AT_A_DOOR, next=NOBODY_HOME),
+    ),
+    Page(
+        "nobody_home_undo",
+        NOBODY_HOME + "/undo",
+        "rounds/nobody_home.html",
+        loads=(ROUND, *WALK),
+        write=Write("visit", "void", each="visit", next=NOBODY_HOME),
     ),
     Page("visit", "/visits/{visit_id}", "visits/page.html", loads=(VISIT, VISIT_HOUSEHOLD)),
     Page(

@@ -8,8 +8,20 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from server.forms import Field, Form, Problem, Submitted, field_wire, is_date, is_shown
-from server.identifiers import uuid7
+from server.forms import (
+    Checked,
+    Field,
+    Form,
+    Problem,
+    Sooner,
+    Submitted,
+    check_submitted,
+    field_wire,
+    holds,
+    is_date,
+    is_shown,
+)
+from server.identifiers import nth_id, uuid7
 from server.loading import resolve
 from server.page_table import Write
 from server.rules import SCHEMA
@@ -56,15 +68,7 @@ def open_form(
     """A fresh form: an edit begins with the record's values, a new record with the declared defaults and what the
     link's query prefills."""
     record = known[write.record] if write.record else None
-    form = FORMS.get(write.form)
-    values: dict[str, Any] = {}
-    suggested: dict[str, Any] = {}
-    for each in form.fields if form else ():
-        value = record.get(each.name) if record else query.get(each.name) or default_of(each, known, today)
-        if value not in (None, "", []):
-            value = value if each.control != "choices" or isinstance(value, list) else [value]
-            # A default in a question that is not asked would be an answer nobody gave.
-            (values if record or is_shown(each, values) else suggested)[each.name] = value
+    values, suggested = first_answers(write, known=known, query=query, today=today)
     return Opened(
         name=write.form,
         values=values,
@@ -75,6 +79,37 @@ def open_form(
         opened_at=now,
         suggested=suggested,
     )
+
+
+def first_answers(
+    write: Write, *, known: Mapping[str, Any], query: Mapping[str, str], today: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a fresh form holds: its answers, and those suggested for questions that are not asked yet."""
+    record = known[write.record] if write.record else None
+    form = FORMS.get(write.form)
+    values: dict[str, Any] = {}
+    suggested: dict[str, Any] = {}
+    for each in form.fields if form else ():
+        value = record.get(each.name) if record else asked_for(each, query) or default_of(each, known, values, today)
+        if value not in (None, "", []):
+            value = value if each.control != "choices" or isinstance(value, list) else [value]
+            # A default in a question that is not asked would be an answer nobody gave.
+            (values if record or is_shown(each, values) else suggested)[each.name] = value
+    return values, suggested
+
+
+def asked_for(each: Field, query: Mapping[str, str]) -> str:
+    """What a link, or one tap, says of a question; `all_good` is 一切都好."""
+    return query.get(each.name, "") or (each.default.all_good if query.get("all_good") else "")
+
+
+def one_tap(write: Write, submitted: Submitted, *, known: Mapping[str, Any], today: str) -> Submitted:
+    """A form sent by one tap (`quick`): what it does not say is as a fresh form would have it."""
+    if not first(submitted, "quick"):
+        return submitted
+    query = {name: texts[0] for name, texts in submitted.items() if texts}
+    values, _ = first_answers(write, known=known, query=query, today=today)
+    return {**{name: value if isinstance(value, list) else [value] for name, value in values.items()}, **submitted}
 
 
 def reopened(
@@ -113,6 +148,55 @@ def read_hidden(submitted: Submitted, record: Mapping[str, Any] | None, now: int
         base=base if is_base else record["base"] if record else "0",
         opened_at=whole_number(first(submitted, "opened_at")) or now,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """One form as it was sent: the records it is about, what it was opened with, what was answered."""
+
+    known: Mapping[str, Any]
+    submitted: Submitted
+    hidden: Hidden
+    checked: Checked
+
+
+def read_filled(
+    write: Write, submitted: Submitted, *, known: Mapping[str, Any], now: int, today: str
+) -> Sequence[Filled]:
+    """The form that was sent; one for each door or visit that was ticked, where it is about several."""
+    hidden = read_hidden(submitted, known[write.record] if write.record else None, now)
+    if not write.each:
+        return [fill(write, submitted, hidden, known=known, today=today)]
+    ticked = set(submitted.get(write.each, ()))
+    if write.action == "void":
+        found = [visit for visit in known["round_visits"] if visit["author_id"] == known["me"] and not visit["is_void"]]
+        return [
+            Filled(
+                known,
+                submitted,
+                replace(hidden, record_id=visit["id"], change_id=nth_id(hidden.change_id, place), base=visit["base"]),
+                Checked({}, {}),
+            )
+            for place, visit in enumerate(found)
+            if visit["id"] in ticked
+        ]
+    return [
+        fill(
+            write,
+            submitted,
+            replace(hidden, record_id=nth_id(hidden.record_id, place), change_id=nth_id(hidden.change_id, place)),
+            known={**known, "household": known["households"][door], "household_id": door},
+            today=today,
+        )
+        for place, door in enumerate(known["round"].get("household_ids") or ())
+        if door in ticked and door in known["households"]
+    ]
+
+
+def fill(write: Write, submitted: Submitted, hidden: Hidden, *, known: Mapping[str, Any], today: str) -> Filled:
+    form = FORMS.get(write.form)
+    told = one_tap(write, submitted, known=known, today=today)
+    return Filled(known, told, hidden, check_submitted(form, told) if form else Checked({}, {}))
 
 
 def change_from(
@@ -164,16 +248,21 @@ def edited(form: Form, record: Mapping[str, Any], values: Mapping[str, Any]) -> 
     return changed
 
 
-def default_of(each: Field, known: Mapping[str, Any], today: str) -> Any:
+def default_of(each: Field, known: Mapping[str, Any], values: Mapping[str, Any], today: str) -> Any:
     default = each.default
     if default.value:
         return default.value
     if default.record:
         return resolve(default.record, known)
     if default.days:
-        days = resolve(default.days, known)
+        days = sooner_days(default.sooner, known, values) or resolve(default.days, known)
         return plus_days(today, days) if isinstance(days, int) and not isinstance(days, bool) else None
     return None
+
+
+def sooner_days(sooner: Sooner | None, known: Mapping[str, Any], values: Mapping[str, Any]) -> int:
+    is_so = sooner is not None and holds(sooner.when, values.get(sooner.when.field))
+    return sooner.days.get(str(resolve(sooner.by, known)), 0) if sooner and is_so else 0
 
 
 def plus_days(day: str, count: int) -> str:

@@ -13,18 +13,18 @@ from starlette.routing import Route
 
 from server.accepting import accept_changes, principal_author
 from server.bodies import FORM_BYTES_MAX
-from server.forms import Checked, check_submitted, form_wire
+from server.forms import Submitted, form_wire
 from server.identifiers import uuid7
 from server.loading import load_page
 from server.models import Community, Device
 from server.page_table import PAGES, Page
 from server.principals import current_principal, current_volunteer
-from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, me_of, redirect
+from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, local_day, me_of, redirect
 from server.scope import Principal
 from server.store import SqlStore
 from server.urlencoded import read_form
 from server.visit_form import FORMS, VISIT_FORM
-from server.writing import change_from, first, open_form, read_hidden, reopened, sent_again
+from server.writing import change_from, first, open_form, read_filled, reopened, sent_again
 from sync.changes import Author, Change
 
 VISIT_FIELDS: list[dict[str, Any]] = form_wire(VISIT_FORM)["fields"]
@@ -39,7 +39,7 @@ async def show(request: Request) -> Response:
     if known is None:
         return await show_not_found(request, principal)
     context = await volunteer_context(request, entry, principal, known)
-    if entry.write:
+    if entry.write and not entry.write.each:
         now = context["now"]
         ids = (context["new_id"], context["new_change_id"])
         opened = open_form(entry.write, known=known, query=context["query"], now=now, today=context["today"], ids=ids)
@@ -57,20 +57,32 @@ async def save(request: Request) -> Response:
         return await show_not_found(request, principal)
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     now: int = request.app.state.clock()
-    form = FORMS.get(entry.write.form)
-    checked = check_submitted(form, submitted) if form else Checked({}, {})
-    hidden = read_hidden(submitted, known[entry.write.record] if entry.write.record else None, now)
-    if checked.problems:
+    today = local_day(now, request.app.state.utc_offset_minutes)
+    path = back_of(submitted) or entry.write.next.format(**{**request.path_params, "visit_id": "{visit_id}"})
+    filled = read_filled(entry.write, submitted, known=known, now=now, today=today)
+    if entry.write.action == "later" or not filled:
+        return redirect(request, path)  # only a phone of its own remembers what to show last
+    first_form = filled[0]
+    if first_form.checked.problems:
         context = await volunteer_context(request, entry, principal, known)
-        context["form"] = reopened(form, entry.write, submitted, hidden, checked.problems).wire()
+        form, problems = FORMS.get(entry.write.form), first_form.checked.problems
+        context["form"] = reopened(form, entry.write, first_form.submitted, first_form.hidden, problems).wire()
         return render(request, entry, context, status=422)
-    change = change_from(entry.write, checked.values, hidden, known=known, now=now)
-    code = ""
-    if change is not None:
-        author = principal_author(principal)
-        code = await in_thread(request.app.state.database.write, lambda session: write(session, author, change, now))
-    path = entry.write.next.format(**{**request.path_params, "visit_id": hidden.record_id})
-    return redirect(request, f"{path}?saved={hidden.record_id}" + (f"&held={code}" if code else ""))
+    asked = [change_from(entry.write, one.checked.values, one.hidden, known=one.known, now=now) for one in filled]
+    changes = [change for change in asked if change is not None]
+    author = principal_author(principal)
+    codes = await in_thread(
+        request.app.state.database.write, lambda session: [write(session, author, change, now) for change in changes]
+    )
+    code, saved = next(filter(None, codes), ""), first_form.hidden.record_id
+    path = path.replace("{visit_id}", saved)
+    return redirect(request, f"{path}?saved={saved}" + (f"&held={code}" if code else ""))
+
+
+def back_of(submitted: Submitted) -> str:
+    """Where the form itself wants to lead, when that is a page of ours."""
+    back = first(submitted, "back").partition("?")[0]
+    return own_path(back) if back else ""
 
 
 def write(session: Session, author: Author, change: Change, now: int) -> str:
@@ -151,7 +163,8 @@ async def volunteer_context(
     context = base_context(request, entry.template)
     context["page"]["name"] = entry.name
     context |= {load.name: known[load.name] for load in entry.loads}
-    context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS}
+    # What only a phone of its own keeps: drafts, and doors put off.
+    context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS, "drafts": {}, "later": {}}
     if device is not None:
         context |= {"language": device.language, "size": device.size}
         context["outbox"] = NOTHING_WAITS | {"uploaded_at": device.last_contact_at or None}

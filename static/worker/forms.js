@@ -10,7 +10,7 @@ import { readDay } from "./filters.js";
  * @property {boolean} is_required
  * @property {{ field: string, values: string[] }[]} shown_when
  * @property {number} limit
- * @property {{ value: string, record: string, days: string }} default
+ * @property {{ value: string, record: string, days: string, all_good: string, sooner?: any }} default
  *
  * @typedef {{ name: string, kind: string, fields: Field[] }} Form
  * @typedef {{ code: string, label: string, limit: number }} Problem
@@ -81,11 +81,12 @@ function readText({ limit }, value) {
   return [...value].length <= limit ? { problem: "", value } : { problem: "too_long" };
 }
 
-export function isShown({ shown_when }, values) {
-  return shown_when.every(({ field, values: wanted }) => {
-    const value = values[field];
-    return Array.isArray(value) ? value.some((item) => wanted.includes(item)) : wanted.includes(value);
-  });
+export const isShown = ({ shown_when }, values) => shown_when.every((condition) => isHeld(condition, values));
+
+/** Does the answer hold one of the wanted values? */
+export function isHeld({ field, values: wanted }, values) {
+  const value = values[field];
+  return Array.isArray(value) ? value.some((item) => wanted.includes(item)) : wanted.includes(value);
 }
 
 /** YYYY-MM-DD of a real day between 2000 and 2099. */

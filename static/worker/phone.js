@@ -6,6 +6,7 @@ import { groupBy, Replica } from "../store/replica.js";
 import { layOver } from "../sync/rebase.js";
 import { dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
+import { readLater } from "./later.js";
 import { createTranslate, readMessages } from "./messages.js";
 import { readSettings } from "./settings.js";
 import { newUuid } from "./uuid.js";
@@ -90,8 +91,11 @@ export class Phone {
   /** What every shared template is given. */
   async context(now) {
     const { app } = this;
+    const settings = await this.outbox.settings();
     return {
-      ...readSettings(await this.outbox.settings()),
+      ...readSettings(settings),
+      later: readLater(settings),
+      drafts: {},
       now,
       today: localDate(now, app.utc_offset_minutes),
       utc_offset_minutes: app.utc_offset_minutes,

@@ -21,9 +21,10 @@
  *
  * @typedef {object} Write
  * @property {string} kind
- * @property {"put" | "void"} action
+ * @property {"put" | "void" | "later"} action
  * @property {string} form
  * @property {string} record
+ * @property {string} each
  * @property {Record<string, string>} set
  * @property {string} next
  */

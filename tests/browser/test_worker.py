@@ -152,8 +152,7 @@ def test_a_second_tab_works_and_tells_the_first(phone: Phone) -> None:
     second = phone.context.new_page()
     second.goto(f"{phone.url}/today")
     second.locator(".door:has([data-state=open]) .door__link").first.tap()
-    second.locator("a[href$='outcome=no_answer']").tap()
-    second.locator(submit_of("visit-form")).tap()
+    second.locator("button[value=no_answer]").tap()
     expect(second.locator("#saved")).to_contain_text("已保存在本机")
 
     expect(phone.page.locator("#sync-status")).to_contain_text("待上传 1 条")
@@ -166,8 +165,7 @@ def test_a_double_tap_on_save_makes_one_visit(phone: Phone, coordinator: Coordin
     before = len(coordinator.visit_ids())
     phone.open("/today")
     phone.page.locator(".door__link").first.tap()
-    phone.page.locator("a[href$='outcome=no_answer']").tap()
-    phone.page.locator(submit_of("visit-form")).dblclick()
+    phone.page.locator("button[value=no_answer]").dblclick()
     phone.page.wait_for_url("**saved=**")
     phone.wait_for_header("全部已上传")
 

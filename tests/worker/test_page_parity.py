@@ -40,7 +40,20 @@ UPLOADED_AT = NOW - 7 * MINUTE_MS
 HOSTILE = "</textarea><script>alert('1')</script>\"&amp; {{ 7*7 }} \u2028\n李'; 👵🏽 `${1}`"
 QUERIES = {
     "door": ["", "?saved={visit_id}"],
-    "visit_new": ["", "?outcome=met", "?outcome=no_answer", "?outcome=nonsense&note=%3Cb%3E"],
+    "nobody_home": [
+        "",
+        "?stairwell=2-1",
+        "?stairwell=nonsense",
+        "?stairwell=2-2&saved={visit_id}",
+        "?saved={withdrawn_id}",
+    ],
+    "visit_new": [
+        "",
+        "?outcome=met",
+        "?outcome=no_answer",
+        "?outcome=met&all_good=1",
+        "?outcome=nonsense&note=%3Cb%3E",
+    ],
     "visit": ["", "?saved={visit_id}"],
     "my_visits": ["", "?state=waiting", "?state=sent_back", "?state=held", "?saved={visit_id}"],
 }
@@ -245,8 +258,8 @@ def concrete_paths(records: list[dict[str, Any]], visits: list[str]) -> dict[str
             about = [*visits, *others[:5]] if page.write is None else visits
             paths = [page.path.format(visit_id=visit) for visit in about]
         else:
-            paths = [page.path]
-        queries = [query.format(visit_id=visits[0]) for query in QUERIES.get(page.name, [""])]
+            paths = [page.path.format(round_id=rounds[0])]
+        queries = [query.format(visit_id=visits[1], withdrawn_id=visits[2]) for query in QUERIES.get(page.name, [""])]
         found[page.name] = [path + query for path in paths for query in queries]
     return found
 

@@ -54,6 +54,7 @@ SOURCES = (
     "worker/phone.js",
     "worker/pages.js",
     "worker/filled.js",
+    "worker/drafts.js",
     "worker/writes.js",
     "worker/drain.js",
     "service-worker.js",

@@ -59,6 +59,7 @@ class Opened:
             "change_id": self.change_id,
             "opened_at": self.opened_at,
             "suggested": dict(self.suggested),
+            "draft_at": 0,  # drafts are a phone's own
         }
 
 

@@ -5,6 +5,9 @@
 const WORKER_URL = "/service-worker.js";
 const RHYTHM_MS = 30_000;
 const UPDATE_CHECK_MS = 60 * 60_000;
+const UPDATE_PUT_OFF_MS = 2 * 60 * 60_000;
+const PUT_OFF = "linli-update-put-off";
+const DRAFT_PAUSE_MS = 300;
 
 // Trusted Types: htmx parses the HTML of this server's answers, and nothing else may make HTML or scripts from text.
 
@@ -68,6 +71,7 @@ function onDrained({ retry_in, is_enrolled }) {
 addEventListener("online", () => askToDrain("online"));
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") askToDrain("visible");
+  else void keepDraft();
 });
 
 /** How many visits wait, and when all were uploaded: the worker's words, fetched as any fragment. */
@@ -93,13 +97,46 @@ function refreshRecords() {
 /** A new release waits until no page needs the old one, or until somebody taps. */
 function showUpdatePrompt() {
   const prompt = document.getElementById("update-prompt");
-  if (prompt) prompt.hidden = !(registration?.waiting && navigator.serviceWorker.controller);
+  const isPutOff = Date.now() - Number(localStorage.getItem(PUT_OFF) ?? 0) < UPDATE_PUT_OFF_MS;
+  if (prompt) prompt.hidden = isPutOff || !(registration?.waiting && navigator.serviceWorker.controller);
 }
 
-function update() {
+async function update() {
   isUpdating = true;
+  await keepDraft();
   registration?.waiting?.postMessage({ type: "SKIP_WAITING" });
 }
+
+function putOffUpdate() {
+  localStorage.setItem(PUT_OFF, String(Date.now()));
+  showUpdatePrompt();
+}
+
+// Drafts: the worker keeps what stands in a form, so that it outlives this page. Without a worker there is nobody to ask.
+
+/** @type {HTMLFormElement | null} changed since its draft was last sent */
+let changedForm = null;
+let draftTimer = 0;
+
+function noteChange(form) {
+  if (!form?.matches("[data-form]")) return;
+  changedForm = form;
+  clearTimeout(draftTimer);
+  draftTimer = setTimeout(keepDraft, DRAFT_PAUSE_MS);
+}
+
+async function keepDraft() {
+  clearTimeout(draftTimer);
+  const form = changedForm;
+  changedForm = null;
+  if (!form || !navigator.serviceWorker?.controller) return;
+  const body = new URLSearchParams(/** @type {any} */ (new FormData(form)));
+  body.append("draft_path", new URL(form.action).pathname);
+  await fetch("/drafts", { method: "POST", body, keepalive: true }).catch(() => {});
+}
+
+addEventListener("pagehide", () => void keepDraft());
+document.addEventListener("htmx:before:request", () => void keepDraft());
 
 // Forms
 
@@ -122,6 +159,7 @@ function showQuestions(form) {
 function setAllGood(button) {
   const group = button.closest("[data-group]");
   for (const radio of group.querySelectorAll('input[type="radio"][value="good"]:enabled')) radio.checked = true;
+  noteChange(button.form);
 }
 
 /** Tomorrow, in three days, … counted from the page's own today. */
@@ -129,6 +167,7 @@ function setDays(button) {
   const day = new Date(`${button.form.dataset.today}T00:00:00Z`);
   day.setUTCDate(day.getUTCDate() + Number(button.dataset.days));
   button.closest(".dates").querySelector("input").value = day.toISOString().slice(0, 10);
+  noteChange(button.form);
 }
 
 /** The link of an invite carries its code after the #, where no server log sees it. */
@@ -155,14 +194,17 @@ function preparePage() {
 document.addEventListener("change", ({ target }) => {
   const { form } = /** @type {HTMLInputElement} */ (target);
   if (form) showQuestions(form);
+  noteChange(form);
 });
+
+document.addEventListener("input", ({ target }) => noteChange(/** @type {HTMLInputElement} */ (target).form));
 
 const clicks = {
   "[data-all-good]": setAllGood,
   "[data-days]": setDays,
   "[data-exchange]": () => askToDrain("asked"),
   '[data-update="now"]': update,
-  '[data-update="later"]': (button) => (button.closest("#update-prompt").hidden = true),
+  '[data-update="later"]': putOffUpdate,
 };
 
 document.addEventListener("click", ({ target }) => {

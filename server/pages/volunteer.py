@@ -125,6 +125,12 @@ def keep_settings(session: Session, principal: Principal, device_id: str, langua
     session.add(device)
 
 
+async def begin_afresh(request: Request) -> Response:
+    """Drafts are a phone's own (static/worker/drafts.js): here every form is a fresh one."""
+    submitted = await read_form(request, limit=FORM_BYTES_MAX) if request.method == "POST" else {}
+    return redirect(request, back_of(submitted) or "/today")
+
+
 async def status_fragment(request: Request) -> Response:
     principal = await current_volunteer(request)
     if principal is None:
@@ -202,5 +208,6 @@ def page_routes() -> list[Route]:
 routes = [
     *page_routes(),
     Route("/settings", change_settings, methods=["POST"]),
+    Route("/drafts", begin_afresh, methods=["GET", "POST"]),
     Route("/fragments/status", status_fragment, methods=["GET"]),
 ]

@@ -33,7 +33,7 @@ export async function readSubmitted(request) {
  * What the form was opened with. The ids make a double tap harmless; unreadable ones are made anew.
  * @returns {Hidden}
  */
-function readHidden(submitted, record, now) {
+export function readHidden(submitted, record, now) {
   const posted = (name) => submitted[name]?.[0] ?? "";
   const own = (name) => (isUuid(posted(name)) ? posted(name) : newUuid(now));
   const isBase = isUuid(posted("base")) || /^\d{1,15}$/.test(posted("base"));

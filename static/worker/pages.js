@@ -1,6 +1,7 @@
 // Answering a volunteer's page from what the phone holds: the records that the page table names, laid into the same
 // template that the server would use.
 
+import { layDraft } from "./drafts.js";
 import { addDays } from "./filters.js";
 import { isHeld, isShown } from "./forms.js";
 import { htmlResponse } from "./responses.js";
@@ -24,7 +25,7 @@ export async function answerPage(phone, { page, params }, url, now) {
   if (!loaded) return answerNotFound(phone, url.pathname, now);
   const context = await phone.context(now);
   const query = Object.fromEntries(url.searchParams);
-  const form = page.write && !page.write.each ? openForm(phone.app, page.write, { loaded, query, context }) : null;
+  const form = await formOf(phone, page, { loaded, query, context, path: url.pathname });
   return renderPage(phone, { page, params, loaded, form, url, context });
 }
 
@@ -119,6 +120,20 @@ const inOrderOf = (field) => (left, right) =>
 
 // Forms
 
+/**
+ * The form of a page: fresh, or as far as it was filled when it was left.
+ * @param {Phone} phone
+ * @param {Page} page
+ * @param {{ loaded: Loaded, query: Record<string, string>, context: Record<string, any>, path: string }} given
+ */
+async function formOf({ app, outbox }, { write }, { loaded, query, context, path }) {
+  if (!write || write.each) return null;
+  const opened = openForm(app, write, { loaded, query, context });
+  const declared = app.forms[write.form];
+  if (!declared) return opened;
+  return layDraft(declared, opened, { drafts: await outbox.drafts(), path, record: loaded[write.record] ?? null });
+}
+
 /** The form as it is first shown: with what the record holds, or with what the link says and the defaults. */
 function openForm(app, write, { loaded, query, context }) {
   const record = write.record ? loaded[write.record] : null;
@@ -156,7 +171,7 @@ export function firstAnswers(app, write, { loaded, query, today }) {
 
 /** What a template needs to draw a form. A page that withdraws a record has one without questions. */
 export function describeForm(app, write, state) {
-  return { name: write.form, fields: app.forms[write.form]?.fields ?? [], suggested: {}, ...state };
+  return { name: write.form, fields: app.forms[write.form]?.fields ?? [], suggested: {}, draft_at: 0, ...state };
 }
 
 /** Not answered, or cleared. */

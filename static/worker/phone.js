@@ -6,6 +6,7 @@ import { groupBy, Replica } from "../store/replica.js";
 import { layOver } from "../sync/rebase.js";
 import { dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
+import { draftTimes } from "./drafts.js";
 import { readLater } from "./later.js";
 import { createTranslate, readMessages } from "./messages.js";
 import { readSettings } from "./settings.js";
@@ -95,7 +96,7 @@ export class Phone {
     return {
       ...readSettings(settings),
       later: readLater(settings),
-      drafts: {},
+      drafts: draftTimes(await this.outbox.drafts()),
       now,
       today: localDate(now, app.utc_offset_minutes),
       utc_offset_minutes: app.utc_offset_minutes,

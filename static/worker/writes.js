@@ -51,11 +51,15 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
     for (const one of filled) {
       const change = await changeFrom(phone, write, { ...one, now });
       if (change) await saveChange(phone, seal, change);
+      else await phone.outbox.dropDraft(one.hidden.record_id); // nothing was altered, so nothing is unsaved
     }
   } catch (error) {
     console.error("not saved", error);
     // The server may take it instead; the form's ids keep it from being saved twice.
-    return await fetch(copy).catch(() => showAgain(filled[0], notSaved(phone.app.forms[write.form]), 507));
+    const answer = await fetch(copy).catch(() => null);
+    if (!answer) return showAgain(filled[0], notSaved(phone.app.forms[write.form]), 507);
+    await phone.outbox.dropDraft(filled[0].hidden.record_id).catch(() => {});
+    return answer;
   }
   const record_id = filled[0]?.hidden.record_id;
   const path = back || fillPath(write.next, { ...params, visit_id: record_id });

@@ -141,6 +141,24 @@ def test_s08_a_door_put_off_comes_last_and_stays_so(phone: Phone) -> None:
     assert phone.page.locator(".actions .button--primary").get_attribute("href") == doors[1]
 
 
+def test_s11_last_visits_and_promises_stand_above_the_fold(phone: Phone) -> None:
+    phone.open("/today")
+    phone.context.set_offline(True)
+    phone.open(open_doors(phone)[0])
+    expect(phone.page.locator(".status__offline")).to_be_visible()
+    phone.page.evaluate("() => scrollTo(0, 0)")
+
+    dock = phone.page.locator(".dock").bounding_box()
+    shown = phone.page.locator("#promises li, #last-visits .visit").all()
+
+    assert len(shown) == 4
+    assert dock is not None
+    for line in shown:
+        box = line.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= dock["y"], line.inner_text()
+
+
 def test_nobody_home_on_a_stairwell_is_one_visit_a_door_and_one_undo(phone: Phone, coordinator: Coordinator) -> None:
     before = set(coordinator.visit_ids())
     doors = open_doors(phone)

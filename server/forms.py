@@ -20,6 +20,8 @@ class Control(StrEnum):
     CHOICES = "choices"
     DATE = "date"
     TEXT = "text"
+    NAMES = "names"  # some of a household's members
+    MOMENT = "moment"  # ticked: ms UTC of the tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Form:
 
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
+MOMENT = re.compile(r"[1-9][0-9]{0,14}", re.ASCII).fullmatch
 
 Submitted = Mapping[str, Sequence[str]]
 
@@ -129,13 +132,17 @@ def check_fields(form: Form, fields: Mapping[str, Any]) -> str:
             if value not in allowed if isinstance(value, str) else value not in EMPTY:
                 return name
         elif (each := others.get(name)) is not None and value not in EMPTY:
-            texts = value if each.control is Control.CHOICES else [value]
+            if each.control is Control.MOMENT:
+                value = str(value) if isinstance(value, int) else value
+            texts = value if each.control in LISTS else [value]
             if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts) or read(each, texts)[0]:
                 return name
     return ""
 
 
 EMPTY: tuple[Any, ...] = (None, "", [])
+LISTS = (Control.CHOICES, Control.NAMES)
+NAMES_MAX = 20
 
 
 @cache
@@ -160,6 +167,9 @@ def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
         if "none" in filled and len(filled) > 1:
             return "none_with_others", None
         return None, filled
+    if each.control is Control.NAMES:
+        is_list = len(set(filled)) == len(filled) <= NAMES_MAX and all(len(text) <= each.limit for text in filled)
+        return (None, filled) if is_list and not any(map(CONTROL.search, filled)) else ("unknown_choice", None)
     if len(filled) > 1:
         return "unknown_choice", None
     text = filled[0]
@@ -169,6 +179,8 @@ def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
             return (None, text) if text in codes else ("unknown_choice", None)
         case Control.DATE:
             return (None, text) if is_date(text) else ("bad_date", None)
+        case Control.MOMENT:
+            return (None, int(text)) if MOMENT(text) else ("unknown_choice", None)
         case _:
             if CONTROL.search(text):
                 return "control_character", None
@@ -222,12 +234,8 @@ def field_wire(each: Field) -> dict[str, Any]:
 
 
 def default_wire(default: Default) -> dict[str, Any]:
-    wire: dict[str, Any] = {
-        "value": default.value,
-        "record": default.record,
-        "days": default.days,
-        "all_good": default.all_good,
-    }
+    named = ("value", "record", "days", "all_good")
+    wire: dict[str, Any] = {name: value for name in named if (value := getattr(default, name))}
     if (sooner := default.sooner) is not None:
         when = {"field": sooner.when.field, "values": list(sooner.when.values)}
         wire["sooner"] = {**when, "by": sooner.by, "days": dict(sooner.days)}

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.forms import When
+from server.visit_form import IN_DANGER
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -38,7 +41,8 @@ class Write:
     """What a POST to the page's own URL writes: a put of `form`'s fields, or a void. `record` names the loaded record
     that is edited ("" = a new one); `set` adds fields by key; `next` is the path shown afterwards, unless the form
     says `back`. With `each`, the form ticks several ids under that name, and each becomes a change of its own.
-    "later" writes nothing that is synced: this phone remembers to show the door last."""
+    "later" writes nothing that is synced: this phone remembers to show the door last. An answer that is `urgent` leads to
+    `urgent_next` before anything else."""
 
     kind: str
     action: str
@@ -47,6 +51,8 @@ class Write:
     each: str = ""
     set: Mapping[str, str] = field(default_factory=dict)
     next: str = "/today"
+    urgent: When | None = None
+    urgent_next: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ DOOR_LOADS = (
     *WALK,
 )
 AT_A_DOOR = {"household_id": "household_id", "round_id": "round_id"}
+STEPS = "/visits/{visit_id}/steps"
 NOBODY_HOME = "/rounds/{round_id}/nobody-home"
 
 PAGES = (
@@ -97,7 +104,7 @@ PAGES = (
         DOOR + "/visit",
         "visits/form.html",
         loads=(HOUSEHOLD, ROUND),
-        write=Write("visit", "put", form="visit", set=AT_A_DOOR, next=DOOR),
+        write=Write("visit", "put", form="visit", set=AT_A_DOOR, next=DOOR, urgent=IN_DANGER, urgent_next=STEPS),
     ),
     Page(
         "nobody_home",
@@ -119,7 +126,22 @@ PAGES = (
         "/visits/{visit_id}/edit",
         "visits/form.html",
         loads=(VISIT, VISIT_HOUSEHOLD),
-        write=Write("visit", "put", form="visit", record="visit", next="/visits/{visit_id}"),
+        write=Write(
+            "visit",
+            "put",
+            form="visit",
+            record="visit",
+            next="/visits/{visit_id}",
+            urgent=IN_DANGER,
+            urgent_next=STEPS,
+        ),
+    ),
+    Page(
+        "visit_steps",
+        STEPS,
+        "visits/steps.html",
+        loads=(VISIT, VISIT_HOUSEHOLD, Load("rounds", "round", by_id=True)),
+        write=Write("visit", "put", form="steps", record="visit", next="/visits/{visit_id}"),
     ),
     Page(
         "visit_withdraw",
@@ -142,13 +164,18 @@ PAGES = (
 
 
 def page_wire(page: Page) -> dict[str, Any]:
-    """The entry as the phone reads it, inside the worker's script."""
+    """The entry as the phone reads it, inside the worker's script: only what says something."""
     wire: dict[str, Any] = {
         "name": page.name,
         "path": page.path,
         "template": page.template,
-        "loads": [{slot: getattr(load, slot) for slot in Load.__slots__} for load in page.loads],
+        "loads": [{slot: value for slot in Load.__slots__ if (value := getattr(load, slot))} for load in page.loads],
     }
     if page.write:
-        wire["write"] = {slot: getattr(page.write, slot) for slot in Write.__slots__}
+        urgent = page.write.urgent
+        slots = (slot for slot in Write.__slots__ if not slot.startswith("urgent"))
+        wire["write"] = {slot: value for slot in slots if (value := getattr(page.write, slot))}
+        if urgent is not None:
+            condition = {"field": urgent.field, "values": list(urgent.values)}
+            wire["write"]["urgent"] = {**condition, "next": page.write.urgent_next}
     return wire

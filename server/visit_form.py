@@ -41,6 +41,13 @@ VISIT_FORM = Form(
             shown_when=(MET_ANYONE,),
         ),
         Field(
+            "members_met",
+            Control.NAMES,
+            ("见到家里哪几位", "Members met"),
+            limit=40,
+            shown_when=(MET_ANYONE,),
+        ),
+        Field(
             "person_well",
             Control.CHOICE,
             ("本人安好？", "Is the person well?"),
@@ -134,4 +141,25 @@ VISIT_FORM = Form(
     ),
 )
 
-FORMS = {VISIT_FORM.name: VISIT_FORM}
+IN_DANGER = When("danger", tuple(code for code in words.DANGER.codes if code != "none"))
+
+# Whom the visitor called, and when: after danger, and when nobody opened (DOMAIN.md 2.5). A form of its own over the same
+# visit, so that the visit is saved first.
+STEPS_FORM = Form(
+    name="steps",
+    kind="visit",
+    fields=tuple(
+        Field(name, Control.MOMENT, label)
+        for name, label in {
+            "called_120": ("120 急救", "120 ambulance"),
+            "called_110": ("110 报警", "110 police"),
+            "called_119": ("119 火警", "119 fire brigade"),
+            "called_person": ("打本人电话", "Phone the person"),
+            "called_contact": ("打家人电话", "Phone the family"),
+            "asked_neighbour": ("问邻居、物业", "Ask neighbours"),
+            "told_duty": ("告诉社区值班", "Tell the duty desk"),
+        }.items()
+    ),
+)
+
+FORMS = {form.name: form for form in (VISIT_FORM, STEPS_FORM)}

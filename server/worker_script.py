@@ -60,6 +60,8 @@ SOURCES = (
     "service-worker.js",
 )
 EXTRA_TEMPLATES = ("fragments/_status.html", "errors/not_found.html", "errors/offline.html")
+QUOTED = re.compile(r'("(?:[^"\\]|\\.)*")')
+SIGN = re.compile(r" ?(=>|[!=]==|&&|\|\||\?\?=?|[=<>*?:,;{}()]) ?")
 DECLARED = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let) ([A-Za-z_$][\w$]*)", re.MULTILINE)
 
 
@@ -109,7 +111,17 @@ def plain_script(source: str) -> str:
     source = re.sub(r"\n{2,}", "\n", source)
     # A text over several lines must keep them as they are.
     is_open = any(line.count("`") % 2 or line.count("${") > line.count("}") for line in source.splitlines())
-    return source if is_open else join_lines(source)
+    return source if is_open else join_lines("".join(map(squeezed, source.splitlines(keepends=True))))
+
+
+def squeezed(line: str) -> str:
+    """Without the spaces around signs, outside of quotes. A line with a pattern, a comment or a template in it stays."""
+    if "/" in line or "`" in line:
+        return line
+    indentation = line[: len(line) - len(line.lstrip(" "))]
+    parts = QUOTED.split(line[len(indentation) :])
+    parts[::2] = [SIGN.sub(r"\1", part) for part in parts[::2]]
+    return indentation + "".join(parts)
 
 
 def join_lines(source: str) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from server.forms import (
+    LISTS,
     Checked,
     Field,
     Form,
@@ -93,7 +94,7 @@ def first_answers(
     for each in form.fields if form else ():
         value = record.get(each.name) if record else asked_for(each, query) or default_of(each, known, values, today)
         if value not in (None, "", []):
-            value = value if each.control != "choices" or isinstance(value, list) else [value]
+            value = value if each.control not in LISTS or isinstance(value, list) else [value]
             # A default in a question that is not asked would be an answer nobody gave.
             (values if record or is_shown(each, values) else suggested)[each.name] = value
     return values, suggested
@@ -121,7 +122,7 @@ def reopened(
     for each in form.fields if form else ():
         filled = [text for text in submitted.get(each.name, ()) if text]
         if filled:
-            values[each.name] = filled if each.control == "choices" else filled[0]
+            values[each.name] = filled if each.control in LISTS else filled[0]
     return Opened(write.form, values, problems, hidden.base, hidden.record_id, hidden.change_id, hidden.opened_at)
 
 
@@ -227,10 +228,10 @@ def change_from(
     )
 
 
-def sent_again(change: Change, standing: Record | None, *, new_id: str) -> Change | None:
+def sent_again(write: Write, change: Change, standing: Record | None, *, new_id: str) -> Change | None:
     """A form whose change is in already was saved the first time. What was altered in between (Back, amend, save) is
     an edit of what was saved, with an id of its own; None when nothing was."""
-    form = next((form for form in FORMS.values() if form.kind == change.kind), None)
+    form = FORMS.get(write.form)
     if standing is None or form is None or change.action is not Action.PUT:
         return None
     answers = {each.name: change.set[each.name] for each in form.fields if each.name in change.set}
@@ -242,7 +243,7 @@ def edited(form: Form, record: Mapping[str, Any], values: Mapping[str, Any]) -> 
     """Only what the edit changed; an emptied field is set to empty, which is an edit too."""
     changed: dict[str, Any] = {}
     for each in form.fields:
-        empty: Any = [] if each.control == "choices" else ""
+        empty: Any = [] if each.control in LISTS else ""
         before, after = record.get(each.name) or empty, values.get(each.name) or empty
         if before != after:
             changed[each.name] = after

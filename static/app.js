@@ -142,6 +142,8 @@ document.addEventListener("htmx:before:request", () => void keepDraft());
 
 /** Shows the questions that the answers so far call for. One that is hidden is disabled, so that it is not sent. */
 function showQuestions(form) {
+  const outcome = form.querySelector('[name="outcome"]:checked')?.value ?? "met";
+  for (const button of form.elements) if (button.dataset.allGood !== undefined) button.hidden = outcome !== "met";
   for (const question of form.querySelectorAll("[data-shown-when]")) {
     const answers = new FormData(form);
     const isShown = JSON.parse(question.dataset.shownWhen).every(({ field, values }) =>
@@ -155,18 +157,37 @@ function showQuestions(form) {
   }
 }
 
-/** 一切都好: every question of the group that is on screen gets its best answer, to be corrected one by one. */
+/** 一切都好: every question of the group gets its best answer, to be corrected one by one. Whom it is about was met. */
 function setAllGood(button) {
-  const group = button.closest("[data-group]");
-  for (const radio of group.querySelectorAll('input[type="radio"][value="good"]:enabled')) radio.checked = true;
-  noteChange(button.form);
+  const { form } = button;
+  const met = form.querySelector('[name="outcome"][value="met"]');
+  if (!form.querySelector('[name="outcome"]:checked')) met.checked = true;
+  showQuestions(form);
+  for (const radio of form.querySelectorAll('[data-group] input[value="good"]:enabled')) radio.checked = true;
+  noteChange(form);
+}
+
+/** Nobody was seen: the next visit that is proposed comes sooner, as long as nobody chose another day. */
+function proposeNextVisit(form) {
+  const input = form.querySelector("[data-sooner]");
+  if (!input) return;
+  const { field, values } = JSON.parse(input.dataset.soonerWhen);
+  const isSooner = values.includes(new FormData(form).get(field)) && input.dataset.sooner !== "";
+  input.dataset.usual ??= input.value;
+  input.dataset.proposed ??= input.value;
+  if (input.value !== input.dataset.proposed) return;
+  input.value = input.dataset.proposed = isSooner ? daysFrom(form, input.dataset.sooner) : input.dataset.usual;
+}
+
+function daysFrom(form, days) {
+  const day = new Date(`${form.dataset.today}T00:00:00Z`);
+  day.setUTCDate(day.getUTCDate() + Number(days));
+  return day.toISOString().slice(0, 10);
 }
 
 /** Tomorrow, in three days, … counted from the page's own today. */
 function setDays(button) {
-  const day = new Date(`${button.form.dataset.today}T00:00:00Z`);
-  day.setUTCDate(day.getUTCDate() + Number(button.dataset.days));
-  button.closest(".dates").querySelector("input").value = day.toISOString().slice(0, 10);
+  button.closest(".dates").querySelector("input").value = daysFrom(button.form, button.dataset.days);
   noteChange(button.form);
 }
 
@@ -193,7 +214,10 @@ function preparePage() {
 
 document.addEventListener("change", ({ target }) => {
   const { form } = /** @type {HTMLInputElement} */ (target);
-  if (form) showQuestions(form);
+  if (!form) return;
+  if (target instanceof HTMLInputElement && "moment" in target.dataset) target.value = String(Date.now());
+  showQuestions(form);
+  proposeNextVisit(form);
   noteChange(form);
 });
 

@@ -7,7 +7,8 @@ import re
 
 from server.jinja_js.vocabulary import HELPERS
 
-TABLES = {"jinjaFilters": rf"\b{HELPERS['builtin']}\.(\w+)", "jinjaTextMethods": r'"(\w+)"'}
+# By table, what its callers in compiled templates look like; helpers are named at the templates' head.
+TABLES = {"jinja": r"\b(\w+):", "jinjaFilters": rf"\b{HELPERS['builtin']}\.(\w+)", "jinjaTextMethods": r'"(\w+)"'}
 MEMBER = re.compile(r"^  (?=\w+(?:\(|:|,$))", re.MULTILINE)
 
 

@@ -80,7 +80,7 @@ function fill(app, write, submitted, hidden, given) {
   const form = app.forms[write.form];
   const told = form && submitted.quick?.[0] ? oneTap(app, write, submitted, given) : submitted;
   const { values, problems } = form ? checkSubmitted(form, told) : { values: {}, problems: {} };
-  const fixed = Object.entries(write.set).map(([name, key]) => [name, resolveKey(key, given)]);
+  const fixed = Object.entries(write.set ?? {}).map(([name, key]) => [name, resolveKey(key, given)]);
   return { submitted: told, hidden, values, problems, fixed: Object.fromEntries(fixed) };
 }
 

@@ -3,7 +3,7 @@
 
 import { layDraft } from "./drafts.js";
 import { addDays } from "./filters.js";
-import { isHeld, isShown } from "./forms.js";
+import { isHeld, isShown, LISTS } from "./forms.js";
 import { htmlResponse } from "./responses.js";
 
 /**
@@ -36,7 +36,8 @@ export async function answerPage(phone, { page, params }, url, now) {
 export function renderPage(phone, { page, params, loaded, form, url, context, status = 200 }) {
   const about = { name: page.name, path: url.pathname, template: page.template };
   const query = Object.fromEntries(url.searchParams);
-  const { fields } = phone.app.forms.visit;
+  const { visit, steps } = phone.app.forms;
+  const fields = [...visit.fields, ...steps.fields];
   const variables = { ...context, ...loaded, page: about, params, query, form, fields };
   return htmlResponse(phone.renderer.render(page.template, variables), { csp: phone.app.csp, status });
 }
@@ -164,7 +165,7 @@ export function firstAnswers(app, write, { loaded, query, today }) {
     if (isEmptyAnswer(value)) continue;
     // A default in a question that is not asked would be an answer nobody gave.
     const place = record || isShown(field, values) ? values : suggested;
-    place[field.name] = field.control === "choices" && !Array.isArray(value) ? [value] : value;
+    place[field.name] = LISTS.includes(field.control) && !Array.isArray(value) ? [value] : value;
   }
   return { values, suggested };
 }

@@ -3,7 +3,7 @@
 
 import { sealBinding } from "../sync/seal.js";
 import { readFilled, readSubmitted } from "./filled.js";
-import { typedValues } from "./forms.js";
+import { isHeld, LISTS, typedValues } from "./forms.js";
 import { putOff } from "./later.js";
 import { answerNotFound, describeForm, isEmptyAnswer, loadPage, renderPage } from "./pages.js";
 import { forgetPageCopies } from "./residents.js";
@@ -62,7 +62,8 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
     return answer;
   }
   const record_id = filled[0]?.hidden.record_id;
-  const path = back || fillPath(write.next, { ...params, visit_id: record_id });
+  const urgent = write.urgent && isHeld(write.urgent, filled[0]?.values ?? {}) ? write.urgent.next : "";
+  const path = (!urgent && back) || fillPath(urgent || write.next, { ...params, visit_id: record_id });
   return seeOther(record_id ? `${path}?saved=${record_id}` : path);
 }
 
@@ -95,7 +96,7 @@ async function changeFrom(phone, write, { values, fixed, hidden, now }) {
   if (Object.keys(set).length === 0) return null;
   // A form that is sent twice was saved the first time. What was altered in between (Back, amend, save) is an edit of
   // what was saved, with an id of its own.
-  const isEdit = write.record !== "" && !isKnown;
+  const isEdit = write.record && !isKnown;
   return { ...about, ...idAndBase(isEdit ? hidden : { change_id: newUuid(now), base: standing.base }), set };
 }
 
@@ -105,7 +106,7 @@ const idAndBase = ({ change_id, base }) => ({ change_id, base: /^\d+$/.test(base
 function changedFields(form, record, values) {
   const changed = {};
   for (const { name, control } of form.fields) {
-    const value = values[name] ?? (control === "choices" ? [] : "");
+    const value = values[name] ?? (LISTS.includes(control) ? [] : "");
     const isSame = isEmptyAnswer(value)
       ? isEmptyAnswer(record[name])
       : JSON.stringify(value) === JSON.stringify(record[name]);

@@ -69,7 +69,7 @@ PHONE = """
 globalThis.answer = async ({ device, records, settings, checkpoint, path, query, now, ids }) => {
     const phone = new Phone(APP, TEMPLATES);
     const held = new Held(records, checkpoint);
-    phone.outbox = { entries: async () => [], device: async () => device, settings: async () => settings };
+    phone.outbox = { entries: async () => [], drafts: async () => [], device: async () => device, settings: async () => settings };
     phone.replica = {
         checkpoint: async () => checkpoint,
         record: async (id) => held.records.get(id) ?? null,
@@ -197,6 +197,8 @@ def log_own_visits(replica: Replica, database: Database) -> list[str]:
         "danger": ["fall", "scam"],
         "done_on_spot": ["chat", "card_left"],
         "next_visit_on": "2026-12-24",
+        "members_met": ["示例居民0001", HOSTILE[:8]],
+        "called_120": NOW - 19 * MINUTE_MS,
         "note": HOSTILE,
         "started_at": NOW - 20 * MINUTE_MS,
         "ended_at": NOW - 18 * MINUTE_MS,

@@ -44,6 +44,12 @@ def test_runtime_stays_small_in_brotli() -> None:
 def test_lines_join_only_where_that_is_safe() -> None:
     source = "function f() {\n  return g(\n    1, // one,\n    2,\n  )\n}\nconst a = 1;\nconst b = [\n  a\n];\n"
 
-    assert plain_script(source) == "function f() {return g(1, // one,\n 2,)\n}\nconst a = 1;\nconst b = [a\n];\n"
+    assert plain_script(source) == "function f(){return g(1, // one,\n 2,)\n}\nconst a=1;\nconst b=[a\n];\n"
     assert plain_script("const a = `x {\n  y`;\n") == "const a = `x {\n  y`;\n"
     assert plain_script("f(`${[\n  1,\n]}`);\n") == "f(`${[\n  1,\n]}`);\n"
+
+
+def test_spaces_go_only_where_nobody_reads_them() -> None:
+    assert plain_script('const a = { b: "c , d" };\n') == 'const a={b:"c , d"};\n'
+    assert plain_script("return a - -b;\n") == "return a - -b;\n"
+    assert plain_script("const a = / , /;\n") == "const a = / , /;\n"

@@ -95,6 +95,8 @@ PAGES = (
             Load("rounds", "round", order="starts_on"),
             Load("households", "household", by_id=True),
             Load("visits", "visit", group="round_id"),
+            Load("visits_at", "visit", group="household_id"),
+            Load("mine", "visit", by="author_id", key="me"),
         ),
     ),
     Page("door", DOOR, "doors/page.html", loads=DOOR_LOADS),

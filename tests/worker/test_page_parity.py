@@ -20,14 +20,16 @@ from starlette.testclient import TestClient
 
 from server.accepting import accept_changes, staff_author
 from server.app import create_app
-from server.assets import STATIC
+from server.assets import STATIC, load_assets
 from server.database import Database
 from server.demo import VOLUNTEER_NUMBER, create_demo
+from server.messages import load_catalogue
 from server.models import Device, Staff, Volunteer
 from server.page_table import PAGES
 from server.sessions import start_session
 from server.settings import Settings
-from server.worker_script import plain_script
+from server.templating import template_environment
+from server.worker_script import assemble_worker, plain_script
 from sync.changes import Action, Change
 from sync.kinds import Role
 from tests.browser.server_process import ServerProcess, with_database
@@ -139,7 +141,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         records = list(replica.records.values())
         yield World(
             client,
-            engine_with(client.app.state.worker_script),  # type: ignore[attr-defined]
+            engine_with(assembled()),
             me={"id": me.id, "name": me.name, "community": "示例社区"},
             records=records,
             paths=concrete_paths(records, visits),
@@ -236,8 +238,13 @@ def review(session: Session, name: str, fields: dict[str, Any]) -> None:
     assert result.outcome.value == "accepted", result
 
 
+def assembled() -> str:
+    catalogue = load_catalogue()
+    return assemble_worker(template_environment(catalogue), messages=catalogue.wire(), asset_urls=load_assets().urls)
+
+
 def engine_with(script: str) -> MiniRacer:
-    """The script as phones are served it, with its entry, which only listens, taken out."""
+    """The script as phones are served it, but with its own names; its entry, which only listens, taken out."""
     listeners = plain_script((STATIC / "service-worker.js").read_text(encoding="utf-8"))
     head, found, tail = script.partition(listeners)
     assert found, "the entry is no part of the script any more"

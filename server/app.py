@@ -24,6 +24,7 @@ from server.request_log import RequestLog
 from server.sealing import ensure_sealing_key
 from server.security import SameOriginOnly, SecurityHeaders
 from server.settings import Settings
+from server.short_names import shortened
 from server.templating import template_environment
 from sync.errors import MalformedMessage, TryLater
 
@@ -33,7 +34,8 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     catalogue = load_catalogue()
     templates = template_environment(catalogue)
     loaded_assets = assets.load_assets()
-    script = worker_script.assemble_worker(templates, messages=catalogue.shared(), asset_urls=loaded_assets.urls)
+    assembled = worker_script.assemble_worker(templates, messages=catalogue.wire(), asset_urls=loaded_assets.urls)
+    script = shortened(assembled)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -20,16 +20,8 @@ class Control(StrEnum):
     CHOICES = "choices"
     DATE = "date"
     TEXT = "text"
-
-
-@dataclass(frozen=True, slots=True)
-class Default:
-    """What a new form begins with: a fixed `value`, a `record` field ("household.consent_state"), or today plus the
-    number of `days` a record field holds ("household.interval_days")."""
-
-    value: str = ""
-    record: str = ""
-    days: str = ""
+    NAMES = "names"  # some of a household's members
+    MOMENT = "moment"  # ticked: ms UTC of the tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +30,27 @@ class When:
 
     field: str
     values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sooner:
+    """Other days than usual while an answer says so: as many as stand beside what a record field holds."""
+
+    when: When
+    by: str
+    days: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """What a new form begins with: a fixed `value`, a `record` field ("household.consent_state"), or today plus the
+    number of `days` a record field holds ("household.interval_days"). `all_good` is what 一切都好 answers."""
+
+    value: str = ""
+    record: str = ""
+    days: str = ""
+    sooner: Sooner | None = None
+    all_good: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,7 @@ class Form:
 
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
+MOMENT = re.compile(r"[1-9][0-9]{0,14}", re.ASCII).fullmatch
 
 Submitted = Mapping[str, Sequence[str]]
 
@@ -118,13 +132,17 @@ def check_fields(form: Form, fields: Mapping[str, Any]) -> str:
                 return name
         elif name in others and value not in EMPTY:
             each = others[name]
-            texts = value if each.control is Control.CHOICES else [value]
+            if each.control is Control.MOMENT:
+                value = str(value) if isinstance(value, int) else value
+            texts = value if each.control in LISTS else [value]
             if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts) or read(each, texts)[0]:
                 return name
     return ""
 
 
 EMPTY: tuple[Any, ...] = (None, "", [])
+LISTS = (Control.CHOICES, Control.NAMES)
+NAMES_MAX = 20
 
 
 @cache
@@ -149,6 +167,9 @@ def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
         if "none" in filled and len(filled) > 1:
             return "none_with_others", None
         return None, filled
+    if each.control is Control.NAMES:
+        is_list = len(set(filled)) == len(filled) <= NAMES_MAX and all(len(text) <= each.limit for text in filled)
+        return (None, filled) if is_list and not any(map(CONTROL.search, filled)) else ("unknown_choice", None)
     if len(filled) > 1:
         return "unknown_choice", None
     text = filled[0]
@@ -157,6 +178,8 @@ def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
             return (None, text) if text in codes_of(each) else ("unknown_choice", None)
         case Control.DATE:
             return (None, text) if is_date(text) else ("bad_date", None)
+        case Control.MOMENT:
+            return (None, int(text)) if MOMENT(text) else ("unknown_choice", None)
         case _:
             if not text.isprintable() and CONTROL.search(text):
                 return "control_character", None
@@ -208,7 +231,16 @@ def field_wire(each: Field) -> dict[str, Any]:
         "is_required": each.is_required,
         "shown_when": [{"field": when.field, "values": list(when.values)} for when in each.shown_when],
         "limit": each.limit,
-        "default": {"value": each.default.value, "record": each.default.record, "days": each.default.days},
+        "default": default_wire(each.default),
         "has_help": each.help is not None,
         "group": each.group,
     }
+
+
+def default_wire(default: Default) -> dict[str, Any]:
+    named = ("value", "record", "days", "all_good")
+    wire: dict[str, Any] = {name: value for name in named if (value := getattr(default, name))}
+    if (sooner := default.sooner) is not None:
+        when = {"field": sooner.when.field, "values": list(sooner.when.values)}
+        wire["sooner"] = {**when, "by": sooner.by, "days": dict(sooner.days)}
+    return wire

@@ -46,3 +46,9 @@ def uuid7(now_ms: int | None = None) -> str:
     random = int.from_bytes(os.urandom(10), "big")
     number = (moment & (2**48 - 1)) << 80 | 7 << 76 | (random >> 68 & 0xFFF) << 64 | 2 << 62 | random & (2**62 - 1)
     return spelled(number.to_bytes(16))
+
+
+def nth_id(record_id: str, place: int) -> str:
+    """One of a row of ids that follow from the first, for a form that makes several records: sent twice, it names the
+    same ones. The twin of nthUuid in static/worker/uuid.js."""
+    return f"{record_id[:24]}{(int(record_id[24:], 16) + place) % 2**48:012x}"

@@ -1,6 +1,6 @@
 """The record kinds of the community. A new kind is one entry here; both hosts and the engine read it."""
 
-from server.visit_form import VISIT_FORM
+from server.visit_form import STEPS_FORM, VISIT_FORM
 from sync.kinds import Kind, Role, Rule, kinds_by_name
 
 COORDINATOR = frozenset({Role.COORDINATOR})
@@ -19,6 +19,9 @@ KINDS = kinds_by_name(
             "interval_days": Rule.REGISTER,
             "consent_state": Rule.GUARD,
             "is_closed": Rule.REGISTER,
+            "phone": Rule.REGISTER,
+            "contact_name": Rule.REGISTER,
+            "contact_phone": Rule.REGISTER,
         },
         indexes=("door",),
         caution={"risk": ("red", "yellow", "green"), "consent_state": ("withdrawn", "basic", "full")},
@@ -34,6 +37,7 @@ KINDS = kinds_by_name(
             "ends_on": Rule.REGISTER,
             "household_ids": Rule.SET,
             "volunteer_ids": Rule.SET,
+            "duty_phone": Rule.REGISTER,  # whom to tell during this round
         },
     ),
     Kind(
@@ -44,7 +48,7 @@ KINDS = kinds_by_name(
             "round_id": Rule.OWN,
             "started_at": Rule.OWN,
             "ended_at": Rule.OWN,
-            **dict.fromkeys(VISIT_FORM.field_names(), Rule.OWN),
+            **dict.fromkeys((*VISIT_FORM.field_names(), *STEPS_FORM.field_names()), Rule.OWN),
             "attachments": Rule.OWN,  # [{sha256, length, kind}]; the bytes travel apart (PROTOCOL.md, Attachments)
             "review_state": Rule.REVIEW,
             "review_note": Rule.REVIEW,

@@ -43,6 +43,16 @@ class Catalogue:
             language: {key: self.texts[key][language] for key in sorted(self.shared_keys)} for language in LANGUAGES
         }
 
+    def wire(self) -> dict[str, Any]:
+        """The same with each key written once: last parts by first parts, and each language's texts in their order."""
+        keys: dict[str, list[str]] = {}
+        for key in sorted(self.shared_keys):
+            first, _, last = key.rpartition(".")
+            keys.setdefault(first, []).append(last)
+        ordered = [f"{first}.{last}" for first, lasts in keys.items() for last in lasts]
+        texts = {language: [self.texts[key][language] for key in ordered] for language in LANGUAGES}
+        return {"keys": {first: " ".join(lasts) for first, lasts in keys.items()}, **texts}
+
 
 def load_catalogue(folder: Path = FOLDER) -> Catalogue:
     texts: dict[str, Texts] = {}

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.forms import When
+from server.visit_form import IN_DANGER
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -36,14 +39,20 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Write:
     """What a POST to the page's own URL writes: a put of `form`'s fields, or a void. `record` names the loaded record
-    that is edited ("" = a new one); `set` adds fields by key; `next` is the path shown afterwards."""
+    that is edited ("" = a new one); `set` adds fields by key; `next` is the path shown afterwards, unless the form
+    says `back`. With `each`, the form ticks several ids under that name, and each becomes a change of its own.
+    "later" writes nothing that is synced: this phone remembers to show the door last. An answer that is `urgent` leads to
+    `urgent_next` before anything else."""
 
     kind: str
     action: str
     form: str = ""
     record: str = ""
+    each: str = ""
     set: Mapping[str, str] = field(default_factory=dict)
     next: str = "/today"
+    urgent: When | None = None
+    urgent_next: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,23 @@ HOUSEHOLD = Load("household", "household", id="household_id")
 LAST_VISITS = Load("visits", "visit", by="household_id", key="household_id", limit=3)
 VISIT = Load("visit", "visit", id="visit_id")
 VISIT_HOUSEHOLD = Load("household", "household", id="visit.household_id")
+ROUND = Load("round", "round", id="round_id")
+# What a walk from door to door needs: who lives where, and where somebody has been.
+WALK = (
+    Load("households", "household", by_id=True),
+    Load("round_visits", "visit", by="round_id", key="round_id"),
+)
 DOOR = "/rounds/{round_id}/doors/{household_id}"
+DOOR_LOADS = (
+    HOUSEHOLD,
+    ROUND,
+    LAST_VISITS,
+    Load("needs", "need", by="household_id", key="household_id"),
+    *WALK,
+)
+AT_A_DOOR = {"household_id": "household_id", "round_id": "round_id"}
+STEPS = "/visits/{visit_id}/steps"
+NOBODY_HOME = "/rounds/{round_id}/nobody-home"
 
 PAGES = (
     Page(
@@ -70,31 +95,32 @@ PAGES = (
             Load("rounds", "round", order="starts_on"),
             Load("households", "household", by_id=True),
             Load("visits", "visit", group="round_id"),
+            Load("visits_at", "visit", group="household_id"),
+            Load("mine", "visit", by="author_id", key="me"),
         ),
     ),
-    Page(
-        "door",
-        DOOR,
-        "doors/page.html",
-        loads=(
-            HOUSEHOLD,
-            Load("round", "round", id="round_id"),
-            LAST_VISITS,
-            Load("needs", "need", by="household_id", key="household_id"),
-        ),
-    ),
+    Page("door", DOOR, "doors/page.html", loads=DOOR_LOADS),
+    Page("door_later", DOOR + "/later", "doors/page.html", loads=DOOR_LOADS, write=Write("", "later", next=DOOR)),
     Page(
         "visit_new",
         DOOR + "/visit",
         "visits/form.html",
-        loads=(HOUSEHOLD, Load("round", "round", id="round_id")),
-        write=Write(
-            "visit",
-            "put",
-            form="visit",
-            set={"household_id": "household_id", "round_id": "round_id"},
-            next=DOOR,
-        ),
+        loads=(HOUSEHOLD, ROUND),
+        write=Write("visit", "put", form="visit", set=AT_A_DOOR, next=DOOR, urgent=IN_DANGER, urgent_next=STEPS),
+    ),
+    Page(
+        "nobody_home",
+        NOBODY_HOME,
+        "rounds/nobody_home.html",
+        loads=(ROUND, *WALK),
+        write=Write("visit", "put", form="visit", each="door", set=AT_A_DOOR, next=NOBODY_HOME),
+    ),
+    Page(
+        "nobody_home_undo",
+        NOBODY_HOME + "/undo",
+        "rounds/nobody_home.html",
+        loads=(ROUND, *WALK),
+        write=Write("visit", "void", each="visit", next=NOBODY_HOME),
     ),
     Page("visit", "/visits/{visit_id}", "visits/page.html", loads=(VISIT, VISIT_HOUSEHOLD)),
     Page(
@@ -102,7 +128,22 @@ PAGES = (
         "/visits/{visit_id}/edit",
         "visits/form.html",
         loads=(VISIT, VISIT_HOUSEHOLD),
-        write=Write("visit", "put", form="visit", record="visit", next="/visits/{visit_id}"),
+        write=Write(
+            "visit",
+            "put",
+            form="visit",
+            record="visit",
+            next="/visits/{visit_id}",
+            urgent=IN_DANGER,
+            urgent_next=STEPS,
+        ),
+    ),
+    Page(
+        "visit_steps",
+        STEPS,
+        "visits/steps.html",
+        loads=(VISIT, VISIT_HOUSEHOLD, Load("rounds", "round", by_id=True)),
+        write=Write("visit", "put", form="steps", record="visit", next="/visits/{visit_id}"),
     ),
     Page(
         "visit_withdraw",
@@ -125,13 +166,18 @@ PAGES = (
 
 
 def page_wire(page: Page) -> dict[str, Any]:
-    """The entry as the phone reads it, inside the worker's script."""
+    """The entry as the phone reads it, inside the worker's script: only what says something."""
     wire: dict[str, Any] = {
         "name": page.name,
         "path": page.path,
         "template": page.template,
-        "loads": [{slot: getattr(load, slot) for slot in Load.__slots__} for load in page.loads],
+        "loads": [{slot: value for slot in Load.__slots__ if (value := getattr(load, slot))} for load in page.loads],
     }
     if page.write:
-        wire["write"] = {slot: getattr(page.write, slot) for slot in Write.__slots__}
+        urgent = page.write.urgent
+        slots = (slot for slot in Write.__slots__ if not slot.startswith("urgent"))
+        wire["write"] = {slot: value for slot in slots if (value := getattr(page.write, slot))}
+        if urgent is not None:
+            condition = {"field": urgent.field, "values": list(urgent.values)}
+            wire["write"]["urgent"] = {**condition, "next": page.write.urgent_next}
     return wire

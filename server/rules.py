@@ -19,7 +19,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
 ATTACHMENT_KINDS = ("photo", "voice")
 IDENTIFIERS = frozenset({"household_id", "round_id", "visit_id"})
 KNOWN_NAMES = frozenset(name for kind in KINDS.values() for name in kind.fields)
-FORM_BY_KIND = {form.kind: form for form in FORMS.values()}
+FORMS_BY_KIND = {kind: [form for form in FORMS.values() if form.kind == kind] for kind in KINDS}
 
 
 def check(change: Change, record: Record | None) -> Refusal | None:
@@ -35,9 +35,9 @@ def check(change: Change, record: Record | None) -> Refusal | None:
             return Refusal(Held.BAD_FIELD, name)
     if not are_attachments(fields.get("attachments", [])):
         return Refusal(Held.BAD_FIELD, "attachments")
-    form = FORM_BY_KIND.get(change.kind)
-    if form is not None and (name := check_fields(form, fields)):
-        return Refusal(Held.BAD_FIELD, name)
+    for form in FORMS_BY_KIND.get(change.kind, ()):
+        if name := check_fields(form, fields):
+            return Refusal(Held.BAD_FIELD, name)
     if record is None and change.action is Action.VOID:
         return Refusal(Held.BAD_CHANGE, "record")
     if record is None and change.kind == "visit" and not fields.get("outcome"):

@@ -4,11 +4,16 @@ Adding a question is one `Field` here: no migration, no template, no JavaScript.
 """
 
 from server import vocabularies as words
-from server.forms import Control, Default, Field, Form, When
+from server.forms import Control, Default, Field, Form, Sooner, When
 
 MET = When("outcome", ("met",))
 MET_ANYONE = When("outcome", ("met", "met_other"))
 FULL_CONSENT = When("consent_state", ("full",))
+GOOD = Default(all_good="good")
+# Nobody was seen: sooner than usual, by risk (DOMAIN.md 2.5). Places differ; one table, to be changed by who knows better.
+NOT_SEEN = Sooner(
+    When("outcome", ("no_answer", "inaccessible")), by="household.risk", days={"red": 1, "yellow": 1, "green": 7}
+)
 
 VISIT_FORM = Form(
     name="visit",
@@ -36,6 +41,13 @@ VISIT_FORM = Form(
             shown_when=(MET_ANYONE,),
         ),
         Field(
+            "members_met",
+            Control.NAMES,
+            ("见到家里哪几位", "Members met"),
+            limit=40,
+            shown_when=(MET_ANYONE,),
+        ),
+        Field(
             "person_well",
             Control.CHOICE,
             ("本人安好？", "Is the person well?"),
@@ -57,6 +69,7 @@ VISIT_FORM = Form(
             vocabulary=words.WELLBEING,
             shown_when=(MET, FULL_CONSENT),
             group="wellbeing",
+            default=GOOD,
         ),
         Field(
             "wb_mood",
@@ -65,6 +78,7 @@ VISIT_FORM = Form(
             vocabulary=words.WELLBEING,
             shown_when=(MET, FULL_CONSENT),
             group="wellbeing",
+            default=GOOD,
         ),
         Field(
             "wb_safety",
@@ -73,6 +87,7 @@ VISIT_FORM = Form(
             vocabulary=words.WELLBEING,
             shown_when=(MET,),
             group="wellbeing",
+            default=GOOD,
         ),
         Field(
             "wb_hygiene",
@@ -81,6 +96,7 @@ VISIT_FORM = Form(
             vocabulary=words.WELLBEING,
             shown_when=(MET,),
             group="wellbeing",
+            default=GOOD,
         ),
         Field(
             "wb_environment",
@@ -89,6 +105,7 @@ VISIT_FORM = Form(
             vocabulary=words.WELLBEING,
             shown_when=(MET,),
             group="wellbeing",
+            default=GOOD,
         ),
         Field(
             "family_contact",
@@ -112,7 +129,7 @@ VISIT_FORM = Form(
             "next_visit_on",
             Control.DATE,
             ("下次走访", "Next visit"),
-            default=Default(days="household.interval_days"),
+            default=Default(days="household.interval_days", sooner=NOT_SEEN),
         ),
         Field(
             "note",
@@ -124,4 +141,25 @@ VISIT_FORM = Form(
     ),
 )
 
-FORMS = {VISIT_FORM.name: VISIT_FORM}
+IN_DANGER = When("danger", tuple(code for code in words.DANGER.codes if code != "none"))
+
+# Whom the visitor called, and when: after danger, and when nobody opened (DOMAIN.md 2.5). A form of its own over the same
+# visit, so that the visit is saved first.
+STEPS_FORM = Form(
+    name="steps",
+    kind="visit",
+    fields=tuple(
+        Field(name, Control.MOMENT, label)
+        for name, label in {
+            "called_120": ("120 急救", "120 ambulance"),
+            "called_110": ("110 报警", "110 police"),
+            "called_119": ("119 火警", "119 fire brigade"),
+            "called_person": ("打本人电话", "Phone the person"),
+            "called_contact": ("打家人电话", "Phone the family"),
+            "asked_neighbour": ("问邻居、物业", "Ask neighbours"),
+            "told_duty": ("告诉社区值班", "Tell the duty desk"),
+        }.items()
+    ),
+)
+
+FORMS = {form.name: form for form in (VISIT_FORM, STEPS_FORM)}

@@ -1,7 +1,7 @@
 """Visits as a coordinator sees them: found, opened with their history, reviewed.
 
 What is found comes in the order in which it arrived, newest first; while it waits for review, what cannot wait stands
-before all of it: danger, nobody answering at a red door, a need.
+before all of it: danger, nobody answering at a red door, the answer to what was sent back, a need.
 """
 
 import json
@@ -24,7 +24,7 @@ from server.scope import Principal, scoped
 from sync import changes
 
 PAGE_SIZE = 50
-ATTENTION = ("danger", "red_no_answer", "need", "")  # the most pressing first
+ATTENTION = ("danger", "red_no_answer", "answered", "need", "")  # the most pressing first
 DECISIONS = ("approved", "sent_back", "")  # "" takes a review back
 
 
@@ -153,11 +153,16 @@ def attention() -> ColumnElement[int]:
     """An index into ATTENTION."""
     risk = field_text(HOUSEHOLD.fields, "risk")
     is_red_no_answer = and_(field_text(FIELDS, "outcome") == "no_answer", risk == "red")
+    is_answered = and_(
+        field_text(FIELDS, "review_state") == "sent_back",
+        field_text(FIELDS, "review_outdated").in_(("1", "true")),  # SQLite's word, and PostgreSQL's
+    )
     return case(
         (names_something(field_text(FIELDS, "danger")), 0),
         (is_red_no_answer, 1),
-        (names_something(field_text(FIELDS, "needs")), 2),
-        else_=3,
+        (is_answered, 2),
+        (names_something(field_text(FIELDS, "needs")), 3),
+        else_=4,
     )
 
 

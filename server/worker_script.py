@@ -18,6 +18,7 @@ from starlette.routing import Route
 from server.assets import STATIC
 from server.forms import form_wire
 from server.jinja_js import compile_templates
+from server.jinja_js.runtime import runtime_for
 from server.kinds import KINDS
 from server.page_table import PAGES, page_wire
 from server.rules import SCHEMA
@@ -26,8 +27,9 @@ from server.version import VERSION
 from server.visit_form import FORMS
 
 # In the order of use: what a file calls at its top level stands above it.
+RUNTIME = "worker/jinja_runtime.js"
 SOURCES = (
-    "worker/jinja_runtime.js",
+    RUNTIME,
     "worker/uuid.js",
     "worker/messages.js",
     "worker/filters.js",
@@ -50,11 +52,14 @@ SOURCES = (
     "sync/transport.js",
     "sync/uploads.js",
     "worker/settings.js",
+    "worker/later.js",
     "worker/enrolment.js",
     "worker/residents.js",
     "worker/phone.js",
     "worker/pages.js",
     "worker/attachments.js",
+    "worker/filled.js",
+    "worker/drafts.js",
     "worker/writes.js",
     "worker/uploader.js",
     "worker/drain.js",
@@ -66,6 +71,8 @@ EXTRA_TEMPLATES = (
     "errors/not_found.html",
     "errors/offline.html",
 )
+QUOTED = re.compile(r'("(?:[^"\\]|\\.)*")')
+SIGN = re.compile(r" ?(=>|[!=]==|&&|\|\||\?\?=?|[=<>*?:,;{}()]) ?")
 DECLARED = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let) ([A-Za-z_$][\w$]*)", re.MULTILINE)
 
 
@@ -79,7 +86,9 @@ def assemble_worker(
     """The whole script. Raises UnsupportedTemplate when a template cannot be compiled and ValueError when two files
     declare one name: both stop the start of the app."""
     templates = compile_templates(environment, shared_templates())
-    files = [(name, plain_script((STATIC / name).read_text(encoding="utf-8"))) for name in SOURCES]
+    sources = {name: (STATIC / name).read_text(encoding="utf-8") for name in SOURCES}
+    sources[RUNTIME] = runtime_for(templates, sources[RUNTIME])
+    files = [(name, plain_script(text)) for name, text in sources.items()]
     refuse_shared_names(files)
     tables = {
         "schema": SCHEMA,
@@ -115,7 +124,17 @@ def plain_script(source: str) -> str:
     source = re.sub(r"\n{2,}", "\n", source)
     # A text over several lines must keep them as they are.
     is_open = any(line.count("`") % 2 or line.count("${") > line.count("}") for line in source.splitlines())
-    return source if is_open else join_lines(source)
+    return source if is_open else join_lines("".join(map(squeezed, source.splitlines(keepends=True))))
+
+
+def squeezed(line: str) -> str:
+    """Without the spaces around signs, outside of quotes. A line with a pattern, a comment or a template in it stays."""
+    if "/" in line or "`" in line:
+        return line
+    indentation = line[: len(line) - len(line.lstrip(" "))]
+    parts = QUOTED.split(line[len(indentation) :])
+    parts[::2] = [SIGN.sub(r"\1", part) for part in parts[::2]]
+    return indentation + "".join(parts)
 
 
 def join_lines(source: str) -> str:

@@ -8,8 +8,21 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from server.forms import Field, Form, Problem, Submitted, field_wire, is_date, is_shown
-from server.identifiers import uuid7
+from server.forms import (
+    LISTS,
+    Checked,
+    Field,
+    Form,
+    Problem,
+    Sooner,
+    Submitted,
+    check_submitted,
+    field_wire,
+    holds,
+    is_date,
+    is_shown,
+)
+from server.identifiers import nth_id, uuid7
 from server.loading import resolve
 from server.page_table import Write
 from server.rules import SCHEMA
@@ -47,6 +60,7 @@ class Opened:
             "change_id": self.change_id,
             "opened_at": self.opened_at,
             "suggested": dict(self.suggested),
+            "draft_at": 0,  # drafts are a phone's own
         }
 
 
@@ -56,15 +70,7 @@ def open_form(
     """A fresh form: an edit begins with the record's values, a new record with the declared defaults and what the
     link's query prefills."""
     record = known[write.record] if write.record else None
-    form = FORMS.get(write.form)
-    values: dict[str, Any] = {}
-    suggested: dict[str, Any] = {}
-    for each in form.fields if form else ():
-        value = record.get(each.name) if record else query.get(each.name) or default_of(each, known, today)
-        if value not in (None, "", []):
-            value = value if each.control != "choices" or isinstance(value, list) else [value]
-            # A default in a question that is not asked would be an answer nobody gave.
-            (values if record or is_shown(each, values) else suggested)[each.name] = value
+    values, suggested = first_answers(write, known=known, query=query, today=today)
     return Opened(
         name=write.form,
         values=values,
@@ -77,6 +83,37 @@ def open_form(
     )
 
 
+def first_answers(
+    write: Write, *, known: Mapping[str, Any], query: Mapping[str, str], today: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a fresh form holds: its answers, and those suggested for questions that are not asked yet."""
+    record = known[write.record] if write.record else None
+    form = FORMS.get(write.form)
+    values: dict[str, Any] = {}
+    suggested: dict[str, Any] = {}
+    for each in form.fields if form else ():
+        value = record.get(each.name) if record else asked_for(each, query) or default_of(each, known, values, today)
+        if value not in (None, "", []):
+            value = value if each.control not in LISTS or isinstance(value, list) else [value]
+            # A default in a question that is not asked would be an answer nobody gave.
+            (values if record or is_shown(each, values) else suggested)[each.name] = value
+    return values, suggested
+
+
+def asked_for(each: Field, query: Mapping[str, str]) -> str:
+    """What a link, or one tap, says of a question; `all_good` is 一切都好."""
+    return query.get(each.name, "") or (each.default.all_good if query.get("all_good") else "")
+
+
+def one_tap(write: Write, submitted: Submitted, *, known: Mapping[str, Any], today: str) -> Submitted:
+    """A form sent by one tap (`quick`): what it does not say is as a fresh form would have it."""
+    if not first(submitted, "quick"):
+        return submitted
+    query = {name: texts[0] for name, texts in submitted.items() if texts}
+    values, _ = first_answers(write, known=known, query=query, today=today)
+    return {**{name: value if isinstance(value, list) else [value] for name, value in values.items()}, **submitted}
+
+
 def reopened(
     form: Form | None, write: Write, submitted: Submitted, hidden: "Hidden", problems: Mapping[str, Problem]
 ) -> Opened:
@@ -85,7 +122,7 @@ def reopened(
     for each in form.fields if form else ():
         filled = [text for text in submitted.get(each.name, ()) if text]
         if filled:
-            values[each.name] = filled if each.control == "choices" else filled[0]
+            values[each.name] = filled if each.control in LISTS else filled[0]
     return Opened(write.form, values, problems, hidden.base, hidden.record_id, hidden.change_id, hidden.opened_at)
 
 
@@ -115,6 +152,55 @@ def read_hidden(submitted: Submitted, record: Mapping[str, Any] | None, now: int
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """One form as it was sent: the records it is about, what it was opened with, what was answered."""
+
+    known: Mapping[str, Any]
+    submitted: Submitted
+    hidden: Hidden
+    checked: Checked
+
+
+def read_filled(
+    write: Write, submitted: Submitted, *, known: Mapping[str, Any], now: int, today: str
+) -> Sequence[Filled]:
+    """The form that was sent; one for each door or visit that was ticked, where it is about several."""
+    hidden = read_hidden(submitted, known[write.record] if write.record else None, now)
+    if not write.each:
+        return [fill(write, submitted, hidden, known=known, today=today)]
+    ticked = set(submitted.get(write.each, ()))
+    if write.action == "void":
+        found = [visit for visit in known["round_visits"] if visit["author_id"] == known["me"] and not visit["is_void"]]
+        return [
+            Filled(
+                known,
+                submitted,
+                replace(hidden, record_id=visit["id"], change_id=nth_id(hidden.change_id, place), base=visit["base"]),
+                Checked({}, {}),
+            )
+            for place, visit in enumerate(found)
+            if visit["id"] in ticked
+        ]
+    return [
+        fill(
+            write,
+            submitted,
+            replace(hidden, record_id=nth_id(hidden.record_id, place), change_id=nth_id(hidden.change_id, place)),
+            known={**known, "household": known["households"][door], "household_id": door},
+            today=today,
+        )
+        for place, door in enumerate(known["round"].get("household_ids") or ())
+        if door in ticked and door in known["households"]
+    ]
+
+
+def fill(write: Write, submitted: Submitted, hidden: Hidden, *, known: Mapping[str, Any], today: str) -> Filled:
+    form = FORMS.get(write.form)
+    told = one_tap(write, submitted, known=known, today=today)
+    return Filled(known, told, hidden, check_submitted(form, told) if form else Checked({}, {}))
+
+
 def change_from(
     write: Write, values: Mapping[str, Any], hidden: Hidden, *, known: Mapping[str, Any], now: int
 ) -> Change | None:
@@ -142,10 +228,10 @@ def change_from(
     )
 
 
-def sent_again(change: Change, standing: Record | None, *, new_id: str) -> Change | None:
+def sent_again(write: Write, change: Change, standing: Record | None, *, new_id: str) -> Change | None:
     """A form whose change is in already was saved the first time. What was altered in between (Back, amend, save) is
     an edit of what was saved, with an id of its own; None when nothing was."""
-    form = next((form for form in FORMS.values() if form.kind == change.kind), None)
+    form = FORMS.get(write.form)
     if standing is None or form is None or change.action is not Action.PUT:
         return None
     answers = {each.name: change.set[each.name] for each in form.fields if each.name in change.set}
@@ -157,23 +243,28 @@ def edited(form: Form, record: Mapping[str, Any], values: Mapping[str, Any]) -> 
     """Only what the edit changed; an emptied field is set to empty, which is an edit too."""
     changed: dict[str, Any] = {}
     for each in form.fields:
-        empty: Any = [] if each.control == "choices" else ""
+        empty: Any = [] if each.control in LISTS else ""
         before, after = record.get(each.name) or empty, values.get(each.name) or empty
         if before != after:
             changed[each.name] = after
     return changed
 
 
-def default_of(each: Field, known: Mapping[str, Any], today: str) -> Any:
+def default_of(each: Field, known: Mapping[str, Any], values: Mapping[str, Any], today: str) -> Any:
     default = each.default
     if default.value:
         return default.value
     if default.record:
         return resolve(default.record, known)
     if default.days:
-        days = resolve(default.days, known)
+        days = sooner_days(default.sooner, known, values) or resolve(default.days, known)
         return plus_days(today, days) if isinstance(days, int) and not isinstance(days, bool) else None
     return None
+
+
+def sooner_days(sooner: Sooner | None, known: Mapping[str, Any], values: Mapping[str, Any]) -> int:
+    is_so = sooner is not None and holds(sooner.when, values.get(sooner.when.field))
+    return sooner.days.get(str(resolve(sooner.by, known)), 0) if sooner and is_so else 0
 
 
 def plus_days(day: str, count: int) -> str:

@@ -5,6 +5,9 @@
 const WORKER_URL = "/service-worker.js";
 const RHYTHM_MS = 30_000;
 const UPDATE_CHECK_MS = 60 * 60_000;
+const UPDATE_PUT_OFF_MS = 2 * 60 * 60_000;
+const PUT_OFF = "linli-update-put-off";
+const DRAFT_PAUSE_MS = 300;
 
 // Trusted Types: htmx parses the HTML of this server's answers, and nothing else may make HTML or scripts from text.
 
@@ -69,6 +72,7 @@ function onDrained({ retry_in, is_enrolled }) {
 addEventListener("online", () => askToDrain("online"));
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") askToDrain("visible");
+  else void keepDraft();
 });
 
 /** How many visits wait, and when all were uploaded: the worker's words, fetched as any fragment. */
@@ -94,18 +98,53 @@ function refreshRecords() {
 /** A new release waits until no page needs the old one, or until somebody taps. */
 function showUpdatePrompt() {
   const prompt = document.getElementById("update-prompt");
-  if (prompt) prompt.hidden = !(registration?.waiting && navigator.serviceWorker.controller);
+  const isPutOff = Date.now() - Number(localStorage.getItem(PUT_OFF) ?? 0) < UPDATE_PUT_OFF_MS;
+  if (prompt) prompt.hidden = isPutOff || !(registration?.waiting && navigator.serviceWorker.controller);
 }
 
-function update() {
+async function update() {
   isUpdating = true;
+  await keepDraft();
   registration?.waiting?.postMessage({ type: "SKIP_WAITING" });
 }
+
+function putOffUpdate() {
+  localStorage.setItem(PUT_OFF, String(Date.now()));
+  showUpdatePrompt();
+}
+
+// Drafts: the worker keeps what stands in a form, so that it outlives this page. Without a worker there is nobody to ask.
+
+/** @type {HTMLFormElement | null} changed since its draft was last sent */
+let changedForm = null;
+let draftTimer = 0;
+
+function noteChange(form) {
+  if (!form?.matches("[data-form]")) return;
+  changedForm = form;
+  clearTimeout(draftTimer);
+  draftTimer = setTimeout(keepDraft, DRAFT_PAUSE_MS);
+}
+
+async function keepDraft() {
+  clearTimeout(draftTimer);
+  const form = changedForm;
+  changedForm = null;
+  if (!form || !navigator.serviceWorker?.controller) return;
+  const body = new URLSearchParams(/** @type {any} */ (new FormData(form)));
+  body.append("draft_path", new URL(form.action).pathname);
+  await fetch("/drafts", { method: "POST", body, keepalive: true }).catch(() => {});
+}
+
+addEventListener("pagehide", () => void keepDraft());
+document.addEventListener("htmx:before:request", () => void keepDraft());
 
 // Forms
 
 /** Shows the questions that the answers so far call for. One that is hidden is disabled, so that it is not sent. */
 function showQuestions(form) {
+  const outcome = form.querySelector('[name="outcome"]:checked')?.value ?? "met";
+  for (const button of form.elements) if (button.dataset.allGood !== undefined) button.hidden = outcome !== "met";
   for (const question of form.querySelectorAll("[data-shown-when]")) {
     const answers = new FormData(form);
     const isShown = JSON.parse(question.dataset.shownWhen).every(({ field, values }) =>
@@ -119,17 +158,38 @@ function showQuestions(form) {
   }
 }
 
-/** 一切都好: every question of the group that is on screen gets its best answer, to be corrected one by one. */
+/** 一切都好: every question of the group gets its best answer, to be corrected one by one. Whom it is about was met. */
 function setAllGood(button) {
-  const group = button.closest("[data-group]");
-  for (const radio of group.querySelectorAll('input[type="radio"][value="good"]:enabled')) radio.checked = true;
+  const { form } = button;
+  const met = form.querySelector('[name="outcome"][value="met"]');
+  if (!form.querySelector('[name="outcome"]:checked')) met.checked = true;
+  showQuestions(form);
+  for (const radio of form.querySelectorAll('[data-group] input[value="good"]:enabled')) radio.checked = true;
+  noteChange(form);
+}
+
+/** Nobody was seen: the next visit that is proposed comes sooner, as long as nobody chose another day. */
+function proposeNextVisit(form) {
+  const input = form.querySelector("[data-sooner]");
+  if (!input) return;
+  const { field, values } = JSON.parse(input.dataset.soonerWhen);
+  const isSooner = values.includes(new FormData(form).get(field)) && input.dataset.sooner !== "";
+  input.dataset.usual ??= input.value;
+  input.dataset.proposed ??= input.value;
+  if (input.value !== input.dataset.proposed) return;
+  input.value = input.dataset.proposed = isSooner ? daysFrom(form, input.dataset.sooner) : input.dataset.usual;
+}
+
+function daysFrom(form, days) {
+  const day = new Date(`${form.dataset.today}T00:00:00Z`);
+  day.setUTCDate(day.getUTCDate() + Number(days));
+  return day.toISOString().slice(0, 10);
 }
 
 /** Tomorrow, in three days, … counted from the page's own today. */
 function setDays(button) {
-  const day = new Date(`${button.form.dataset.today}T00:00:00Z`);
-  day.setUTCDate(day.getUTCDate() + Number(button.dataset.days));
-  button.closest(".dates").querySelector("input").value = day.toISOString().slice(0, 10);
+  button.closest(".dates").querySelector("input").value = daysFrom(button.form, button.dataset.days);
+  noteChange(button.form);
 }
 
 /** The link of an invite carries its code after the #, where no server log sees it. */
@@ -155,15 +215,21 @@ function preparePage() {
 
 document.addEventListener("change", ({ target }) => {
   const { form } = /** @type {HTMLInputElement} */ (target);
-  if (form) showQuestions(form);
+  if (!form) return;
+  if (target instanceof HTMLInputElement && "moment" in target.dataset) target.value = String(Date.now());
+  showQuestions(form);
+  proposeNextVisit(form);
+  noteChange(form);
 });
+
+document.addEventListener("input", ({ target }) => noteChange(/** @type {HTMLInputElement} */ (target).form));
 
 const clicks = {
   "[data-all-good]": setAllGood,
   "[data-days]": setDays,
   "[data-exchange]": () => askToDrain("asked"),
   '[data-update="now"]': update,
-  '[data-update="later"]': (button) => (button.closest("#update-prompt").hidden = true),
+  '[data-update="later"]': putOffUpdate,
 };
 
 document.addEventListener("click", ({ target }) => {

@@ -8,11 +8,13 @@ import { createTransport } from "./sync/transport.js";
 import { createSealer } from "./sync/seal.js";
 import { decodeBase64 } from "./sync/protocol.js";
 import { answerAsset, forgetOldAssets, installAssets } from "./worker/assets.js";
+import { postDraft } from "./worker/drafts.js";
 import { Drain } from "./worker/drain.js";
 import { postEnrolment } from "./worker/enrolment.js";
 import { answerFilling, answerOffline, answerPage, answerStatus } from "./worker/pages.js";
 import { Phone } from "./worker/phone.js";
 import { answerResidentPage } from "./worker/residents.js";
+import { seeOther } from "./worker/responses.js";
 import { matchPage } from "./worker/router.js";
 import { postSettings } from "./worker/settings.js";
 import { Uploader } from "./worker/uploader.js";
@@ -36,6 +38,7 @@ const rules = [
   { match: ({ method, path }) => method === "GET" && path === "/enrol/waiting", handle: awaitConfirmation },
   { match: ({ method, path }) => method === "GET" && path === "/fragments/status", handle: ready(status, status) },
   { match: ({ method, path }) => method === "POST" && path === "/settings", handle: ready(settings, settings) },
+  { match: ({ path }) => path === "/drafts", handle: draft },
   { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page, filling) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write) },
   { match: ({ method, path }) => method === "GET" && isResidents(path), handle: residentPage },
@@ -99,6 +102,10 @@ function status() {
 
 function settings({ request }) {
   return postSettings(outbox, request);
+}
+
+async function draft({ request }) {
+  return request.method === "POST" ? postDraft(outbox, request, Date.now()) : seeOther("/today");
 }
 
 function page(_event, url) {

@@ -189,6 +189,7 @@ class Rounds:
             "ends_on": self.day(days[1]),
             "household_ids": household_ids,
             "volunteer_ids": volunteer_ids,
+            "duty_phone": phone(100),
         }
         put_records(self.session, self.seed, "round", {round_id: fields}, self.now + (days[0] - 1) * DAY_MS)
         assign_round(

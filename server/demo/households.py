@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from server.demo.names import ESTATE, demo_id
+from server.demo.names import ESTATE, demo_id, phone
 
 BUILDINGS = 30
 HOUSEHOLDS = 640
@@ -105,6 +105,12 @@ def household_sizes(categories: list[str], random: Random) -> list[int]:
     return sizes
 
 
+def contacts(number: int) -> dict[str, str]:
+    """Whom to phone when nobody opens: asked of key households only."""
+    named = {"contact_name": f"示例家人{number % 100:02}", "contact_phone": phone(number % 5000 + 5000)}
+    return {"phone": phone(number % 5000), **named}
+
+
 def household(seed: int, door: Door, category: str, members: list[str], random: Random) -> Household:
     building, stairwell, floor, number = door
     name = f"{building}-{stairwell}-{floor}{number:02}"
@@ -121,5 +127,6 @@ def household(seed: int, door: Door, category: str, members: list[str], random: 
             "interval_days": INTERVAL_DAYS[risk],
             "consent_state": random.choice(CONSENTS) if category else "basic",
             "is_closed": False,
+            **(contacts(building * 1000 + stairwell * 100 + floor * 10 + number) if category else {}),
         },
     )

@@ -13,21 +13,21 @@ from starlette.routing import Route
 
 from server.accepting import accept_changes, principal_author
 from server.bodies import FORM_BYTES_MAX
-from server.forms import Checked, check_submitted, form_wire
+from server.forms import Submitted, form_wire, holds
 from server.identifiers import uuid7
 from server.loading import load_page
 from server.models import Community, Device
-from server.page_table import PAGES, Page
+from server.page_table import PAGES, Page, Write
 from server.principals import current_principal, current_volunteer
-from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, me_of, redirect
+from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, local_day, me_of, redirect
 from server.scope import Principal
 from server.store import SqlStore
 from server.urlencoded import read_form
-from server.visit_form import FORMS, VISIT_FORM
-from server.writing import change_from, first, open_form, read_hidden, reopened, sent_again
+from server.visit_form import FORMS, STEPS_FORM, VISIT_FORM
+from server.writing import Filled, change_from, first, open_form, read_filled, reopened, sent_again
 from sync.changes import Author, Change
 
-VISIT_FIELDS: list[dict[str, Any]] = form_wire(VISIT_FORM)["fields"]
+VISIT_FIELDS: list[dict[str, Any]] = form_wire(VISIT_FORM)["fields"] + form_wire(STEPS_FORM)["fields"]
 SIZES = ("normal", "large")
 
 
@@ -39,7 +39,7 @@ async def show(request: Request) -> Response:
     if known is None:
         return await show_not_found(request, principal)
     context = await volunteer_context(request, entry, principal, known)
-    if entry.write:
+    if entry.write and not entry.write.each:
         now = context["now"]
         ids = (context["new_id"], context["new_change_id"])
         opened = open_form(entry.write, known=known, query=context["query"], now=now, today=context["today"], ids=ids)
@@ -55,30 +55,49 @@ async def save(request: Request) -> Response:
     known = await load(request, entry, principal)
     if known is None:
         return await show_not_found(request, principal)
+    asked_for = entry.write
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     now: int = request.app.state.clock()
-    form = FORMS.get(entry.write.form)
-    checked = check_submitted(form, submitted) if form else Checked({}, {})
-    hidden = read_hidden(submitted, known[entry.write.record] if entry.write.record else None, now)
-    if checked.problems:
+    today = local_day(now, request.app.state.utc_offset_minutes)
+    filled = read_filled(entry.write, submitted, known=known, now=now, today=today)
+    if entry.write.action == "later" or not filled:  # only a phone of its own remembers what to show last
+        return redirect(request, back_of(submitted) or entry.write.next.format(**request.path_params))
+    first_form = filled[0]
+    if first_form.checked.problems:
         context = await volunteer_context(request, entry, principal, known)
-        context["form"] = reopened(form, entry.write, submitted, hidden, checked.problems).wire()
+        form, problems = FORMS.get(entry.write.form), first_form.checked.problems
+        context["form"] = reopened(form, entry.write, first_form.submitted, first_form.hidden, problems).wire()
         return render(request, entry, context, status=422)
-    change = change_from(entry.write, checked.values, hidden, known=known, now=now)
-    code = ""
-    if change is not None:
-        author = principal_author(principal)
-        code = await in_thread(request.app.state.database.write, lambda session: write(session, author, change, now))
-    path = entry.write.next.format(**{**request.path_params, "visit_id": hidden.record_id})
-    return redirect(request, f"{path}?saved={hidden.record_id}" + (f"&held={code}" if code else ""))
+    made = [change_from(entry.write, one.checked.values, one.hidden, known=one.known, now=now) for one in filled]
+    changes = [change for change in made if change is not None]
+    author = principal_author(principal)
+    codes = await in_thread(
+        request.app.state.database.write,
+        lambda session: [write(session, asked_for, author, change, now) for change in changes],
+    )
+    code, saved = next(filter(None, codes), ""), first_form.hidden.record_id
+    path = next_path(entry.write, first_form, {**request.path_params, "visit_id": saved})
+    return redirect(request, f"{path}?saved={saved}" + (f"&held={code}" if code else ""))
 
 
-def write(session: Session, author: Author, change: Change, now: int) -> str:
+def next_path(asked: Write, filled: Filled, params: Mapping[str, str]) -> str:
+    if asked.urgent and holds(asked.urgent, filled.checked.values.get(asked.urgent.field)):
+        return asked.urgent_next.format(**params)
+    return back_of(filled.submitted) or asked.next.format(**params)
+
+
+def back_of(submitted: Submitted) -> str:
+    """Where the form itself wants to lead, when that is a page of ours."""
+    back = first(submitted, "back").partition("?")[0]
+    return own_path(back) if back else ""
+
+
+def write(session: Session, asked: Write, author: Author, change: Change, now: int) -> str:
     """Takes the change, once however often the form is sent. The code when it is held, else ""."""
     store = SqlStore(session)
     if store.known(author.community_id, [change.change_id]):
         standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
-        altered = sent_again(change, standing, new_id=uuid7(now))
+        altered = sent_again(asked, change, standing, new_id=uuid7(now))
         if altered is None:
             return ""
         change = altered
@@ -111,6 +130,12 @@ def keep_settings(session: Session, principal: Principal, device_id: str, langua
     device.language = language if language in LANGUAGES else device.language
     device.size = size if size in SIZES else device.size
     session.add(device)
+
+
+async def begin_afresh(request: Request) -> Response:
+    """Drafts are a phone's own (static/worker/drafts.js): here every form is a fresh one."""
+    submitted = await read_form(request, limit=FORM_BYTES_MAX) if request.method == "POST" else {}
+    return redirect(request, back_of(submitted) or "/today")
 
 
 async def status_fragment(request: Request) -> Response:
@@ -151,7 +176,8 @@ async def volunteer_context(
     context = base_context(request, entry.template)
     context["page"]["name"] = entry.name
     context |= {load.name: known[load.name] for load in entry.loads}
-    context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS}
+    # What only a phone of its own keeps: drafts, and doors put off.
+    context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS, "drafts": {}, "later": {}}
     if device is not None:
         context |= {"language": device.language, "size": device.size}
         context["outbox"] = NOTHING_WAITS | {"uploaded_at": device.last_contact_at or None}
@@ -189,5 +215,6 @@ def page_routes() -> list[Route]:
 routes = [
     *page_routes(),
     Route("/settings", change_settings, methods=["POST"]),
+    Route("/drafts", begin_afresh, methods=["GET", "POST"]),
     Route("/fragments/status", status_fragment, methods=["GET"]),
 ]

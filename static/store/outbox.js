@@ -16,9 +16,17 @@ import { Database, requested } from "./database.js";
  * @typedef {import("../sync/entries.js").Entry} Entry
  * @typedef {import("../sync/entries.js").Display} Display
  * @typedef {import("../sync/entries.js").Settled} Settled
+ *
+ * @typedef {object} Draft a form as far as it is filled
+ * @property {string} record_id
+ * @property {string} change_id
+ * @property {string} path of the page that the form stands on
+ * @property {Record<string, string[]>} submitted the texts of each name, hidden ones too
+ * @property {number} at
  */
 
 const MIRROR = "linli-outbox-mirror";
+const DRAFT_KEPT_MS = 30 * 24 * 60 * 60_000;
 const SAVE_ATTEMPTS_MAX = 50; // each lost race is another save that went through
 
 /** Lays out the database. It will never have a second version. */
@@ -68,7 +76,32 @@ export class Outbox {
     return this.#database.read(["settings"], (transaction) => readNamed(transaction.objectStore("settings")));
   }
 
+  /** @returns {Promise<Draft[]>} */
+  drafts() {
+    return this.#database.read(["drafts"], (transaction) => requested(transaction.objectStore("drafts").getAll()));
+  }
+
   // Writing
+
+  /**
+   * Keeps a form as far as it is filled. One that was saved meanwhile is a draft no more, however late this comes.
+   * @param {Draft} draft
+   */
+  saveDraft(draft) {
+    return this.#database.write(["entries", "drafts"], async (transaction) => {
+      const store = transaction.objectStore("drafts");
+      const entries = transaction.objectStore("entries");
+      const [saved, drafts] = await Promise.all([requested(entries.getAll()), requested(store.getAll())]);
+      for (const { record_id, at } of drafts) if (draft.at - at > DRAFT_KEPT_MS) store.delete(record_id);
+      if (!saved.some(({ change_id }) => change_id === draft.change_id)) store.put(draft, draft.record_id);
+    });
+  }
+
+  dropDraft(recordId) {
+    return this.#database.write(["drafts"], (transaction) => {
+      transaction.objectStore("drafts").delete(recordId);
+    });
+  }
 
   /** @param {Record<string, any>} values by name */
   async setDevice(values) {
@@ -156,11 +189,12 @@ export class Outbox {
       const entries = transaction.objectStore("entries");
       const device = transaction.objectStore("device");
       const [saved, last] = await Promise.all([requested(entries.getAll()), requested(device.get("sequence"))]);
-      if (saved.some(({ change_id }) => change_id === entry.change_id)) return true;
-      if ((last ?? 0) + 1 !== entry.sequence) return false;
+      const isSaved = saved.some(({ change_id }) => change_id === entry.change_id);
+      if (!isSaved && (last ?? 0) + 1 !== entry.sequence) return false;
+      transaction.objectStore("drafts").delete(entry.record_id);
+      if (isSaved) return true;
       entries.add(entry);
       device.put(entry.sequence, "sequence");
-      transaction.objectStore("drafts").delete(entry.record_id);
       return true;
     });
     this.#entries = null;

@@ -5,22 +5,25 @@ import { readDay } from "./filters.js";
 /**
  * @typedef {object} Field one question of a form (server/forms.py, field_wire)
  * @property {string} name
- * @property {"choice" | "choices" | "date" | "text"} control
+ * @property {"choice" | "choices" | "date" | "text" | "names" | "moment"} control
  * @property {string[]} codes
  * @property {boolean} is_required
  * @property {{ field: string, values: string[] }[]} shown_when
  * @property {number} limit
- * @property {{ value: string, record: string, days: string }} default
+ * @property {{ value?: string, record?: string, days?: string, all_good?: string, sooner?: any }} default
  *
  * @typedef {{ name: string, kind: string, fields: Field[] }} Form
  * @typedef {{ code: string, label: string, limit: number }} Problem
  * @typedef {Record<string, string[]>} Submitted the texts of each name
  */
 
+export const LISTS = ["choices", "names"];
+const NAMES_MAX = 20;
+
 /**
  * @param {Form} form
  * @param {Submitted} submitted
- * @returns {{ values: Record<string, string | string[]>, problems: Record<string, Problem> }}
+ * @returns {{ values: Record<string, string | number | string[]>, problems: Record<string, Problem> }}
  */
 export function checkSubmitted(form, submitted) {
   const values = {};
@@ -48,15 +51,16 @@ export function typedValues(form, submitted) {
   const values = {};
   for (const { name, control } of form.fields) {
     const texts = (submitted[name] ?? []).filter((text) => text !== "");
-    if (texts.length > 0) values[name] = control === "choices" ? texts : texts[0];
+    if (texts.length > 0) values[name] = LISTS.includes(control) ? texts : texts[0];
   }
   return values;
 }
 
-/** @returns {{ problem: string, value?: string | string[] }} */
+/** @returns {{ problem: string, value?: string | number | string[] }} */
 function readField(field, filled) {
   if (filled.length === 0) return { problem: "" };
   if (field.control === "choices") return readChoices(field, filled);
+  if (field.control === "names") return readNames(field, filled);
   if (filled.length > 1) return { problem: "unknown_choice" };
   const [value] = filled;
   switch (field.control) {
@@ -64,6 +68,8 @@ function readField(field, filled) {
       return field.codes.includes(value) ? { problem: "", value } : { problem: "unknown_choice" };
     case "date":
       return isDate(value) ? { problem: "", value } : { problem: "bad_date" };
+    case "moment":
+      return /^[1-9]\d{0,14}$/.test(value) ? { problem: "", value: Number(value) } : { problem: "unknown_choice" };
     default:
       return readText(field, value);
   }
@@ -76,16 +82,23 @@ function readChoices({ codes }, filled) {
   return { problem: "", value: filled };
 }
 
+function readNames(field, filled) {
+  const isList = new Set(filled).size === filled.length && filled.length <= NAMES_MAX;
+  const isGood = isList && filled.every((text) => !readText(field, text).problem);
+  return isGood ? { problem: "", value: filled } : { problem: "unknown_choice" };
+}
+
 function readText({ limit }, value) {
   if (/[\x00-\x08\x0b-\x1f]/.test(value)) return { problem: "control_character" };
   return [...value].length <= limit ? { problem: "", value } : { problem: "too_long" };
 }
 
-export function isShown({ shown_when }, values) {
-  return shown_when.every(({ field, values: wanted }) => {
-    const value = values[field];
-    return Array.isArray(value) ? value.some((item) => wanted.includes(item)) : wanted.includes(value);
-  });
+export const isShown = ({ shown_when }, values) => shown_when.every((condition) => isHeld(condition, values));
+
+/** Does the answer hold one of the wanted values? */
+export function isHeld({ field, values: wanted }, values) {
+  const value = values[field];
+  return Array.isArray(value) ? value.some((item) => wanted.includes(item)) : wanted.includes(value);
 }
 
 /** YYYY-MM-DD of a real day between 2000 and 2099. */

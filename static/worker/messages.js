@@ -15,3 +15,14 @@ export function createTranslate(messages) {
     });
   };
 }
+
+/**
+ * Texts by key by language, from what the server wrote: keys by their first parts, and texts in the order of the keys.
+ * @param {Record<string, any>} wire
+ * @returns {Record<string, Record<string, string>>}
+ */
+export function readMessages({ keys, ...texts }) {
+  const names = Object.entries(keys).flatMap(([first, lasts]) => lasts.split(" ").map((last) => `${first}.${last}`));
+  const byKey = (list) => Object.fromEntries(names.map((name, place) => [name, list[place]]));
+  return Object.fromEntries(Object.entries(texts).map(([language, list]) => [language, byKey(list)]));
+}

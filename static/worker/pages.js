@@ -1,8 +1,9 @@
 // Answering a volunteer's page from what the phone holds: the records that the page table names, laid into the same
 // template that the server would use.
 
+import { layDraft } from "./drafts.js";
 import { addDays } from "./filters.js";
-import { isShown } from "./forms.js";
+import { isHeld, isShown, LISTS } from "./forms.js";
 import { htmlResponse } from "./responses.js";
 
 /**
@@ -24,7 +25,7 @@ export async function answerPage(phone, { page, params }, url, now) {
   if (!loaded) return answerNotFound(phone, url.pathname, now);
   const context = await phone.context(now);
   const query = Object.fromEntries(url.searchParams);
-  const form = page.write ? openForm(phone.app, page.write, { loaded, query, context }) : null;
+  const form = await formOf(phone, page, { loaded, query, context, path: url.pathname });
   return renderPage(phone, { page, params, loaded, form, url, context });
 }
 
@@ -35,7 +36,8 @@ export async function answerPage(phone, { page, params }, url, now) {
 export function renderPage(phone, { page, params, loaded, form, url, context, status = 200 }) {
   const about = { name: page.name, path: url.pathname, template: page.template };
   const query = Object.fromEntries(url.searchParams);
-  const { fields } = phone.app.forms.visit;
+  const { visit, steps } = phone.app.forms;
+  const fields = [...visit.fields, ...steps.fields];
   const variables = { ...context, ...loaded, page: about, params, query, form, fields };
   return htmlResponse(phone.renderer.render(page.template, variables), { csp: phone.app.csp, status });
 }
@@ -124,22 +126,25 @@ const inOrderOf = (field) => (left, right) =>
 
 // Forms
 
+/**
+ * The form of a page: fresh, or as far as it was filled when it was left.
+ * @param {Phone} phone
+ * @param {Page} page
+ * @param {{ loaded: Loaded, query: Record<string, string>, context: Record<string, any>, path: string }} given
+ */
+async function formOf({ app, outbox }, { write }, { loaded, query, context, path }) {
+  if (!write || write.each) return null;
+  const opened = openForm(app, write, { loaded, query, context });
+  const declared = app.forms[write.form];
+  if (!declared) return opened;
+  return layDraft(declared, opened, { drafts: await outbox.drafts(), path, record: loaded[write.record] ?? null });
+}
+
 /** The form as it is first shown: with what the record holds, or with what the link says and the defaults. */
 function openForm(app, write, { loaded, query, context }) {
   const record = write.record ? loaded[write.record] : null;
-  const values = {};
-  const suggested = {};
-  for (const field of app.forms[write.form]?.fields ?? []) {
-    const fresh = () => query[field.name] || defaultValue(field.default, loaded, context.today);
-    const value = record ? record[field.name] : fresh();
-    if (isEmptyAnswer(value)) continue;
-    // A default in a question that is not asked would be an answer nobody gave.
-    const place = record || isShown(field, values) ? values : suggested;
-    place[field.name] = field.control === "choices" && !Array.isArray(value) ? [value] : value;
-  }
   return describeForm(app, write, {
-    values,
-    suggested,
+    ...firstAnswers(app, write, { loaded, query, today: context.today }),
     problems: {},
     base: record?.base ?? "0",
     record_id: record?.id ?? context.new_id,
@@ -148,9 +153,31 @@ function openForm(app, write, { loaded, query, context }) {
   });
 }
 
+/**
+ * What a fresh form holds: its answers, and those suggested for questions that are not asked yet.
+ * @param {import("./phone.js").App} app
+ * @param {import("./router.js").Write} write
+ * @param {{ loaded: Loaded, query: Record<string, string>, today: string }} given
+ */
+export function firstAnswers(app, write, { loaded, query, today }) {
+  const record = write.record ? loaded[write.record] : null;
+  const values = {};
+  const suggested = {};
+  for (const field of app.forms[write.form]?.fields ?? []) {
+    const asked = () => query[field.name] || (query.all_good && field.default.all_good);
+    const fresh = () => asked() || defaultValue(field.default, { loaded, values, today });
+    const value = record ? record[field.name] : fresh();
+    if (isEmptyAnswer(value)) continue;
+    // A default in a question that is not asked would be an answer nobody gave.
+    const place = record || isShown(field, values) ? values : suggested;
+    place[field.name] = LISTS.includes(field.control) && !Array.isArray(value) ? [value] : value;
+  }
+  return { values, suggested };
+}
+
 /** What a template needs to draw a form. A page that withdraws a record has one without questions. */
 export function describeForm(app, write, state) {
-  return { name: write.form, fields: app.forms[write.form]?.fields ?? [], suggested: {}, ...state };
+  return { name: write.form, fields: app.forms[write.form]?.fields ?? [], suggested: {}, draft_at: 0, ...state };
 }
 
 /** Not answered, or cleared. */
@@ -158,10 +185,12 @@ export const isEmptyAnswer = (value) =>
   value === undefined || value === null || value === "" || (Array.isArray(value) && value.length === 0);
 
 /** A fixed value, a field of a loaded record, or today and as many days as such a field says. */
-function defaultValue({ value, record, days }, loaded, today) {
+/** @param {import("./forms.js").Field["default"]} given */
+function defaultValue({ value, record, days, sooner }, { loaded, values, today }) {
   if (record) return fieldOf(record, loaded);
   if (!days) return value;
-  const count = fieldOf(days, loaded);
+  const isSooner = sooner && isHeld(sooner, values);
+  const count = (isSooner && sooner.days[fieldOf(sooner.by, loaded)]) || fieldOf(days, loaded);
   return Number.isSafeInteger(count) ? addDays(today, count) : "";
 }
 

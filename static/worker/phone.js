@@ -7,7 +7,9 @@ import { groupBy, Replica } from "../store/replica.js";
 import { layOver } from "../sync/rebase.js";
 import { dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
-import { createTranslate } from "./messages.js";
+import { draftTimes } from "./drafts.js";
+import { readLater } from "./later.js";
+import { createTranslate, readMessages } from "./messages.js";
 import { readSettings } from "./settings.js";
 import { newUuid } from "./uuid.js";
 
@@ -18,7 +20,7 @@ import { newUuid } from "./uuid.js";
  * @property {import("./router.js").Page[]} pages
  * @property {Record<string, import("./forms.js").Form>} forms
  * @property {Record<string, { scope_field: string, indexes: string[] }>} kinds
- * @property {Record<string, Record<string, string>>} messages
+ * @property {Record<string, any>} messages as `readMessages` reads them
  * @property {Record<string, string>} assets
  * @property {string} csp
  * @property {number} utc_offset_minutes
@@ -42,7 +44,7 @@ export class Phone {
     this.outbox = new Outbox(caches);
     this.blobs = new Blobs();
     this.replica = new Replica(app.kinds);
-    const globals = { _: createTranslate(app.messages) };
+    const globals = { _: createTranslate(readMessages(app.messages)) };
     this.renderer = createRenderer({ templates, filters: dateFilters, globals });
   }
 
@@ -96,8 +98,11 @@ export class Phone {
   /** What every shared template is given. */
   async context(now) {
     const { app } = this;
+    const settings = await this.outbox.settings();
     return {
-      ...readSettings(await this.outbox.settings()),
+      ...readSettings(settings),
+      later: readLater(settings),
+      drafts: draftTimes(await this.outbox.drafts()),
       now,
       today: localDate(now, app.utc_offset_minutes),
       utc_offset_minutes: app.utc_offset_minutes,

@@ -1,7 +1,7 @@
 // Finding a page by its path: the twin of server/router.py, pinned to it by sync/vectors/router.json.
 
 /**
- * @typedef {object} Page an entry of the page table (server/page_table.py)
+ * @typedef {object} Page an entry of the page table (server/page_table.py); what says nothing is left out
  * @property {string} name
  * @property {string} path such as "/visits/{visit_id}"
  * @property {string} template
@@ -21,11 +21,13 @@
  *
  * @typedef {object} Write
  * @property {string} kind
- * @property {"put" | "void"} action
+ * @property {"put" | "void" | "later"} action
  * @property {string} form
  * @property {string} record
+ * @property {string} each
  * @property {Record<string, string>} set
  * @property {string} next
+ * @property {{ field: string, values: string[], next: string }} [urgent]
  */
 
 /**

@@ -18,3 +18,12 @@ export const newUuid = (now) => uuidAt(now, crypto.getRandomValues(new Uint8Arra
 /** Is it an id in the one spelling that both hosts accept? */
 export const isUuid = (text) =>
   typeof text === "string" && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text);
+
+/**
+ * One of a row of ids that follow from the first, for a form that makes several records: the twin of nth_id in
+ * server/identifiers.py.
+ * @param {string} id
+ * @param {number} place
+ */
+export const nthUuid = (id, place) =>
+  id.slice(0, 24) + ((parseInt(id.slice(24), 16) + place) % 2 ** 48).toString(16).padStart(12, "0");

@@ -1,23 +1,24 @@
 // A form sent from a volunteer's page: checked, made into one change, sealed, and saved in the outbox. "303" means saved:
 // the strict transaction has completed before the browser is sent on. The twin of server/writing.py.
 
-import { keepAttachments } from "./attachments.js";
 import { sealBinding } from "../sync/seal.js";
-import { checkSubmitted, typedValues } from "./forms.js";
-import { answerNotFound, describeForm, isEmptyAnswer, loadPage, renderPage, resolveKey } from "./pages.js";
+import { keepAttachments } from "./attachments.js";
+import { readFilled, readSubmitted } from "./filled.js";
+import { isHeld, LISTS, typedValues } from "./forms.js";
+import { putOff } from "./later.js";
+import { answerNotFound, describeForm, isEmptyAnswer, loadPage, renderPage } from "./pages.js";
 import { forgetPageCopies } from "./residents.js";
-import { seeOther } from "./responses.js";
+import { ownPath, seeOther } from "./responses.js";
 import { fillPath } from "./router.js";
-import { isUuid, newUuid } from "./uuid.js";
+import { newUuid } from "./uuid.js";
 
 /**
  * @typedef {import("./phone.js").Phone} Phone
  * @typedef {import("./router.js").Write} Write
- * @typedef {import("./forms.js").Submitted} Submitted
  * @typedef {import("../sync/rebase.js").FlatRecord} FlatRecord
  * @typedef {import("../sync/protocol.js").Change} Change
  * @typedef {(text: string, bound: string) => Promise<ArrayBuffer>} Seal
- * @typedef {{ record_id: string, change_id: string, base: string, opened_at: number }} Hidden
+ * @typedef {import("./filled.js").Hidden} Hidden
  */
 
 /**
@@ -34,58 +35,45 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   if (!loaded) return answerNotFound(phone, new URL(request.url).pathname, now);
   const posted = await request.formData();
   const submitted = readSubmitted(posted);
-  const form = phone.app.forms[write.form];
-  const { values, problems } = form ? checkSubmitted(form, submitted) : { values: {}, problems: {} };
-  const hidden = readHidden(submitted, write.record ? loaded[write.record] : null, now);
-  const showAgain = async (problems, status) => {
-    const opened = describeForm(phone.app, write, { values: typedValues(form, submitted), problems, ...hidden });
+  const back = ownPath((submitted.back?.[0] ?? "").split("?")[0], "");
+  if (write.action === "later") {
+    await putOff(phone, params);
+    return seeOther(back || fillPath(write.next, params));
+  }
+  const filled = readFilled(phone.app, write, { submitted, params, loaded, me: await phone.me(), now });
+  const showAgain = async ({ submitted, hidden }, problems, status) => {
+    const values = typedValues(phone.app.forms[write.form], submitted);
+    const opened = describeForm(phone.app, write, { values, problems, ...hidden });
     const [url, context] = [new URL(request.url), await phone.context(now)];
     return renderPage(phone, { page, params, loaded, form: opened, url, context, status });
   };
-  if (Object.keys(problems).length > 0) return showAgain(problems, 422);
-  const fixed = fixedFields(write, { params, loaded, me: await phone.me() });
-  const attachments = await keepAttachments(phone.blobs, posted);
-  const change = await changeFrom(phone, write, { values, fixed, hidden, attachments, now });
+  const wrong = filled.find(({ problems }) => Object.keys(problems).length > 0);
+  if (wrong) return showAgain(wrong, wrong.problems, 422);
+  const attachments = write.each ? [] : await keepAttachments(phone.blobs, posted);
   try {
-    if (change) await saveChange(phone, seal, change);
+    for (const one of filled) {
+      const change = await changeFrom(phone, write, { ...one, attachments, now });
+      if (change) await saveChange(phone, seal, change);
+      else await phone.outbox.dropDraft(one.hidden.record_id); // nothing was altered, so nothing is unsaved
+    }
   } catch (error) {
     console.error("not saved", error);
     // The server may take it instead; the form's ids keep it from being saved twice.
-    return await fetch(copy).catch(() => showAgain(notSaved(form), 507));
+    const answer = await fetch(copy).catch(() => null);
+    if (!answer) return showAgain(filled[0], notSaved(phone.app.forms[write.form]), 507);
+    await phone.outbox.dropDraft(filled[0].hidden.record_id).catch(() => {});
+    return answer;
   }
-  return seeOther(`${fillPath(write.next, params)}?saved=${hidden.record_id}`);
+  const record_id = filled[0]?.hidden.record_id;
+  const urgent = write.urgent && isHeld(write.urgent, filled[0]?.values ?? {}) ? write.urgent.next : "";
+  const path = (!urgent && back) || fillPath(urgent || write.next, { ...params, visit_id: record_id });
+  return seeOther(record_id ? `${path}?saved=${record_id}` : path);
 }
 
 /** Said at the first question, because that is where the reader is led. */
 function notSaved(form) {
   const [first] = form?.fields ?? [];
   return first ? { [first.name]: { code: "not_saved", label: `${form.name}.${first.name}`, limit: 0 } } : {};
-}
-
-/** @returns {Submitted} the texts of each name, in order */
-function readSubmitted(posted) {
-  /** @type {Submitted} */
-  const submitted = {};
-  for (const [name, text] of posted) {
-    if (typeof text === "string") (submitted[name] ??= []).push(text);
-  }
-  return submitted;
-}
-
-/**
- * What the form was opened with. The ids make a double tap harmless; unreadable ones are made anew.
- * @returns {Hidden}
- */
-function readHidden(submitted, record, now) {
-  const posted = (name) => submitted[name]?.[0] ?? "";
-  const own = (name) => (isUuid(posted(name)) ? posted(name) : newUuid(now));
-  const isBase = isUuid(posted("base")) || /^\d{1,15}$/.test(posted("base"));
-  return {
-    record_id: record?.id ?? own("record_id"),
-    change_id: own("change_id"),
-    base: isBase ? posted("base") : (record?.base ?? "0"),
-    opened_at: /^\d{1,15}$/.test(posted("opened_at")) ? Number(posted("opened_at")) : now,
-  };
 }
 
 /**
@@ -100,7 +88,7 @@ async function changeFrom(phone, write, { values, fixed, hidden, attachments, no
   const { record_id, opened_at } = hidden;
   const isKnown = (await phone.outbox.entries()).some(({ change_id }) => change_id === hidden.change_id);
   const standing = await phone.record(kind, record_id);
-  const about = { kind, record_id, action, made_at: now, schema: phone.app.schema };
+  const about = { kind, record_id, action: /** @type {"put" | "void"} */ (action), made_at: now, schema: phone.app.schema };
   if (action === "void") return isKnown ? null : { ...about, ...idAndBase(hidden), set: {} };
   if (!standing) {
     // When the form was opened is the phone's word for when the visit began; it never ends before it began.
@@ -111,14 +99,11 @@ async function changeFrom(phone, write, { values, fixed, hidden, attachments, no
   if (Object.keys(set).length === 0) return null;
   // A form that is sent twice was saved the first time. What was altered in between (Back, amend, save) is an edit of
   // what was saved, with an id of its own.
-  const isEdit = write.record !== "" && !isKnown;
+  const isEdit = write.record && !isKnown;
   return { ...about, ...idAndBase(isEdit ? hidden : { change_id: newUuid(now), base: standing.base }), set };
 }
 
 const idAndBase = ({ change_id, base }) => ({ change_id, base: /^\d+$/.test(base) ? Number(base) : base });
-
-const fixedFields = (write, given) =>
-  Object.fromEntries(Object.entries(write.set).map(([name, key]) => [name, resolveKey(key, given)]));
 
 /** The field that names a record's photos and voice notes, with those that were added; nothing when none were. */
 function named(before = [], added) {
@@ -131,7 +116,7 @@ function named(before = [], added) {
 function changedFields(form, record, values) {
   const changed = {};
   for (const { name, control } of form.fields) {
-    const value = values[name] ?? (control === "choices" ? [] : "");
+    const value = values[name] ?? (LISTS.includes(control) ? [] : "");
     const isSame = isEmptyAnswer(value)
       ? isEmptyAnswer(record[name])
       : JSON.stringify(value) === JSON.stringify(record[name]);

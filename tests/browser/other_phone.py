@@ -76,7 +76,7 @@ class OtherPhone:
         self.wait_for(f"document.querySelector('#sync-status').innerText.includes({json.dumps(text)})", seconds=seconds)
 
     def run(self, expression: str) -> Any:
-        submit = "const submit = (form) => document.querySelector(`#${form} button:not([type=button]), button[form=${form}]`);"
+        submit = "const submit = (form) => document.querySelector(`#${form} button:not([type=button]), button[form=${form}]:not([type=button])`);"
         return self.engine.evaluate(f"(() => {{ {submit} return ({expression}); }})()")
 
     def wait_for(self, expression: str, *, seconds: float = SECONDS) -> None:

@@ -168,15 +168,6 @@ def test_question_that_no_longer_applies_is_hidden_and_not_sent(phone: Phone) ->
     phone.save()
 
 
-def test_one_tap_says_that_all_is_well(phone: Phone) -> None:
-    open_form(phone, "met")
-    phone.answer({"consent_state": ["full"]})
-
-    phone.page.locator("[data-all-good]").tap()
-
-    assert phone.page.locator("[data-group=wellbeing] input[value=good]:checked").count() == 5
-
-
 def test_next_visit_is_set_by_days_from_today(phone: Phone) -> None:
     open_form(phone)
     today = phone.page.locator("#visit-form").get_attribute("data-today")

@@ -1,7 +1,6 @@
 """The worker as a local server: what it answers, in which tab, under which policy, and when it steps aside."""
 
 import json
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,16 @@ from playwright.sync_api import Page, Response, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from server.page_table import PAGES
-from server.settings import ROOT
 from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
 from tests.browser.lossy_proxy import LossyProxy
 from tests.browser.phone import Phone
+from tests.browser.releases import next_release
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 
 pytestmark = pytest.mark.browser
 
-CODE = ("server", "sync", "static", "templates")
 FETCH = """async ([path, method]) => {
     const answer = await fetch(path, { method, body: method === "POST" ? new URLSearchParams() : undefined });
     return { status: answer.status, text: await answer.text(), headers: Object.fromEntries(answer.headers) };
@@ -152,8 +150,7 @@ def test_a_second_tab_works_and_tells_the_first(phone: Phone) -> None:
     second = phone.context.new_page()
     second.goto(f"{phone.url}/today")
     second.locator(".door:has([data-state=open]) .door__link").first.tap()
-    second.locator("a[href$='outcome=no_answer']").tap()
-    second.locator(submit_of("visit-form")).tap()
+    second.locator("button[value=no_answer]").tap()
     expect(second.locator("#saved")).to_contain_text("已保存在本机")
 
     expect(phone.page.locator("#sync-status")).to_contain_text("待上传 1 条")
@@ -166,8 +163,7 @@ def test_a_double_tap_on_save_makes_one_visit(phone: Phone, coordinator: Coordin
     before = len(coordinator.visit_ids())
     phone.open("/today")
     phone.page.locator(".door__link").first.tap()
-    phone.page.locator("a[href$='outcome=no_answer']").tap()
-    phone.page.locator(submit_of("visit-form")).dblclick()
+    phone.page.locator("button[value=no_answer]").dblclick()
     phone.page.wait_for_url("**saved=**")
     phone.wait_for_header("全部已上传")
 
@@ -243,19 +239,6 @@ def test_a_new_worker_waits_until_it_is_asked_for(
 
 def shown_release(phone: Phone) -> str:
     return phone.page.locator("dl.answers dd").last.inner_text().strip()
-
-
-def next_release(tmp_path: Path) -> Path:
-    """A copy of Linli with one word changed."""
-    copy = tmp_path / "next"
-    for folder in CODE:
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    catalogue = copy / "server" / "messages" / "shared.toml"
-    text = catalogue.read_text(encoding="utf-8")
-    changed = text.replace('settings = { zh = "设置"', 'settings = { zh = "设置二"')
-    assert changed != text
-    catalogue.write_text(changed, encoding="utf-8")
-    return copy
 
 
 def test_the_kill_switch_hands_pages_to_the_server_and_keeps_the_outbox(

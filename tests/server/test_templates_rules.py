@@ -135,5 +135,5 @@ def test_today_with_fourteen_doors_is_light() -> None:
 
     html = ENVIRONMENT.get_template("today/page.html").render(context)
 
-    assert html.count('class="door"') == 14
+    assert html.count('id="door-') == 14
     assert len(gzip.compress(html.encode(), 9)) <= 10 * KB

@@ -20,14 +20,16 @@ from starlette.testclient import TestClient
 
 from server.accepting import accept_changes, staff_author
 from server.app import create_app
-from server.assets import STATIC
+from server.assets import STATIC, load_assets
 from server.database import Database
 from server.demo import VOLUNTEER_NUMBER, create_demo
+from server.messages import load_catalogue
 from server.models import Device, Staff, Volunteer
 from server.page_table import PAGES
 from server.sessions import start_session
 from server.settings import Settings
-from server.worker_script import plain_script
+from server.templating import template_environment
+from server.worker_script import assemble_worker, plain_script
 from sync.changes import Action, Change
 from sync.kinds import Role
 from tests.browser.server_process import ServerProcess, with_database
@@ -40,7 +42,20 @@ UPLOADED_AT = NOW - 7 * MINUTE_MS
 HOSTILE = "</textarea><script>alert('1')</script>\"&amp; {{ 7*7 }} \u2028\n李'; 👵🏽 `${1}`"
 QUERIES = {
     "door": ["", "?saved={visit_id}"],
-    "visit_new": ["", "?outcome=met", "?outcome=no_answer", "?outcome=nonsense&note=%3Cb%3E"],
+    "nobody_home": [
+        "",
+        "?stairwell=2-1",
+        "?stairwell=nonsense",
+        "?stairwell=2-2&saved={visit_id}",
+        "?saved={withdrawn_id}",
+    ],
+    "visit_new": [
+        "",
+        "?outcome=met",
+        "?outcome=no_answer",
+        "?outcome=met&all_good=1",
+        "?outcome=nonsense&note=%3Cb%3E",
+    ],
     "visit": ["", "?saved={visit_id}"],
     "my_visits": ["", "?state=waiting", "?state=sent_back", "?state=held", "?saved={visit_id}"],
 }
@@ -56,7 +71,7 @@ PHONE = """
 globalThis.answer = async ({ device, records, settings, checkpoint, path, query, now, ids }) => {
     const phone = new Phone(APP, TEMPLATES);
     const held = new Held(records, checkpoint);
-    phone.outbox = { entries: async () => [], device: async () => device, settings: async () => settings };
+    phone.outbox = { entries: async () => [], drafts: async () => [], device: async () => device, settings: async () => settings };
     phone.replica = {
         checkpoint: async () => checkpoint,
         record: async (id) => held.records.get(id) ?? null,
@@ -126,7 +141,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         records = list(replica.records.values())
         yield World(
             client,
-            engine_with(client.app.state.worker_script),  # type: ignore[attr-defined]
+            engine_with(assembled()),
             me={"id": me.id, "name": me.name, "community": "示例社区"},
             records=records,
             paths=concrete_paths(records, visits),
@@ -184,6 +199,8 @@ def log_own_visits(replica: Replica, database: Database) -> list[str]:
         "danger": ["fall", "scam"],
         "done_on_spot": ["chat", "card_left"],
         "next_visit_on": "2026-12-24",
+        "members_met": ["示例居民0001", HOSTILE[:8]],
+        "called_120": NOW - 19 * MINUTE_MS,
         "note": HOSTILE,
         "started_at": NOW - 20 * MINUTE_MS,
         "ended_at": NOW - 18 * MINUTE_MS,
@@ -221,8 +238,13 @@ def review(session: Session, name: str, fields: dict[str, Any]) -> None:
     assert result.outcome.value == "accepted", result
 
 
+def assembled() -> str:
+    catalogue = load_catalogue()
+    return assemble_worker(template_environment(catalogue), messages=catalogue.wire(), asset_urls=load_assets().urls)
+
+
 def engine_with(script: str) -> MiniRacer:
-    """The script as phones are served it, with its entry, which only listens, taken out."""
+    """The script as phones are served it, but with its own names; its entry, which only listens, taken out."""
     listeners = plain_script((STATIC / "service-worker.js").read_text(encoding="utf-8"))
     head, found, tail = script.partition(listeners)
     assert found, "the entry is no part of the script any more"
@@ -245,8 +267,8 @@ def concrete_paths(records: list[dict[str, Any]], visits: list[str]) -> dict[str
             about = [*visits, *others[:5]] if page.write is None else visits
             paths = [page.path.format(visit_id=visit) for visit in about]
         else:
-            paths = [page.path]
-        queries = [query.format(visit_id=visits[0]) for query in QUERIES.get(page.name, [""])]
+            paths = [page.path.format(round_id=rounds[0])]
+        queries = [query.format(visit_id=visits[1], withdrawn_id=visits[2]) for query in QUERIES.get(page.name, [""])]
         found[page.name] = [path + query for path in paths for query in queries]
     return found
 

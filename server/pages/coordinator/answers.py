@@ -7,7 +7,7 @@ from typing import Any
 
 from server.forms import Control, Field, is_date
 from server.kinds import KINDS
-from server.visit_form import VISIT_FORM
+from server.visit_form import STEPS_FORM, VISIT_FORM
 from server.vocabularies import CONSENT, NEED, OCCASION, RISK, URGENCY
 from sync.changes import RESERVED
 
@@ -34,7 +34,12 @@ def answers(fields: Mapping[str, Any]) -> list[Answer]:
         for each in VISIT_FORM.fields
         if (value := fields.get(each.name)) not in (None, "", [])
     ]
-    declared = {each.name for each in VISIT_FORM.fields}
+    asked += [
+        Answer(f"steps.{name}", True, "moment", (fields[name],))
+        for name in STEPS_FORM.field_names()
+        if isinstance(fields.get(name), int)
+    ]
+    declared = {*VISIT_FORM.field_names(), *STEPS_FORM.field_names()}
     others = [
         other_answer(name, value)
         for name, value in fields.items()
@@ -56,6 +61,8 @@ def shape_of(field: Field, value: Any) -> tuple[str, tuple[Any, ...]]:
             return "code", tuple(f"{field.vocabulary.name}.{code}" for code in codes)
     if field.control is Control.DATE and isinstance(value, str) and is_date(value):
         return "day", (value,)
+    if field.control is Control.NAMES and isinstance(value, list):
+        return "text", tuple(map(readable, value))
     return "text", (readable(value),)
 
 

@@ -1,0 +1,45 @@
+// Drafts: what stands in a form that was not saved yet, so that it outlives its tab, the camera, the battery and an
+// update. A draft carries the ids that its form was opened with, so taking it up again is the same visit.
+
+import { readHidden, readSubmitted } from "./filled.js";
+import { typedValues } from "./forms.js";
+import { ownPath, seeOther } from "./responses.js";
+
+/**
+ * @typedef {import("../store/outbox.js").Draft} Draft
+ * @typedef {import("../store/outbox.js").Outbox} Outbox
+ */
+
+/**
+ * What a page sends of its form by itself, or the wish to begin afresh.
+ * @param {Outbox} outbox
+ * @param {Request} request
+ * @param {number} now
+ */
+export async function postDraft(outbox, request, now) {
+  const submitted = readSubmitted(await request.formData());
+  const { record_id, change_id } = readHidden(submitted, null, now);
+  if (submitted.discard) {
+    await outbox.dropDraft(record_id);
+    return seeOther(ownPath(submitted.back?.[0] ?? "", "/today"));
+  }
+  const { draft_path: [path] = [""], ...texts } = submitted;
+  await outbox.saveDraft({ record_id, change_id, path, submitted: texts, at: now });
+  return new Response(null, { status: 204 });
+}
+
+/** @param {Draft[]} drafts @returns {Record<string, number>} when each was last written, by the path of its form */
+export const draftTimes = (drafts) => Object.fromEntries(drafts.map(({ path, at }) => [path, at]));
+
+/**
+ * The form with the draft of its page laid in, if there is one: the newest, if there are several.
+ * @param {import("./forms.js").Form} form the declaration
+ * @param {Record<string, any>} opened as a template draws it
+ * @param {{ drafts: Draft[], path: string, record: Record<string, any> | null }} given
+ */
+export function layDraft(form, opened, { drafts, path, record }) {
+  const [draft] = drafts.filter((each) => each.path === path).sort((left, right) => right.at - left.at);
+  if (!draft) return opened;
+  const { submitted, at } = draft;
+  return { ...opened, ...readHidden(submitted, record, at), values: typedValues(form, submitted), draft_at: at };
+}

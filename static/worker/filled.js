@@ -1,0 +1,96 @@
+// Forms as they were sent: what each was opened with, what was answered, and what is filed with it. The twin of the
+// reading half of server/writing.py.
+
+import { checkSubmitted } from "./forms.js";
+import { firstAnswers, resolveKey } from "./pages.js";
+import { localDate } from "./filters.js";
+import { isUuid, newUuid, nthUuid } from "./uuid.js";
+
+/**
+ * @typedef {import("./forms.js").Submitted} Submitted
+ * @typedef {import("./router.js").Write} Write
+ * @typedef {{ record_id: string, change_id: string, base: string, opened_at: number }} Hidden
+ *
+ * @typedef {object} Filled
+ * @property {Submitted} submitted
+ * @property {Hidden} hidden
+ * @property {Record<string, any>} values
+ * @property {Record<string, import("./forms.js").Problem>} problems
+ * @property {Record<string, any>} fixed
+ */
+
+/**
+ * @param {FormData} form
+ * @returns {Submitted} the texts of each name, in order
+ */
+export function readSubmitted(form) {
+  /** @type {Submitted} */
+  const submitted = {};
+  for (const [name, text] of form) {
+    if (typeof text === "string") (submitted[name] ??= []).push(text);
+  }
+  return submitted;
+}
+
+/**
+ * What the form was opened with. The ids make a double tap harmless; unreadable ones are made anew.
+ * @returns {Hidden}
+ */
+export function readHidden(submitted, record, now) {
+  const posted = (name) => submitted[name]?.[0] ?? "";
+  const own = (name) => (isUuid(posted(name)) ? posted(name) : newUuid(now));
+  const isBase = isUuid(posted("base")) || /^\d{1,15}$/.test(posted("base"));
+  return {
+    record_id: record?.id ?? own("record_id"),
+    change_id: own("change_id"),
+    base: isBase ? posted("base") : (record?.base ?? "0"),
+    opened_at: /^\d{1,15}$/.test(posted("opened_at")) ? Number(posted("opened_at")) : now,
+  };
+}
+
+/**
+ * The form that was sent; one for each door or visit that was ticked, where it is about several.
+ * @param {import("./phone.js").App} app
+ * @param {Write} write
+ * @param {{ submitted: Submitted, params: Record<string, string>, loaded: Record<string, any>, me: { id: string }, now: number }} given
+ * @returns {Filled[]}
+ */
+export function readFilled(app, write, { submitted, params, loaded, me, now }) {
+  const hidden = readHidden(submitted, write.record ? loaded[write.record] : null, now);
+  const given = { params, loaded, me, today: localDate(now, app.utc_offset_minutes) };
+  if (!write.each) return [fill(app, write, submitted, hidden, given)];
+  const isTicked = (id) => submitted[write.each]?.includes(id);
+  const nth = (place) => ({ change_id: nthUuid(hidden.change_id, place), opened_at: hidden.opened_at });
+  const found = [];
+  if (write.action === "void") {
+    const mine = loaded.round_visits.filter((visit) => visit.author_id === me.id && !visit.is_void);
+    for (const [place, { id, base }] of mine.entries()) {
+      if (isTicked(id)) found.push(fill(app, write, submitted, { ...nth(place), record_id: id, base }, given));
+    }
+    return found;
+  }
+  for (const [place, door] of (loaded.round.household_ids ?? []).entries()) {
+    const household = loaded.households[door];
+    if (!household || !isTicked(door)) continue;
+    const ids = { ...nth(place), record_id: nthUuid(hidden.record_id, place), base: hidden.base };
+    const there = { ...given, params: { ...params, household_id: door }, loaded: { ...loaded, household } };
+    found.push(fill(app, write, submitted, ids, there));
+  }
+  return found;
+}
+
+function fill(app, write, submitted, hidden, given) {
+  const form = app.forms[write.form];
+  const told = form && submitted.quick?.[0] ? oneTap(app, write, submitted, given) : submitted;
+  const { values, problems } = form ? checkSubmitted(form, told) : { values: {}, problems: {} };
+  const fixed = Object.entries(write.set ?? {}).map(([name, key]) => [name, resolveKey(key, given)]);
+  return { submitted: told, hidden, values, problems, fixed: Object.fromEntries(fixed) };
+}
+
+/** A form sent by one tap: what it does not say is as a fresh form would have it. */
+function oneTap(app, write, submitted, { loaded, today }) {
+  const query = Object.fromEntries(Object.entries(submitted).map(([name, [text]]) => [name, text]));
+  const { values } = firstAnswers(app, write, { loaded, query, today });
+  const texts = Object.entries(values).map(([name, value]) => [name, Array.isArray(value) ? value : [value]]);
+  return { ...Object.fromEntries(texts), ...submitted };
+}

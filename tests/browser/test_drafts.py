@@ -1,0 +1,234 @@
+"""A half-filled form outlives its tab, the battery, the worker and a new release, as the same visit (EXPERIENCE.md 7)."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.coordinator import Coordinator
+from tests.browser.phone import Phone
+from tests.browser.releases import next_release
+from tests.browser.server_process import ServerProcess, wait_until
+
+pytestmark = pytest.mark.browser
+
+NOTE = "示例：老人说药快吃完了"
+OPEN_DOOR = ".door:has([data-state=open]) .door__link"
+IDS = """() => ["record_id", "change_id"].map((name) => document.querySelector(`#visit-form [name=${name}]`).value)"""
+DRAFTS = """() => new Promise((resolve) => {
+    indexedDB.open("linli-outbox", 1).onsuccess = ({ target }) => {
+        const all = target.result.transaction("drafts").objectStore("drafts").getAll();
+        all.onsuccess = () => {
+            target.result.close();
+            resolve(all.result.map(({ submitted }) => submitted));
+        };
+    };
+})"""
+STORED = "() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])"
+
+
+def drafts(phone: Phone) -> list[dict[str, list[str]]]:
+    found: list[dict[str, list[str]]] = phone.page.evaluate(DRAFTS)
+    return found
+
+
+def fill_half(phone: Phone) -> tuple[str, list[str]]:
+    """Opens the form of the first open door and fills some of it. Returns its path and its ids."""
+    phone.open("/today")
+    phone.page.locator(OPEN_DOOR).first.tap()
+    phone.page.locator("a[href$='/visit']").tap()
+    phone.answer({"outcome": ["met"], "needs": ["meal_delivery", "legal_aid"], "urgency": ["h24"]})
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    wait_until(
+        lambda: [each.get("note") for each in drafts(phone)] == [[NOTE]],
+        seconds=10,
+        failure=lambda: f"the draft was not kept: {drafts(phone)}",
+    )
+    return re.sub(r"^https?://[^/]*|\?.*", "", phone.page.url), ids(phone)
+
+
+def ids(phone: Phone) -> list[str]:
+    found: list[str] = phone.page.evaluate(IDS)
+    return found
+
+
+def assert_as_it_was(phone: Phone, form_ids: list[str]) -> None:
+    expect(phone.page.locator("#draft")).to_contain_text("草稿，只在本机")
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+    for name, code in {"outcome": "met", "needs": "legal_aid", "urgency": "h24"}.items():
+        expect(phone.page.locator(f"input[name={name}][value={code}]")).to_be_checked()
+    assert ids(phone) == form_ids
+
+
+def test_s07_a_half_filled_form_outlives_a_killed_browser(phone: Phone, coordinator: Coordinator) -> None:
+    phone.context.set_offline(True)
+    path, form_ids = fill_half(phone)
+
+    phone.kill()
+    phone.start()
+    phone.context.set_offline(True)
+    phone.open("/today")
+    expect(phone.page.locator("[data-state=draft]")).to_have_count(1)
+    phone.page.locator(".door:has([data-state=draft]) .door__link").tap()
+    phone.page.get_by_text("接着填").tap()
+
+    phone.page.wait_for_url(f"**{path}")
+    assert_as_it_was(phone, form_ids)
+    visit = phone.save()
+    assert visit == form_ids[0]
+    phone.context.set_offline(False)
+    phone.wait_for_header("全部已上传", seconds=40)
+    assert coordinator.visit_ids().count(visit) == 1
+    assert coordinator.open_visit(visit).answers["备注"] == NOTE
+
+
+def test_s07_a_tab_that_is_closed_in_the_middle_of_a_word_loses_nothing(phone: Phone) -> None:
+    """As the camera does it on a phone with little memory: no time for the pause after the last letter."""
+    phone.context.set_offline(True)
+    path, form_ids = fill_half(phone)
+    phone.context.new_page().goto(f"{phone.url}/today")
+    phone.page.locator("textarea[name=note]").fill(NOTE + "。")
+
+    with phone.page.expect_event("close"):
+        phone.page.close(run_before_unload=True)
+
+    wait_until(lambda: kept_note(phone) == NOTE + "。", seconds=10, failure=lambda: "the last letter is missing")
+    phone.open(path)
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE + "。")
+    assert ids(phone) == form_ids
+
+
+def test_s07_a_saved_visit_is_never_called_unsaved(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    path, form_ids = fill_half(phone)
+    late = phone.page.evaluate("() => Object.fromEntries(new FormData(document.getElementById('visit-form')))")
+
+    phone.save()
+    phone.page.evaluate(  # a draft that was still on its way
+        "(fields) => fetch('/drafts', { method: 'POST', body: new URLSearchParams(fields) })",
+        late | {"draft_path": path},
+    )
+
+    assert drafts(phone) == []
+    phone.open("/today")
+    expect(phone.page.locator("[data-state=draft]")).to_have_count(0)
+    phone.open(path)
+    expect(phone.page.locator("#visit-form")).to_be_visible()
+    expect(phone.page.locator("#draft")).to_have_count(0)
+    assert set(ids(phone)).isdisjoint(form_ids)
+
+
+def test_an_edit_that_alters_nothing_leaves_no_draft(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("met", note=NOTE)
+    phone.open(f"/visits/{visit}/edit")
+    phone.page.locator("textarea[name=note]").fill("x")
+    wait_until(lambda: len(drafts(phone)) == 1, seconds=10, failure=lambda: "no draft")
+
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    phone.save()
+
+    assert drafts(phone) == []
+
+
+def test_a_draft_can_be_begun_afresh(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    path, form_ids = fill_half(phone)
+    phone.open(path)
+
+    phone.page.locator("#draft button").tap()
+
+    expect(phone.page.locator("#draft")).to_have_count(0)
+    expect(phone.page.locator("textarea[name=note]")).to_have_value("")
+    assert ids(phone)[0] != form_ids[0]
+    assert drafts(phone) == []
+
+
+def test_s21_a_new_release_waits_two_hours_and_gives_the_draft_back(
+    server: ServerProcess, coordinator: Coordinator, phone: Phone, tmp_path: Path
+) -> None:
+    server.stop()
+    path, form_ids = fill_half(phone)
+    server.start(code=next_release(tmp_path))
+    phone.page.evaluate("() => navigator.serviceWorker.ready.then((found) => found.update())")
+    prompt = phone.page.locator("#update-prompt")
+    expect(prompt).to_be_visible(timeout=20_000)
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)  # nothing was interrupted
+
+    prompt.locator("[data-update=later]").tap()
+    expect(prompt).to_be_hidden()
+    phone.open(path)
+    expect(prompt).to_be_hidden()
+    phone.page.evaluate("() => localStorage.setItem('linli-update-put-off', Date.now() - 2 * 60 * 60_000)")
+    phone.open(path)
+    expect(prompt).to_be_visible()
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    prompt.locator("[data-update=now]").tap()
+
+    phone.wait_until_true("async () => (await navigator.serviceWorker.getRegistration()).waiting === null")
+    assert_as_it_was(phone, form_ids)
+    phone.open("/settings")
+    assert phone.heading == "设置二"
+
+
+def test_p10_a_form_opened_before_an_update_is_saved_once_after_it(
+    server: ServerProcess, coordinator: Coordinator, phone: Phone, tmp_path: Path
+) -> None:
+    """An old page on the screen, a new worker behind it."""
+    server.stop()
+    _path, form_ids = fill_half(phone)
+    server.start(code=next_release(tmp_path))
+    phone.page.evaluate(
+        """async () => {
+            const registration = await navigator.serviceWorker.ready;
+            await registration.update();
+            const controlled = new Promise((resolve) =>
+                navigator.serviceWorker.addEventListener("controllerchange", resolve, { once: true }));
+            const send = () => registration.waiting?.postMessage({ type: "SKIP_WAITING" });
+            registration.addEventListener("updatefound", () =>
+                registration.installing.addEventListener("statechange", send));
+            registration.installing?.addEventListener("statechange", send);
+            send();
+            await controlled;
+        }"""
+    )
+
+    visit = phone.save()
+
+    assert visit == form_ids[0]
+    phone.wait_for_header("全部已上传", seconds=40)
+    assert coordinator.visit_ids().count(visit) == 1
+    assert coordinator.open_visit(visit).answers["备注"] == NOTE
+    assert drafts(phone) == []
+
+
+def test_p14_a_worker_that_is_stopped_at_every_step_keeps_the_draft(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    tools = phone.context.new_cdp_session(phone.page)
+    tools.send("ServiceWorker.enable")
+    path, form_ids = fill_half(phone)
+
+    tools.send("ServiceWorker.stopAllWorkers")
+    phone.page.locator("textarea[name=note]").fill(NOTE + "。")
+    wait_until(lambda: kept_note(phone) == NOTE + "。", seconds=10, failure=lambda: "the draft was not kept")
+    tools.send("ServiceWorker.stopAllWorkers")
+    phone.open(path)
+
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE + "。")
+    assert phone.save() == form_ids[0]
+
+
+def kept_note(phone: Phone) -> Any:
+    return (drafts(phone) or [{}])[0].get("note", [""])[0]
+
+
+def test_p25_what_is_typed_stands_in_no_page_storage(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    path, _ids = fill_half(phone)
+    phone.open(path)
+    phone.save()
+    phone.my_visits()
+
+    assert NOTE not in phone.page.evaluate(STORED)

@@ -1,0 +1,204 @@
+"""A round at the doors, with no network: what takes one tap, what comes next, what can be taken back (EXPERIENCE.md A)."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.coordinator import Coordinator
+from tests.browser.phone import Phone
+
+pytestmark = pytest.mark.browser
+
+OPEN_DOOR = ".door:has([data-state=open]) .door__link"
+UPPER = 0.45  # of the screen: information; what is done stands below it (EXPERIENCE.md 6.2)
+
+
+def open_doors(phone: Phone) -> list[str]:
+    """Addresses of the doors not visited yet, in the order shown."""
+    phone.open("/today")
+    return [door.get_attribute("href") or "" for door in phone.page.locator(OPEN_DOOR).all()]
+
+
+def tap(phone: Phone, selector: str) -> None:
+    phone.page.locator(selector).first.tap()
+
+
+def wait_until_saved(phone: Phone) -> str:
+    """The id of what was just saved, once the page says so."""
+    expect(phone.page.locator("#saved")).to_contain_text("已保存在本机")
+    found = re.search(r"saved=([0-9a-f-]{36})", phone.page.url)
+    assert found is not None
+    return found[1]
+
+
+def test_s01_not_home_takes_two_taps_and_can_be_undone(phone: Phone) -> None:
+    first = open_doors(phone)[0]
+    phone.context.set_offline(True)
+
+    tap(phone, OPEN_DOOR)
+    tap(phone, "button[value=no_answer]")
+    visit = wait_until_saved(phone)
+    tap(phone, "#saved button")
+
+    expect(phone.page.locator("#saved")).to_contain_text("已撤回")
+    assert phone.page.url.split("?")[0].endswith(first)
+    assert open_doors(phone)[0] == first
+    assert [(each.id, each.states[0]) for each in phone.my_visits()] == [(visit, "void")]
+
+
+def test_s02_all_well_takes_three_taps_and_no_typing(phone: Phone, coordinator: Coordinator) -> None:
+    phone.open("/today")
+    phone.context.set_offline(True)
+
+    tap(phone, OPEN_DOOR)
+    tap(phone, "button[value=met]")
+    visit = wait_until_saved(phone)
+    phone.context.set_offline(False)
+    phone.wait_for_header("全部已上传", seconds=40)
+
+    answers = coordinator.open_visit(visit).answers
+    assert answers["结果"] == "见到本人"
+    assert {answers[name] for name in ("水电气暖安全", "卫生", "居住环境")} == {"良"}
+    assert {"方式", "信息同意", "下次走访"} <= answers.keys()
+    assert not {"需要什么", "危险情形"} & answers.keys()  # nobody said so
+
+
+def test_s02_what_consent_does_not_cover_is_not_said_by_one_tap(phone: Phone, coordinator: Coordinator) -> None:
+    """Health and mood are only ever recorded with full consent, by one tap or by many."""
+    phone.open("/today")
+    consents = {}
+    for _ in range(3):
+        phone.open("/today")
+        tap(phone, OPEN_DOOR)
+        tap(phone, "button[value=met]")
+        visit = wait_or_saved(phone)
+        answers = coordinator_answers(phone, coordinator, visit)
+        consents[visit] = (answers["信息同意"], "健康" in answers)
+
+    assert all(has_health == (consent == "同意记录健康等") for consent, has_health in consents.values())
+
+
+def wait_or_saved(phone: Phone) -> str:
+    phone.page.wait_for_url(re.compile(r"saved="))
+    return phone.page.url.split("saved=")[1][:36]
+
+
+def coordinator_answers(phone: Phone, coordinator: Coordinator, visit: str) -> dict[str, str]:
+    phone.wait_for_header("全部已上传", seconds=40)
+    return coordinator.open_visit(visit).answers
+
+
+@pytest.mark.parametrize(("size", "least"), [("normal", 48), ("large", 60)])
+def test_s03_what_is_done_at_a_door_is_big_and_within_reach(phone: Phone, size: str, least: int) -> None:
+    phone.open("/today")
+    if size == "large":
+        phone.page.locator("button.switch[name=size]").tap()
+        expect(phone.page.locator("html")).to_have_attribute("data-size", "large")
+    pages = ["/today", open_doors(phone)[0]]
+    pages += [f"{pages[1]}/visit?outcome=met", f"{pages[1].rpartition('/doors')[0]}/nobody-home?stairwell=2-1"]
+
+    for path in pages:
+        phone.open(path)
+        buttons = phone.page.locator(".actions .button").all()
+        assert buttons, path
+        for button in buttons:
+            box = button.bounding_box()
+            assert box is not None
+            assert min(box["width"], box["height"]) >= least, (path, button.inner_text())
+            assert box["y"] >= UPPER * 640, (path, button.inner_text())
+            assert box["y"] + box["height"] <= 640, (path, button.inner_text())
+
+
+def test_s08_the_next_door_is_one_tap_away_in_walking_order(phone: Phone) -> None:
+    doors = open_doors(phone)
+    phone.context.set_offline(True)
+    phone.open(doors[1])
+    tap(phone, "button[value=met]")
+    wait_until_saved(phone)
+
+    phone.open(doors[0])
+    tap(phone, "button[value=no_answer]")
+    wait_until_saved(phone)
+    tap(phone, ".actions .button--primary")
+
+    phone.page.wait_for_url(f"**{doors[2]}")  # the second is done already
+
+
+def test_s08_a_door_put_off_comes_last_and_stays_so(phone: Phone) -> None:
+    doors = open_doors(phone)
+    phone.context.set_offline(True)
+    phone.open(doors[0])
+
+    tap(phone, "form[action$='/later'] button")
+
+    phone.page.wait_for_url(f"**{doors[1]}")
+    phone.kill()
+    phone.start()
+    phone.context.set_offline(True)
+    assert open_doors(phone) == [*doors[1:], doors[0]]
+    expect(phone.page.locator(".doors__building").last).to_have_text("稍后再来的")
+    assert phone.page.locator(".actions .button--primary").get_attribute("href") == doors[1]
+
+
+def test_s11_last_visits_and_promises_stand_above_the_fold(phone: Phone) -> None:
+    phone.open("/today")
+    phone.context.set_offline(True)
+    phone.open(open_doors(phone)[0])
+    expect(phone.page.locator(".status__offline")).to_be_visible()
+    phone.page.evaluate("() => scrollTo(0, 0)")
+
+    dock = phone.page.locator(".dock").bounding_box()
+    shown = phone.page.locator("#promises li, #last-visits .visit").all()
+
+    assert len(shown) == 4
+    assert dock is not None
+    for line in shown:
+        box = line.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= dock["y"], line.inner_text()
+
+
+def test_nobody_home_on_a_stairwell_is_one_visit_a_door_and_one_undo(phone: Phone, coordinator: Coordinator) -> None:
+    before = set(coordinator.visit_ids())
+    doors = open_doors(phone)
+    phone.context.set_offline(True)
+    phone.open(doors[0])
+    tap(phone, "a[href*='/nobody-home']")
+    expect(phone.page.locator("#nobody-form")).to_be_visible()
+    listed = phone.page.locator("#nobody-form label.chip")
+    count = listed.count()
+    assert count > 2
+    listed.first.tap()  # somebody answered here
+
+    tap(phone, "button[form=nobody-form]")
+
+    expect(phone.page.locator("#saved")).to_contain_text(f"{count - 1} 户未遇")
+    assert [visit.outcome for visit in phone.my_visits()] == ["敲门无人应"] * (count - 1)
+    phone.page.go_back()
+    tap(phone, "#saved button")
+    expect(phone.page.locator(".saved")).to_contain_text("已撤回")
+    assert open_doors(phone) == doors
+    phone.context.set_offline(False)
+    phone.wait_for_header("全部已上传", seconds=40)
+    after = [coordinator.open_visit(visit) for visit in set(coordinator.visit_ids()) - before]
+    assert [visit.history for visit in after] == [("accepted", "accepted")] * (count - 1)
+
+
+def test_nobody_home_sent_twice_is_one_visit_a_door(phone: Phone) -> None:
+    doors = open_doors(phone)
+    phone.context.set_offline(True)
+    phone.open(doors[0])
+    tap(phone, "a[href*='/nobody-home']")
+    expect(phone.page.locator("#nobody-form")).to_be_visible()
+    count = phone.page.locator("#nobody-form label.chip").count()
+
+    phone.page.evaluate(
+        """async () => {
+            const form = document.getElementById("nobody-form");
+            const body = () => new URLSearchParams(new FormData(form));
+            await Promise.all([1, 2].map(() => fetch(form.action, { method: "POST", body: body() })));
+        }"""
+    )
+
+    assert len(phone.my_visits()) == count

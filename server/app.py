@@ -4,6 +4,7 @@ import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sqlmodel import Session
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from server import assets, blob_api, health, holdings_api, render, sync_api, worker_script
+from server.accepting import complete_search_keys
 from server.admission import Admission
 from server.blobs.opening import open_blobs
 from server.bodies import BodyTooLarge
@@ -37,9 +39,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.database = open_database(settings)
-        await run_in_threadpool(
-            app.state.database.write, lambda session: ensure_sealing_key(session, now=app.state.clock())
-        )
+        await run_in_threadpool(app.state.database.write, lambda session: get_ready(session, app.state.clock()))
         yield
         app.state.database.close()
 
@@ -85,6 +85,11 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     app.state.operator_token = operator_token
     app.state.utc_offset_minutes = 480
     return app
+
+
+def get_ready(session: Session, now: int) -> None:
+    ensure_sealing_key(session, now=now)
+    complete_search_keys(session, now=now)
 
 
 async def refuse_body(request: Request, error: Exception) -> Response:

@@ -37,11 +37,10 @@ class Catalogue:
         """The message with its placeholders filled. A missing key or value is a KeyError."""
         return PLACEHOLDER.sub(lambda found: str(values[found[1]]), self.texts[key][language])
 
-    def shared(self) -> dict[str, dict[str, str]]:
-        """Text by key by language: what the worker's script carries."""
-        return {
-            language: {key: self.texts[key][language] for key in sorted(self.shared_keys)} for language in LANGUAGES
-        }
+    def shared(self) -> dict[str, Any]:
+        """What the worker's script carries: each key once, its texts in the order of the languages."""
+        texts = {key: [self.texts[key][language] for language in LANGUAGES] for key in sorted(self.shared_keys)}
+        return {"languages": list(LANGUAGES), "texts": texts}
 
 
 def load_catalogue(folder: Path = FOLDER) -> Catalogue:

@@ -19,7 +19,8 @@ class Load:
 
     `id` loads one record, and the page is not found without it. `by` + `key` loads those whose indexed field equals
     the key. `group` gives lists by the value of a field; `by_id` gives records by id. Lists are newest first, or in
-    order of `order`; `limit` cuts each.
+    order of `order`; `limit` cuts each. A record whose `group` field is a list stands in several groups. `match` keeps
+    the households that what was typed under this key finds (server/search.py).
     """
 
     name: str
@@ -31,6 +32,7 @@ class Load:
     by_id: bool = False
     order: str = ""
     limit: int = 0
+    match: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,14 @@ class Page:
     template: str
     loads: tuple[Load, ...] = ()
     write: Write | None = None
+    asks: bool = False  # a POST asks and writes nothing: what was typed stays out of addresses, histories and logs
 
 
 HOUSEHOLD = Load("household", "household", id="household_id")
 LAST_VISITS = Load("visits", "visit", by="household_id", key="household_id", limit=3)
 VISIT = Load("visit", "visit", id="visit_id")
 VISIT_HOUSEHOLD = Load("household", "household", id="visit.household_id")
+ROUNDS_BY_HOUSEHOLD = Load("rounds", "round", group="household_ids", order="ends_on")
 DOOR = "/rounds/{round_id}/doors/{household_id}"
 
 PAGES = (
@@ -120,6 +124,24 @@ PAGES = (
             Load("households", "household", by_id=True),
         ),
     ),
+    Page(
+        "map",
+        "/map",
+        "map/page.html",
+        loads=(
+            Load("buildings", "building"),
+            Load("households", "household", group="door"),
+            Load("visits", "visit", group="household_id", limit=3),
+            ROUNDS_BY_HOUSEHOLD,
+        ),
+    ),
+    Page(
+        "find",
+        "/find",
+        "find/page.html",
+        loads=(Load("found", "household", match="query.q"), ROUNDS_BY_HOUSEHOLD),
+        asks=True,
+    ),
     Page("settings", "/settings", "settings/page.html"),
 )
 
@@ -130,8 +152,10 @@ def page_wire(page: Page) -> dict[str, Any]:
         "name": page.name,
         "path": page.path,
         "template": page.template,
-        "loads": [{slot: getattr(load, slot) for slot in Load.__slots__} for load in page.loads],
+        "loads": [{slot: value for slot in Load.__slots__ if (value := getattr(load, slot))} for load in page.loads],
     }
+    if page.asks:
+        wire["asks"] = True
     if page.write:
         wire["write"] = {slot: getattr(page.write, slot) for slot in Write.__slots__}
     return wire

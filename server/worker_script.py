@@ -25,9 +25,10 @@ from server.security import DOCUMENT_POLICY, WORKER_POLICY
 from server.version import VERSION
 from server.visit_form import FORMS
 
+RUNTIME = "worker/jinja_runtime.js"
 # In the order of use: what a file calls at its top level stands above it.
 SOURCES = (
-    "worker/jinja_runtime.js",
+    RUNTIME,
     "worker/uuid.js",
     "worker/messages.js",
     "worker/filters.js",
@@ -49,12 +50,15 @@ SOURCES = (
     "worker/enrolment.js",
     "worker/residents.js",
     "worker/phone.js",
+    "worker/search.js",
     "worker/pages.js",
     "worker/writes.js",
     "worker/drain.js",
     "service-worker.js",
 )
 EXTRA_TEMPLATES = ("fragments/_status.html", "errors/not_found.html", "errors/offline.html")
+MEMBER = re.compile(r"^(?=  \w)", re.MULTILINE)  # of an object: two spaces, then its name
+MEMBER_NAME = re.compile(r"  (?:async )?(\w+)").match
 DECLARED = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let) ([A-Za-z_$][\w$]*)", re.MULTILINE)
 
 
@@ -68,7 +72,9 @@ def assemble_worker(
     """The whole script. Raises UnsupportedTemplate when a template cannot be compiled and ValueError when two files
     declare one name: both stop the start of the app."""
     templates = compile_templates(environment, shared_templates())
-    files = [(name, plain_script((STATIC / name).read_text(encoding="utf-8"))) for name in SOURCES]
+    sources = {name: (STATIC / name).read_text(encoding="utf-8") for name in SOURCES}
+    sources[RUNTIME] = without_unused(sources[RUNTIME], templates)
+    files = [(name, plain_script(text)) for name, text in sources.items()]
     refuse_shared_names(files)
     tables = {
         "schema": SCHEMA,
@@ -103,6 +109,22 @@ def plain_script(source: str) -> str:
     # A text over several lines must keep them as they are.
     is_open = any(line.count("`") % 2 or line.count("${") > line.count("}") for line in source.splitlines())
     return source if is_open else join_lines(source)
+
+
+def without_unused(runtime: str, templates: str) -> str:
+    """The runtime knows every filter and method of Jinja2's that a template may use; a phone carries those that ours do
+    use."""
+    runtime = with_members(runtime, "jinjaFilters", set(re.findall(r"\bbi\.(\w+)", templates)))
+    return with_members(runtime, "jinjaTextMethods", set(re.findall(r'"(\w+)"', templates)))
+
+
+def with_members(source: str, table: str, used: set[str]) -> str:
+    """Leaves out what neither `used` nor the source itself names of an object that is written member by member."""
+    before, opening, rest = source.partition(f"const {table} = {{\n")
+    members, closing, after = rest.partition("\n};\n")
+    used = used | set(re.findall(rf"\b{table}\.(\w+)", source))
+    kept = [each for each in MEMBER.split(members) if (name := MEMBER_NAME(each)) and name[1] in used]
+    return before + opening + "".join(kept) + closing + after
 
 
 def join_lines(source: str) -> str:

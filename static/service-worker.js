@@ -35,6 +35,7 @@ const rules = [
   { match: ({ method, path }) => method === "POST" && path === "/settings", handle: ready(settings) },
   { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write) },
+  { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.asks, handle: ready(ask) },
   { match: ({ method, path }) => method === "GET" && isResidents(path), handle: residentPage },
   { match: ({ method, isPage }) => method === "GET" && isPage, handle: network },
 ];
@@ -96,6 +97,13 @@ function settings({ request }) {
 
 function page(_event, url) {
   return answerPage(phone, matched(url), url, Date.now());
+}
+
+/** What was typed comes in the body, so that it stands in no address. */
+async function ask({ request }, url) {
+  const asked = new URL(url);
+  asked.search = await request.text();
+  return answerPage(phone, matched(url), asked, Date.now());
 }
 
 async function write(event, url) {

@@ -17,7 +17,7 @@ import { newUuid } from "./uuid.js";
  * @property {import("./router.js").Page[]} pages
  * @property {Record<string, import("./forms.js").Form>} forms
  * @property {Record<string, { scope_field: string, indexes: string[] }>} kinds
- * @property {Record<string, Record<string, string>>} messages
+ * @property {{ languages: string[], texts: Record<string, string[]> }} messages
  * @property {Record<string, string>} assets
  * @property {string} csp
  * @property {number} utc_offset_minutes

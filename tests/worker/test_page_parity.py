@@ -42,6 +42,14 @@ QUERIES = {
     "door": ["", "?saved={visit_id}"],
     "visit_new": ["", "?outcome=met", "?outcome=no_answer", "?outcome=nonsense&note=%3Cb%3E"],
     "visit": ["", "?saved={visit_id}"],
+    "map": [
+        "",
+        "?building=2&show=due",
+        "?show=overdue&tag=living_alone",
+        "?show=mine&tag=haircut",
+        "?building=%3Cb%3E&show=%22&tag=%27",
+    ],
+    "find": ["", "?q=sljm", "?q=2-1-1", "?q=0052", "?q=%E7%A4%BA", "?q=%3Cb%3E&x=1"],
     "my_visits": ["", "?state=waiting", "?state=sent_back", "?state=held", "?saved={visit_id}"],
 }
 

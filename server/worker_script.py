@@ -114,6 +114,8 @@ def plain_script(source: str) -> str:
 def without_unused(runtime: str, templates: str) -> str:
     """The runtime knows every filter and method of Jinja2's that a template may use; a phone carries those that ours do
     use."""
+    called = templates.partition("}")[0]  # they begin with what they call, by name
+    runtime = with_members(runtime, "jinja", set(re.findall(r"(\w+):", called)))
     runtime = with_members(runtime, "jinjaFilters", set(re.findall(r"\bbi\.(\w+)", templates)))
     return with_members(runtime, "jinjaTextMethods", set(re.findall(r'"(\w+)"', templates)))
 

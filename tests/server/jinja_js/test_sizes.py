@@ -8,7 +8,7 @@ import pytest
 from server.jinja_js import compile_templates
 from server.messages import load_catalogue
 from server.templating import template_environment
-from server.worker_script import plain_script, shared_templates
+from server.worker_script import plain_script, shared_templates, with_members, without_unused
 from tests.javascript import STATIC
 
 # About a tenth above what they weigh: the templates with the people map, the runtime with everything in it.
@@ -47,3 +47,15 @@ def test_lines_join_only_where_that_is_safe() -> None:
     assert plain_script(source) == "function f() {return g(1, // one,\n 2,)\n}\nconst a = 1;\nconst b = [a\n];\n"
     assert plain_script("const a = `x {\n  y`;\n") == "const a = `x {\n  y`;\n"
     assert plain_script("f(`${[\n  1,\n]}`);\n") == "f(`${[\n  1,\n]}`);\n"
+
+
+def test_a_phone_carries_only_what_its_templates_use() -> None:
+    table = (
+        "const t = {\n  a: 1,\n\n  // Of b\n\n  b(x) {\n    return x;\n  },\n  c: () => t.a,\n  d: 2,\n};\nrest();\n"
+    )
+    templates = compile_templates(template_environment(load_catalogue()), shared_templates())
+
+    kept = with_members(table, "t", {"c"})
+
+    assert kept.replace("\n\n", "\n") == "const t = {\n  a: 1,\n  // Of b\n  c: () => t.a,\n};\nrest();\n"
+    assert packed(without_unused(runtime(), templates)) <= packed(runtime())

@@ -36,10 +36,14 @@ from tests.people import (
     ROUND_ID,
     Person,
     build_world,
+    log_visits,
     made_up_id,
     sign_in,
+    visit_change,
 )
+from tests.statements import statements
 
+MAP_STATEMENTS = 8  # session, name, whether it is due; households, rounds, buildings, last visits; volunteers' names
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -246,6 +250,21 @@ def test_whoever_is_given_a_door_sees_its_building_until_the_last_door_is_gone(w
 
     assert scopes(ALICE) == set()
     assert CHARLIES_ROUND_ID in scopes(CHARLIE)
+
+
+def test_the_whole_map_is_a_handful_of_statements(world: World) -> None:
+    def asked() -> int:
+        with statements(world.database) as seen:
+            assert world.client.get("/coordinator/map").status_code == 200
+        return len(seen)
+
+    world.become(COORDINATOR)
+    before = asked()
+    for number in range(3):
+        log_visits(world.database, ALICE, visit_change(f"visit {number}"))
+        world.put(made_up_id(f"new {number}"), door=f"7-1-{number + 1}01", members=["示例居民"], categories=[])
+
+    assert asked() == before == MAP_STATEMENTS
 
 
 def test_a_filter_by_volunteer_is_an_address(world: World) -> None:

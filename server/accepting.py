@@ -1,10 +1,11 @@
 """The one way in: every write to a synced record, from a phone, a form or an import, goes through here."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlmodel import Session
 
 from server.attachments import note_references
+from server.households import households_without_keys, search_changes
 from server.models import Staff
 from server.rules import RULES, SERVER_ID
 from server.scope import Principal
@@ -19,14 +20,26 @@ MOVED = frozenset({Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT})  # the r
 def accept_changes(session: Session, author: Author, changes: Sequence[Change], now: int) -> list[Result]:
     """sync.engine.accept over this session's transaction. The caller commits, and answers only after that."""
     results = accept(SqlStore(session), RULES, changes, author=author, received_at=now)
-    named = {
-        change.record_id
-        for change, result in zip(changes, results, strict=True)
-        if "attachments" in change.set and result.outcome in MOVED
-    }
+    moved = [change for change, result in zip(changes, results, strict=True) if result.outcome in MOVED]
+    named = {change.record_id for change in moved if "attachments" in change.set}
     if named:
         note_references(session, author.community_id, named)
+    renamed = {change.record_id for change in moved if change.kind == "household" and "members" in change.set}
+    if renamed:
+        keep_search_keys(session, author.community_id, renamed, now)
     return results
+
+
+def keep_search_keys(session: Session, community_id: int, household_ids: Collection[str], now: int) -> None:
+    spelled = search_changes(session, community_id, household_ids, now)
+    if spelled:
+        accept(SqlStore(session), RULES, spelled, author=server_author(community_id), received_at=now)
+
+
+def complete_search_keys(session: Session, *, now: int) -> None:
+    """For households from before there were keys; once, when the server starts."""
+    for community_id, household_ids in households_without_keys(session).items():
+        keep_search_keys(session, community_id, household_ids, now)
 
 
 def staff_author(staff: Staff) -> Author:

@@ -4,6 +4,7 @@ import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sqlmodel import Session
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from server import assets, blob_api, health, holdings_api, render, sync_api, worker_script
+from server.accepting import complete_search_keys
 from server.admission import Admission
 from server.blobs.opening import open_blobs
 from server.bodies import BodyTooLarge
@@ -24,7 +26,6 @@ from server.request_log import RequestLog
 from server.sealing import ensure_sealing_key
 from server.security import SameOriginOnly, SecurityHeaders
 from server.settings import Settings
-from server.short_names import shortened
 from server.templating import template_environment
 from sync.errors import MalformedMessage, TryLater
 
@@ -34,16 +35,14 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     catalogue = load_catalogue()
     templates = template_environment(catalogue)
     loaded_assets = assets.load_assets()
-    assembled = worker_script.assemble_worker(templates, messages=catalogue.wire(), asset_urls=loaded_assets.urls)
-    script = shortened(assembled)
+    assembled = worker_script.assemble_worker(templates, messages=catalogue.shared(), asset_urls=loaded_assets.urls)
+    script = worker_script.minified(assembled)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.database = open_database(settings)
         app.state.key_ring = KeyRing(app.state.database)
-        await run_in_threadpool(
-            app.state.database.write, lambda session: ensure_sealing_key(session, now=app.state.clock())
-        )
+        await run_in_threadpool(app.state.database.write, lambda session: get_ready(session, app.state.clock()))
         yield
         app.state.database.close()
 
@@ -81,7 +80,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     app.state.assets = loaded_assets
     app.state.worker_script = script
     app.state.worker_packed = gzip.compress(script.encode(), 9, mtime=0)
-    app.state.release = worker_script.release_of(script)
+    app.state.release = worker_script.release_of(assembled)
     app.state.clock = clock
     app.state.admission = Admission(in_house_max=settings.exchanges_max)
     app.state.blob_admission = blob_api.new_line()
@@ -89,6 +88,11 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     app.state.operator_token = operator_token
     app.state.utc_offset_minutes = 480
     return app
+
+
+def get_ready(session: Session, now: int) -> None:
+    ensure_sealing_key(session, now=now)
+    complete_search_keys(session, now=now)
 
 
 async def refuse_body(request: Request, error: Exception) -> Response:

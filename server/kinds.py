@@ -14,7 +14,9 @@ KINDS = kinds_by_name(
             "door": Rule.REGISTER,  # 3-2-501: building, stairwell, door
             "address": Rule.REGISTER,
             "members": Rule.SET,  # call names, never full names
+            "phone_ends": Rule.SET,  # the last four digits of their phones, to be found by; never a whole number
             "categories": Rule.SET,
+            "strengths": Rule.SET,  # what they are good at and glad to do for others
             "risk": Rule.GUARD,
             "interval_days": Rule.REGISTER,
             "consent_state": Rule.GUARD,
@@ -22,9 +24,17 @@ KINDS = kinds_by_name(
             "phone": Rule.REGISTER,
             "contact_name": Rule.REGISTER,
             "contact_phone": Rule.REGISTER,
+            "search": Rule.SERVER,  # how the members are spelled (server/households.py)
         },
         indexes=("door",),
         caution={"risk": ("red", "yellow", "green"), "consent_state": ("withdrawn", "basic", "full")},
+    ),
+    # A building's chart. Its id follows from its number (server/buildings.py); who may see one of its doors may see it.
+    Kind(
+        "building",
+        scope_field="id",
+        writers=COORDINATOR,
+        fields={"number": Rule.REGISTER, "stairwells": Rule.REGISTER},
     ),
     Kind(
         "round",

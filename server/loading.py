@@ -14,13 +14,16 @@ from sqlmodel import Session, col, select
 from server.models import Record
 from server.page_table import Load, Page
 from server.scope import Principal, scoped
+from server.search import finds
 
 Shown = dict[str, Any]
 
 
-def load_page(session: Session, principal: Principal, page: Page, params: Mapping[str, str]) -> dict[str, Any] | None:
+def load_page(
+    session: Session, principal: Principal, page: Page, params: Mapping[str, str], query: Mapping[str, str]
+) -> dict[str, Any] | None:
     """The records the page names, or None when one it cannot do without is not there or not this volunteer's."""
-    known: dict[str, Any] = {**params, "me": principal.person_id}
+    known: dict[str, Any] = {**params, "query": query, "me": principal.person_id}
     loaded: dict[str, Any] = {}
     for load in page.loads:
         value = load_one(session, principal, load, known) if load.id else load_many(session, principal, load, known)
@@ -52,6 +55,9 @@ def load_many(session: Session, principal: Principal, load: Load, known: Mapping
     if load.by not in ("", "household_id", "author_id"):
         wanted = resolve(load.key, known)
         records = [record for record in records if record.get(load.by) == wanted]
+    if load.match:
+        text = str(resolve(load.match, known) or "")
+        records = [record for record in records if finds(record, text)]
     return arrange(load, records)
 
 
@@ -67,7 +73,9 @@ def arrange(load: Load, records: list[Shown]) -> Any:
         return records[: load.limit] if load.limit else records
     groups: dict[str, list[Shown]] = {}
     for record in records:
-        groups.setdefault(str(record.get(load.group, "")), []).append(record)
+        value = record.get(load.group, "")
+        for name in value if isinstance(value, list) else [value]:
+            groups.setdefault(str(name), []).append(record)
     return {name: group[: load.limit] if load.limit else group for name, group in groups.items()}
 
 

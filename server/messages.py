@@ -37,21 +37,10 @@ class Catalogue:
         """The message with its placeholders filled. A missing key or value is a KeyError."""
         return PLACEHOLDER.sub(lambda found: str(values[found[1]]), self.texts[key][language])
 
-    def shared(self) -> dict[str, dict[str, str]]:
-        """Text by key by language: what the worker's script carries."""
-        return {
-            language: {key: self.texts[key][language] for key in sorted(self.shared_keys)} for language in LANGUAGES
-        }
-
-    def wire(self) -> dict[str, Any]:
-        """The same with each key written once: last parts by first parts, and each language's texts in their order."""
-        keys: dict[str, list[str]] = {}
-        for key in sorted(self.shared_keys):
-            first, _, last = key.rpartition(".")
-            keys.setdefault(first, []).append(last)
-        ordered = [f"{first}.{last}" for first, lasts in keys.items() for last in lasts]
-        texts = {language: [self.texts[key][language] for key in ordered] for language in LANGUAGES}
-        return {"keys": {first: " ".join(lasts) for first, lasts in keys.items()}, **texts}
+    def shared(self) -> dict[str, Any]:
+        """What the worker's script carries: each key once, its texts in the order of the languages."""
+        texts = {key: [self.texts[key][language] for language in LANGUAGES] for key in sorted(self.shared_keys)}
+        return {"languages": list(LANGUAGES), "texts": texts}
 
 
 def load_catalogue(folder: Path = FOLDER) -> Catalogue:

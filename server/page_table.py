@@ -22,7 +22,8 @@ class Load:
 
     `id` loads one record, and the page is not found without it. `by` + `key` loads those whose indexed field equals
     the key. `group` gives lists by the value of a field; `by_id` gives records by id. Lists are newest first, or in
-    order of `order`; `limit` cuts each.
+    order of `order`; `limit` cuts each. A record whose `group` field is a list stands in several groups. `match` keeps
+    the households that what was typed under this key finds (server/search.py).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Load:
     by_id: bool = False
     order: str = ""
     limit: int = 0
+    match: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Page:
     template: str
     loads: tuple[Load, ...] = ()
     write: Write | None = None
+    asks: bool = False  # a POST asks and writes nothing: what was typed stays out of addresses, histories and logs
 
 
 HOUSEHOLD = Load("household", "household", id="household_id")
@@ -74,6 +77,7 @@ WALK = (
     Load("households", "household", by_id=True),
     Load("round_visits", "visit", by="round_id", key="round_id"),
 )
+ROUNDS_BY_HOUSEHOLD = Load("rounds", "round", group="household_ids", order="ends_on")
 DOOR = "/rounds/{round_id}/doors/{household_id}"
 DOOR_LOADS = (
     HOUSEHOLD,
@@ -161,6 +165,24 @@ PAGES = (
             Load("households", "household", by_id=True),
         ),
     ),
+    Page(
+        "map",
+        "/map",
+        "map/page.html",
+        loads=(
+            Load("buildings", "building"),
+            Load("households", "household", group="door"),
+            Load("visits", "visit", group="household_id", limit=3),
+            ROUNDS_BY_HOUSEHOLD,
+        ),
+    ),
+    Page(
+        "find",
+        "/find",
+        "find/page.html",
+        loads=(Load("found", "household", match="query.q"), ROUNDS_BY_HOUSEHOLD),
+        asks=True,
+    ),
     Page("settings", "/settings", "settings/page.html"),
 )
 
@@ -173,6 +195,8 @@ def page_wire(page: Page) -> dict[str, Any]:
         "template": page.template,
         "loads": [{slot: value for slot in Load.__slots__ if (value := getattr(load, slot))} for load in page.loads],
     }
+    if page.asks:
+        wire["asks"] = True
     if page.write:
         urgent = page.write.urgent
         slots = (slot for slot in Write.__slots__ if not slot.startswith("urgent"))

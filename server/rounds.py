@@ -1,4 +1,5 @@
-"""Rounds: who walks which doors. An assignment is a grant on the round and on each of its households.
+"""Rounds: who walks which doors. An assignment is a grant on the round, on each of its households, and on the charts of
+their buildings, which say nothing about anybody.
 
 A grant takes a place in the feed, so a phone that pulls learns of the new scope in order, and of its end likewise.
 """
@@ -7,6 +8,7 @@ from collections.abc import Collection, Iterable
 
 from sqlmodel import Session, col, select, update
 
+from server.buildings import building_id, building_of
 from server.models import Grant
 from server.store import SqlStore
 
@@ -20,7 +22,8 @@ def assign_round(
     volunteer_ids: Iterable[str],
 ) -> None:
     """Lets the volunteers see the round and its households. Safe to repeat: what somebody sees already is left alone."""
-    scopes = [round_id, *household_ids]
+    doors = list(household_ids)
+    scopes = [round_id, *doors, *buildings_of(session, community_id, doors)]
     wanted = [(person_id, scope_id) for person_id in volunteer_ids for scope_id in scopes]
     held = active_grants(session, community_id=community_id, person_ids={person_id for person_id, _ in wanted})
     missing = [pair for pair in dict.fromkeys(wanted) if pair not in held]
@@ -43,6 +46,8 @@ def withdraw_round(session: Session, *, community_id: int, round_id: str, person
         return
     elsewhere = {door for other, its_doors in doors.items() if other != round_id for door in its_doors}
     ended = [round_id, *(door for door in doors[round_id] if door in held and door not in elsewhere)]
+    left = buildings_of(session, community_id, elsewhere & held)
+    ended += sorted(buildings_of(session, community_id, doors[round_id]) - left)
     place = SqlStore(session).take_places(community_id, 1)
     session.exec(
         update(Grant)
@@ -54,6 +59,13 @@ def withdraw_round(session: Session, *, community_id: int, round_id: str, person
         )
         .values(ended_revision=place, ended_at=now)
     )
+
+
+def buildings_of(session: Session, community_id: int, household_ids: Collection[str]) -> set[str]:
+    """The ids of the charts that these doors stand on, drawn already or not."""
+    records = SqlStore(session).records(community_id, household_ids).values()
+    numbers = {building_of(str(record.fields.get("door", ""))) for record in records}
+    return {building_id(community_id, number) for number in numbers if number}
 
 
 def active_grants(session: Session, *, community_id: int, person_ids: Collection[str]) -> set[tuple[str, str]]:

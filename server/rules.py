@@ -1,13 +1,16 @@
 """The community's rules, as the engine takes them: which fields are well formed, and what follows from a visit."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from server.buildings import are_stairwells, is_number
 from server.forms import check_fields
 from server.kinds import KINDS
 from server.visit_form import FORMS
+from server.vocabularies import STRENGTH
 from sync.changes import IDENTIFIER, RESERVED, Action, Change, Held, Record
 from sync.engine import Refusal, Rules
 from sync.protocol import ATTACHMENTS_MAX, BLOB_BYTES_MAX
@@ -18,6 +21,7 @@ FIELDS_MAX = 60
 DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
 ATTACHMENT_KINDS = ("photo", "voice")
 IDENTIFIERS = frozenset({"household_id", "round_id", "visit_id"})
+FOUR_DIGITS = re.compile(r"[0-9]{4}", re.ASCII).fullmatch
 KNOWN_NAMES = frozenset(name for kind in KINDS.values() for name in kind.fields)
 FORMS_BY_KIND = {kind: [form for form in FORMS.values() if form.kind == kind] for kind in KINDS}
 
@@ -35,6 +39,8 @@ def check(change: Change, record: Record | None) -> Refusal | None:
             return Refusal(Held.BAD_FIELD, name)
     if not are_attachments(fields.get("attachments", [])):
         return Refusal(Held.BAD_FIELD, "attachments")
+    if change.kind in SHAPES and (name := misshapen(SHAPES[change.kind], fields)):
+        return Refusal(Held.BAD_FIELD, name)
     for form in FORMS_BY_KIND.get(change.kind, ()):
         if name := check_fields(form, fields):
             return Refusal(Held.BAD_FIELD, name)
@@ -80,6 +86,15 @@ def ticked(fields: Mapping[str, Any]) -> set[str]:
     return {need for need in needs if need != "none"} if isinstance(needs, list) else set()
 
 
+def misshapen(shapes: Mapping[str, Callable[[Any], bool]], fields: Mapping[str, Any]) -> str:
+    """The first field that a page would stumble over, or ""."""
+    return next((name for name, fits in shapes.items() if name in fields and not fits(fields[name])), "")
+
+
+def is_list_of(fits: Callable[[str], Any], value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) and fits(each) for each in value)
+
+
 def is_identifier(value: Any) -> bool:
     return isinstance(value, str) and IDENTIFIER(value) is not None
 
@@ -101,6 +116,15 @@ def is_attachment(value: Any) -> bool:
         and 1 <= length <= BLOB_BYTES_MAX
     )
 
+
+SHAPES: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
+    "household": {
+        "members": partial(is_list_of, bool),
+        "phone_ends": partial(is_list_of, FOUR_DIGITS),
+        "strengths": partial(is_list_of, STRENGTH.words.__contains__),
+    },
+    "building": {"number": is_number, "stairwells": are_stairwells},
+}
 
 # Old schemas may always push (PROTOCOL.md, Versions): SCHEMA_OLDEST is about what a phone can read.
 RULES = Rules(kinds=KINDS, schema_min=1, schema_max=SCHEMA, check=check, derive=derive)

@@ -140,6 +140,20 @@ CATEGORY = vocabulary(
     women_backbone=("巾帼骨干", "Leading women"),
 )
 
+STRENGTH = vocabulary(
+    "strength",
+    willing=("热心", "Glad to help"),
+    haircut=("会理发", "Cuts hair"),
+    electrics=("懂电器", "Mends appliances"),
+    cooking=("会做饭", "Cooks"),
+    handicraft=("会手工", "Handicraft"),
+    stage=("会唱跳", "Sings and dances"),
+    brush=("会书画", "Brush and paint"),
+    nursing=("懂护理", "Knows nursing"),
+    phones=("会用手机", "Good with phones"),
+    mediating=("会调解", "Settles quarrels"),
+)
+
 RISK = vocabulary("risk", red=("红", "Red"), yellow=("黄", "Yellow"), green=("绿", "Green"))
 
 REVIEW = vocabulary(
@@ -170,6 +184,7 @@ ALL = {
         DANGER,
         DONE_ON_SPOT,
         CATEGORY,
+        STRENGTH,
         RISK,
         REVIEW,
         OCCASION,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import minify  # type: ignore[import-untyped]
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -56,6 +57,7 @@ SOURCES = (
     "worker/enrolment.js",
     "worker/residents.js",
     "worker/phone.js",
+    "worker/search.js",
     "worker/pages.js",
     "worker/attachments.js",
     "worker/filled.js",
@@ -71,8 +73,6 @@ EXTRA_TEMPLATES = (
     "errors/not_found.html",
     "errors/offline.html",
 )
-QUOTED = re.compile(r'("(?:[^"\\]|\\.)*")')
-SIGN = re.compile(r" ?(=>|[!=]==|&&|\|\||\?\?=?|[=<>*?:,;{}()]) ?")
 DECLARED = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let) ([A-Za-z_$][\w$]*)", re.MULTILINE)
 
 
@@ -114,40 +114,14 @@ def release_of(script: str) -> str:
 
 
 def plain_script(source: str) -> str:
-    """A module as a part of a classic script; comments stay home, where they are read, and so does indentation."""
+    """A module as a part of a classic script."""
     source = re.sub(r"^import [^;]*;\n", "", source, flags=re.MULTILINE)
-    source = re.sub(r"^export (?=(?:async )?(?:function|class|const|let))", "", source, flags=re.MULTILINE)
-    source = re.sub(r"^[ \t]*/\*\*?(?:[^*]|\*(?!/))*\*/\n", "", source, flags=re.MULTILINE)
-    source = re.sub(r"^[ \t]*//.*\n", "", source, flags=re.MULTILINE)
-    source = re.sub(r"[ \t]+// [^\"'`\n]*$", "", source, flags=re.MULTILINE)  # no text reaches to the end of its line
-    source = re.sub(r"/\*\* @type [^*\n]*\*/ ?", "", source)
-    source = re.sub(r"\n{2,}", "\n", source)
-    # A text over several lines must keep them as they are.
-    is_open = any(line.count("`") % 2 or line.count("${") > line.count("}") for line in source.splitlines())
-    return source if is_open else join_lines("".join(map(squeezed, source.splitlines(keepends=True))))
+    return re.sub(r"^export (?=(?:async )?(?:function|class|const|let))", "", source, flags=re.MULTILINE)
 
 
-def squeezed(line: str) -> str:
-    """Without the spaces around signs, outside of quotes. A line with a pattern, a comment or a template in it stays."""
-    if "/" in line or "`" in line:
-        return line
-    indentation = line[: len(line) - len(line.lstrip(" "))]
-    parts = QUOTED.split(line[len(indentation) :])
-    parts[::2] = [SIGN.sub(r"\1", part) for part in parts[::2]]
-    return indentation + "".join(parts)
-
-
-def join_lines(source: str) -> str:
-    """What is indented follows on the line before it, where that one certainly goes on or is complete. What is declared
-    at the top keeps a line of its own, where `refuse_shared_names` finds it."""
-    joined: list[str] = []
-    for line in source.splitlines():
-        before = joined[-1] if joined else ""
-        if line[:1] in (" ", "\t", "}", ")", "]") and before[-1:] in tuple("{([,;") and "//" not in before:
-            joined[-1] += line.strip()
-        else:
-            joined.append(line.rstrip() if line[:1] not in (" ", "\t") else f" {line.strip()}")
-    return "\n".join([*joined, ""])
+def minified(script: str) -> str:
+    """What a phone loads: comments and long names stay home, where they are read."""
+    return str(minify.string("text/javascript", script))
 
 
 def refuse_shared_names(files: list[tuple[str, str]]) -> None:
@@ -179,7 +153,7 @@ async def serve_worker(request: Request) -> Response:
 
 
 def kill_switch() -> str:
-    return plain_script(Path(STATIC / "worker" / "kill_switch.js").read_text(encoding="utf-8"))
+    return minified(plain_script(Path(STATIC / "worker" / "kill_switch.js").read_text(encoding="utf-8")))
 
 
 routes = [Route("/service-worker.js", serve_worker)]

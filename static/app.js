@@ -239,6 +239,25 @@ document.addEventListener("click", ({ target }) => {
   }
 });
 
+/** Arrow keys walk a chart as the eye does, past doors that lead nowhere. */
+const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+document.addEventListener("keydown", (event) => {
+  const cell = event.target instanceof Element ? event.target.closest("td") : null;
+  const step = event.altKey || event.ctrlKey || event.metaKey ? undefined : STEPS[event.key];
+  const table = /** @type {HTMLTableElement | null} */ (cell?.closest(".stack") ?? null);
+  if (!step || !cell || !table) return;
+  event.preventDefault();
+  let [row, column] = [/** @type {HTMLTableRowElement} */ (cell.parentElement).rowIndex, cell.cellIndex];
+  for (;;) {
+    row += step[0];
+    column += step[1];
+    const next = table.rows[row]?.cells[column];
+    if (!next) return;
+    const link = next.querySelector("a");
+    if (link) return link.focus();
+  }
+});
+
 // Nobody answered, and no worker either: said in words, because htmx leaves the page as it is.
 const showNoAnswer = (isShown) => {
   const words = document.getElementById("no-answer");

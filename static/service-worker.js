@@ -41,6 +41,7 @@ const rules = [
   { match: ({ path }) => path === "/drafts", handle: draft },
   { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page, filling) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write) },
+  { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.asks, handle: ready(ask) },
   { match: ({ method, path }) => method === "GET" && isResidents(path), handle: residentPage },
   { match: ({ method, isPage }) => method === "GET" && isPage, handle: network },
 ];
@@ -115,6 +116,13 @@ function page(_event, url) {
 /** How far the first sync has come; while the server refuses it, the server's own page. */
 function filling(event, url) {
   return drain.isRefused ? network(event) : answerFilling(phone, url.pathname, Date.now());
+}
+
+/** What was typed comes in the body, so that it stands in no address. */
+async function ask({ request }, url) {
+  const asked = new URL(url);
+  asked.search = await request.text();
+  return answerPage(phone, matched(url), asked, Date.now());
 }
 
 async function write(event, url) {

@@ -16,6 +16,7 @@ from sqlmodel import Session, func, select
 from server.accepting import accept_changes, server_author
 from server.calendar import start_of_day
 from server.database import Database
+from server.demo.buildings import make_buildings
 from server.demo.events import make_events
 from server.demo.households import Household, make_households
 from server.demo.names import (
@@ -120,6 +121,7 @@ def fill(session: Session, seed: int, now: int) -> None:
     session.add_all(make_events(seed, random, now=now, utc_offset_minutes=UTC_OFFSET_MINUTES))
     session.flush()
     households = make_households(seed, random)
+    put_records(session, seed, "building", make_buildings(households), now - 121 * DAY_MS)
     put_records(session, seed, "household", {each.id: each.fields for each in households}, now - 120 * DAY_MS)
     Rounds(session, seed, now, random, staff, volunteers, households).make()
 

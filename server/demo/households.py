@@ -5,6 +5,7 @@ from random import Random
 from typing import Any
 
 from server.demo.names import ESTATE, demo_id, phone
+from server.vocabularies import STRENGTH
 
 BUILDINGS = 30
 HOUSEHOLDS = 640
@@ -37,6 +38,8 @@ RISKS = {
     "women_backbone": ("green",),
 }
 OTHER_RISKS = ("yellow",)
+# About one household in six is good at something and glad to do it for others; leading women always are.
+STRENGTHS = tuple(code for code in STRENGTH.codes if code != "willing")
 MEMBERS = {"living_alone": 1, "empty_nest": 2}
 CONSENTS = ("full", "full", "full", "basic", "basic")
 
@@ -66,8 +69,19 @@ def make_households(seed: int, random: Random) -> list[Household]:
     for door, size in zip(doors, sizes, strict=True):
         members = [f"示例居民{resident + each:04}" for each in range(1, size + 1)]
         resident += size
-        households.append(household(seed, door, categories.get(door, ""), members, random))
+        made = household(seed, door, categories.get(door, ""), members, random)
+        made.fields["strengths"] = strengths(categories.get(door, ""), len(households))
+        made.fields["phone_ends"] = [f"{resident:04}"]  # of server.demo.names.phone
+        households.append(made)
     return households
+
+
+def strengths(category: str, number: int) -> list[str]:
+    """By the household's number, so that everything drawn at random stays as it was."""
+    skill = STRENGTHS[number // 6 % len(STRENGTHS)]
+    if category == "women_backbone":
+        return ["willing", skill]
+    return [skill] if number % 6 == 0 and not category else []
 
 
 Door = tuple[int, int, int, int]  # building, stairwell, floor, number on the floor

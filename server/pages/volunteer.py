@@ -104,6 +104,19 @@ def write(session: Session, asked: Write, author: Author, change: Change, now: i
     return accept_changes(session, author, [change], now)[0].code
 
 
+async def ask(request: Request) -> Response:
+    """The page with what was typed as its query, and nothing of it in the address."""
+    entry, principal = entry_of(request), await current_volunteer(request)
+    if principal is None:
+        return redirect(request, "/enrol")
+    submitted = await read_form(request, limit=FORM_BYTES_MAX)
+    query = {name: first(submitted, name) for name in submitted}
+    known = await load(request, entry, principal, query)
+    assert known is not None  # a page that asks is about no one record
+    context = await volunteer_context(request, entry, principal, known)
+    return render(request, entry, context | {"query": query})
+
+
 async def change_settings(request: Request) -> Response:
     """Language and display size: on the device for a volunteer, in a cookie for everybody else."""
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
@@ -159,10 +172,13 @@ def entry_of(request: Request) -> Page:
     return next(entry for entry in PAGES if entry.name == request.scope["route"].name)
 
 
-async def load(request: Request, entry: Page, principal: Principal) -> dict[str, Any] | None:
+async def load(
+    request: Request, entry: Page, principal: Principal, query: Mapping[str, str] | None = None
+) -> dict[str, Any] | None:
     params = {name: str(value) for name, value in request.path_params.items()}
+    asked = dict(request.query_params) if query is None else query
     loaded = await in_thread(
-        request.app.state.database.read, lambda session: load_page(session, principal, entry, params)
+        request.app.state.database.read, lambda session: load_page(session, principal, entry, params, asked)
     )
     return None if loaded is None else {**params, "me": principal.person_id, **loaded}
 
@@ -209,6 +225,8 @@ def page_routes() -> list[Route]:
         routes.append(Route(entry.path, show, methods=["GET"], name=entry.name))
         if entry.write:
             routes.append(Route(entry.path, save, methods=["POST"], name=entry.name))
+        if entry.asks:
+            routes.append(Route(entry.path, ask, methods=["POST"], name=entry.name))
     return routes
 
 

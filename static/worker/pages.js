@@ -5,11 +5,13 @@ import { layDraft } from "./drafts.js";
 import { addDays } from "./filters.js";
 import { isHeld, isShown, LISTS } from "./forms.js";
 import { htmlResponse } from "./responses.js";
+import { finds } from "./search.js";
 
 /**
  * @typedef {import("./phone.js").Phone} Phone
  * @typedef {import("./router.js").Page} Page
  * @typedef {import("./router.js").Load} Load
+ * @typedef {import("../sync/rebase.js").FlatRecord} FlatRecord
  * @typedef {Record<string, any>} Loaded records, lists and groups by the names that the page gives them
  * @typedef {{ page: Page, params: Record<string, string> }} Match
  */
@@ -21,10 +23,10 @@ import { htmlResponse } from "./responses.js";
  * @param {number} now
  */
 export async function answerPage(phone, { page, params }, url, now) {
-  const loaded = await loadPage(phone, page, params);
+  const query = Object.fromEntries(url.searchParams);
+  const loaded = await loadPage(phone, page, params, query);
   if (!loaded) return answerNotFound(phone, url.pathname, now);
   const context = await phone.context(now);
-  const query = Object.fromEntries(url.searchParams);
   const form = await formOf(phone, page, { loaded, query, context, path: url.pathname });
   return renderPage(phone, { page, params, loaded, form, url, context });
 }
@@ -75,13 +77,14 @@ async function renderAlone(phone, { template, path, status }, now) {
  * @param {Phone} phone
  * @param {Page} page
  * @param {Record<string, string>} params
+ * @param {Record<string, string>} [query]
  * @returns {Promise<Loaded | null>} null when a record that the page is about is not there
  */
-export async function loadPage(phone, page, params) {
+export async function loadPage(phone, page, params, query = {}) {
   const loaded = {};
   const me = await phone.me();
   for (const load of page.loads) {
-    const valueOf = (key) => resolveKey(key, { params, loaded, me });
+    const valueOf = (key) => resolveKey(key, { params, loaded: { ...loaded, query }, me });
     const value = load.id ? await phone.record(load.kind, valueOf(load.id)) : await loadMany(phone, load, valueOf);
     if (value === null) return null;
     loaded[load.name] = value;
@@ -98,20 +101,31 @@ export function resolveKey(key, { params, loaded, me }) {
 
 /** @param {Load} load */
 async function loadMany(phone, load, valueOf) {
-  const records = load.by
+  let records = load.by
     ? await phone.records(load.kind, load.by, valueOf(load.key))
     : await phone.records(load.kind);
+  if (load.match) {
+    const text = valueOf(load.match) ?? "";
+    records = records.filter((record) => finds(record, text));
+  }
   records.sort(load.order ? inOrderOf(load.order) : newestFirst);
   if (load.by_id) return Object.fromEntries(records.map((record) => [record.id, record]));
   if (load.group) return grouped(records, load);
   return load.limit ? records.slice(0, load.limit) : records;
 }
 
-function grouped(records, { group, limit }) {
+/**
+ * A record whose field is a list stands in several groups.
+ * @param {FlatRecord[]} records
+ * @param {Load} load
+ */
+function grouped(records, { group = "", limit = 0 }) {
   const groups = {};
   for (const record of records) {
-    const list = (groups[record[group] ?? ""] ??= []);
-    if (!limit || list.length < limit) list.push(record);
+    for (const name of [record[group] ?? ""].flat()) {
+      const list = (groups[name] ??= []);
+      if (!limit || list.length < limit) list.push(record);
+    }
   }
   return groups;
 }

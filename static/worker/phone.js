@@ -9,7 +9,7 @@ import { dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
 import { draftTimes } from "./drafts.js";
 import { readLater } from "./later.js";
-import { createTranslate, readMessages } from "./messages.js";
+import { createTranslate } from "./messages.js";
 import { readSettings } from "./settings.js";
 import { newUuid } from "./uuid.js";
 
@@ -20,7 +20,7 @@ import { newUuid } from "./uuid.js";
  * @property {import("./router.js").Page[]} pages
  * @property {Record<string, import("./forms.js").Form>} forms
  * @property {Record<string, { scope_field: string, indexes: string[] }>} kinds
- * @property {Record<string, any>} messages as `readMessages` reads them
+ * @property {{ languages: string[], texts: Record<string, string[]> }} messages
  * @property {Record<string, string>} assets
  * @property {string} csp
  * @property {number} utc_offset_minutes
@@ -44,7 +44,7 @@ export class Phone {
     this.outbox = new Outbox(caches);
     this.blobs = new Blobs();
     this.replica = new Replica(app.kinds);
-    const globals = { _: createTranslate(readMessages(app.messages)) };
+    const globals = { _: createTranslate(app.messages) };
     this.renderer = createRenderer({ templates, filters: dateFilters, globals });
   }
 

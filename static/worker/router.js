@@ -7,17 +7,19 @@
  * @property {string} template
  * @property {Load[]} loads
  * @property {Write} [write]
+ * @property {boolean} [asks]
  *
  * @typedef {object} Load
  * @property {string} name
  * @property {string} kind
- * @property {string} id
- * @property {string} by
- * @property {string} key
- * @property {string} group
- * @property {boolean} by_id
- * @property {string} order
- * @property {number} limit
+ * @property {string} [id]
+ * @property {string} [by]
+ * @property {string} [key]
+ * @property {string} [group]
+ * @property {boolean} [by_id]
+ * @property {string} [order]
+ * @property {number} [limit]
+ * @property {string} [match]
  *
  * @typedef {object} Write
  * @property {string} kind

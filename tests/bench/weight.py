@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from server.commands.browsers import find_chromium
 from server.demo.households import make_households
+from server.households import search_keys
 from server.rules import SERVER_ID
 from sync.changes import Record, canonical
 from sync.protocol import encode_records
@@ -132,10 +134,14 @@ def worker_script_bytes(phone: Phone) -> int:
     return int(response.headers.get("content-length", "0"))
 
 
+def with_keys(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields | {"search": search_keys(fields)}
+
+
 def replica_bytes() -> int:
     """The household records of a first sync, as the server packs them."""
     records = [
-        Record("household", each.id, place, each.id, SERVER_ID, "", NOW, NOW, False, each.fields)
+        Record("household", each.id, place, each.id, SERVER_ID, "", NOW, NOW, False, with_keys(each.fields))
         for place, each in enumerate(make_households(1, Random(1))[:HOUSEHOLDS], 1)
     ]
     assert len(records) == HOUSEHOLDS

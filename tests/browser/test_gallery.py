@@ -71,6 +71,12 @@ def walk(phone: Phone, suffix: str = "") -> None:
     phone.page.locator("a[href$='outcome=met']").tap()
     expect(phone.page.locator("#visit-form")).to_be_visible()
     take(phone.page, f"form{suffix}")
+    phone.open("/map")
+    take(phone.page, f"map{suffix}")
+    phone.open("/find")
+    phone.page.locator("#q").fill("sl")
+    expect(phone.page.locator("#found .door").first).to_be_visible()
+    take(phone.page, f"find{suffix}")
     phone.open("/my-visits")
     take(phone.page, f"my-visits{suffix}")
 
@@ -97,6 +103,9 @@ def test_the_coordinator_s_and_the_resident_s_screens(browser: Browser, server: 
         coordinator.page.locator(".queue__link").first.click()
         expect(coordinator.page.locator("#history")).to_be_visible()
         take(coordinator.page, "coordinator-visit")
+        for name, path in (("map", "map?building=2"), ("household", "map/2-1-602"), ("building", "buildings/2")):
+            coordinator.page.goto(f"{server.url}/coordinator/{path}")
+            take(coordinator.page, f"coordinator-{name}")
         coordinator.page.goto(f"{server.url}/calendar")
         take(coordinator.page, "calendar")
     finally:

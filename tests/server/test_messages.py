@@ -75,10 +75,11 @@ def test_only_shared_files_and_declarations_go_to_the_phone(tmp_path: Path) -> N
 
     shared = load_catalogue(tmp_path).shared()
 
-    assert shared["en"]["a.b"] == "good"
-    assert shared["zh-CN"]["outcome.met"] == "见到本人"
-    assert shared["en"]["visit.note.help"].startswith("No ID numbers")
-    assert "c.d" not in shared["en"]
+    assert shared["languages"] == ["zh-CN", "en"]
+    assert shared["texts"]["a.b"] == ["好", "good"]
+    assert shared["texts"]["outcome.met"][0] == "见到本人"
+    assert shared["texts"]["visit.note.help"][1].startswith("No ID numbers")
+    assert "c.d" not in shared["texts"]
 
 
 # Keys and their use

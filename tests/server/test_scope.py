@@ -36,11 +36,17 @@ from tests.people import (
 )
 
 ALICES_CANARY, CHARLIES_CANARY = "canary-of-Alice", "canary-of-Charlie"
-ALICES = {"household_id": RED_DOOR, "round_id": ROUND_ID, "visit_id": made_up_id("hers")}
-CHARLIES = {"household_id": CHARLIES_DOOR, "round_id": CHARLIES_ROUND_ID, "visit_id": made_up_id("his")}
+ALICES = {"household_id": RED_DOOR, "round_id": ROUND_ID, "visit_id": made_up_id("hers"), "door": "2-1-101"}
+CHARLIES = {
+    "household_id": CHARLIES_DOOR,
+    "round_id": CHARLIES_ROUND_ID,
+    "visit_id": made_up_id("his"),
+    "door": "5-2-501",
+}
 OTHERS = {
     "change_id": made_up_id("no change"),
     "field": "door",
+    "number": "2",
     "volunteer_id": ALICE.id,
     "device_id": ALICE.device_id,
     "event_id": made_up_id("no event"),

@@ -57,6 +57,14 @@ QUERIES = {
         "?outcome=nonsense&note=%3Cb%3E",
     ],
     "visit": ["", "?saved={visit_id}"],
+    "map": [
+        "",
+        "?building=2&show=due",
+        "?show=overdue&tag=living_alone",
+        "?show=mine&tag=haircut",
+        "?building=%3Cb%3E&show=%22&tag=%27",
+    ],
+    "find": ["", "?q=sljm", "?q=2-1-1", "?q=0052", "?q=%E7%A4%BA", "?q=%3Cb%3E&x=1"],
     "my_visits": ["", "?state=waiting", "?state=sent_back", "?state=held", "?saved={visit_id}"],
 }
 
@@ -240,7 +248,7 @@ def review(session: Session, name: str, fields: dict[str, Any]) -> None:
 
 def assembled() -> str:
     catalogue = load_catalogue()
-    return assemble_worker(template_environment(catalogue), messages=catalogue.wire(), asset_urls=load_assets().urls)
+    return assemble_worker(template_environment(catalogue), messages=catalogue.shared(), asset_urls=load_assets().urls)
 
 
 def engine_with(script: str) -> MiniRacer:

@@ -1,5 +1,13 @@
 """The coordinators' pages: they need the network, and a session."""
 
-from server.pages.coordinator import conflicts, devices, held, visits, volunteers
+from server.pages.coordinator import buildings, conflicts, devices, held, people_map, visits, volunteers
 
-routes = [*visits.routes, *held.routes, *conflicts.routes, *devices.routes, *volunteers.routes]
+routes = [
+    *visits.routes,
+    *held.routes,
+    *conflicts.routes,
+    *devices.routes,
+    *volunteers.routes,
+    *people_map.routes,
+    *buildings.routes,
+]

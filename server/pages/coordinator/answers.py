@@ -68,13 +68,14 @@ def shape_of(field: Field, value: Any) -> tuple[str, tuple[Any, ...]]:
 
 # Codes of the fields that several people write; their words stand in the catalogue.
 VOCABULARIES = {"risk": RISK, "consent_state": CONSENT, "urgency": URGENCY, "service": NEED, "occasion": OCCASION}
-SHARED_FIELDS = frozenset(name for kind in ("household", "round", "need") for name in KINDS[kind].fields)
+SHARED_KINDS = ("household", "building", "round", "need")
+SHARED_FIELDS = frozenset(name for kind in SHARED_KINDS for name in KINDS[kind].fields)
 
 
 def field_answer(kind: str, name: str, value: Any) -> Answer:
     """One field of a household, a round or a need, by its name in the catalogue where it has one."""
     label = f"coordinator.of.{name}"
-    is_declared = kind in ("household", "round", "need") and name in SHARED_FIELDS
+    is_declared = kind in SHARED_KINDS and name in SHARED_FIELDS
     if value in (None, "", []):
         return Answer(label if is_declared else name, is_declared, "code", ("coordinator.of.nothing",))
     if isinstance(value, bool):

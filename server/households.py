@@ -1,0 +1,58 @@
+"""Households: how their people are spelled is kept with them, so that a phone finds them by letters."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlmodel import Session, col, select
+
+from server.models import Community, Record
+from server.rules import SCHEMA
+from server.scope import Principal, scoped
+from server.spelling import spellings
+from server.store import SqlStore
+from sync import changes
+from sync.kinds import Role
+
+
+def search_keys(fields: Mapping[str, Any]) -> list[str]:
+    names = fields.get("members")
+    spelled = (each for name in names or () if isinstance(name, str) for each in spellings(name))
+    return list(dict.fromkeys(spelled))
+
+
+def search_changes(
+    session: Session, community_id: int, household_ids: Collection[str], now: int
+) -> list[changes.Change]:
+    """What the server must write so that the keys fit the members as they stand now, after merging."""
+    records = SqlStore(session).records(community_id, household_ids).values()
+    found = [(record, search_keys(record.fields)) for record in records]
+    return [spelled_anew(record, keys, now) for record, keys in found if keys != (record.fields.get("search") or [])]
+
+
+def spelled_anew(record: changes.Record, keys: list[str], now: int) -> changes.Change:
+    return changes.Change(
+        # Two processes that find the same household make the same change, which is taken once.
+        change_id=str(uuid5(UUID(record.record_id), f"search {record.revision}")),
+        device_sequence=0,
+        kind="household",
+        record_id=record.record_id,
+        action=changes.Action.PUT,
+        base=record.revision,
+        set={"search": keys},
+        made_at=now,
+        schema=SCHEMA,
+    )
+
+
+def households_without_keys(session: Session) -> dict[int, list[str]]:
+    """Those written before there were keys, by community."""
+    found: dict[int, list[str]] = {}
+    for community_id in session.exec(select(Community.id)).all():
+        server = Principal(Role.COORDINATOR, "", community_id, "")
+        statement = select(Record.record_id).where(
+            col(Record.kind) == "household", col(Record.fields).not_like('%"search":%')
+        )
+        if ids := session.exec(scoped(server, statement)).all():
+            found[community_id] = list(ids)
+    return found

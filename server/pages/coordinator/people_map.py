@@ -1,0 +1,160 @@
+"""The people map, finding people, and the page behind each door: who lives there, what they need and what they are good at."""
+
+import re
+from typing import Any
+from urllib.parse import quote
+
+from sqlmodel import Session, col, select
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from server.accepting import accept_changes, principal_author
+from server.bodies import FORM_BYTES_MAX
+from server.json_field import field_text
+from server.loading import Shown, shown
+from server.models import Record
+from server.pages.coordinator.guard import for_coordinators
+from server.pages.coordinator.visits import volunteer_names
+from server.people_map import all_of, people_map
+from server.render import in_thread, page, redirect
+from server.rules import SCHEMA
+from server.scope import Principal, scoped
+from server.search import finds
+from server.urlencoded import read_form
+from server.vocabularies import CATEGORY, STRENGTH
+from server.writing import first, whole_number
+from sync.changes import IDENTIFIER, Action, Change
+
+VISITS_SHOWN = 5
+PATHS = {"map_path": "/coordinator/map", "door_path": "map/", "draw_path": "buildings/", "is_whole": True}
+
+
+@for_coordinators
+async def show_map(request: Request, principal: Principal) -> Response:
+    asked = request.query_params.get("volunteer", "")
+    volunteer_id = asked if IDENTIFIER(asked) else ""
+
+    def work(session: Session) -> dict[str, Any]:
+        return people_map(session, principal, volunteer_id=volunteer_id) | {
+            "volunteers": volunteer_names(session, principal)
+        }
+
+    context = await in_thread(request.app.state.database.read, work)
+    context |= PATHS | {"volunteer_id": volunteer_id, "me": {"name": principal.name}}
+    return page(request, "coordinator/map.html", context)
+
+
+@for_coordinators
+async def find(request: Request, principal: Principal) -> Response:
+    """What is looked for comes in the body of a POST, so that it stands in no address."""
+    submitted = await read_form(request, limit=FORM_BYTES_MAX) if request.method == "POST" else {}
+    text = first(submitted, "q")
+
+    def work(session: Session) -> list[Shown]:
+        return [each for each in all_of(session, principal, "household") if finds(each, text)] if text else []
+
+    found = await in_thread(request.app.state.database.read, work)
+    context = {"found": found, "rounds": {}, "door_path": "map/", "query": {"q": text} if text else {}}
+    return page(request, "coordinator/find.html", context | {"me": {"name": principal.name}})
+
+
+@for_coordinators
+async def door(request: Request, principal: Principal) -> Response:
+    return await show_door(request, principal)
+
+
+@for_coordinators
+async def edit_household(request: Request, principal: Principal) -> Response:
+    submitted = await read_form(request, limit=FORM_BYTES_MAX)
+    household_id, change_id = first(submitted, "household_id"), first(submitted, "change_id")
+    typed = {name: first(submitted, name) for name in ("members", "phone_ends")}
+    ends = [digits_of(number) for number in parts_of(typed["phone_ends"])]
+    wanted = {
+        "members": parts_of(typed["members"]),
+        "phone_ends": [digits[-4:] for digits in ends],
+        "categories": [code for code in CATEGORY.codes if code in submitted.get("category", ())],
+        "strengths": [code for code in STRENGTH.codes if code in submitted.get("strength", ())],
+    }
+    if any(len(digits) < 4 for digits in ends):
+        return await show_door(request, principal, problem_id=household_id, filled=wanted | typed)
+    if not (IDENTIFIER(household_id) and IDENTIFIER(change_id)):
+        return redirect(request, request.url.path)
+    now = request.app.state.clock()
+    door = request.path_params["door"]
+
+    def work(session: Session) -> None:
+        household = next((each for each in households_at(session, principal, door) if each["id"] == household_id), None)
+        if household is None:
+            return
+        changed = {name: value for name, value in wanted.items() if value != (household.get(name) or [])}
+        base = whole_number(first(submitted, "base"))
+        made = Change(change_id, 0, "household", household_id, Action.PUT, base, changed, now, SCHEMA)
+        if changed:
+            accept_changes(session, principal_author(principal), [made], now)
+
+    await in_thread(request.app.state.database.write, work)
+    return redirect(request, f"/coordinator/map/{quote(door, safe='')}?said=saved#household-{household_id}")
+
+
+async def show_door(
+    request: Request, principal: Principal, *, problem_id: str = "", filled: dict[str, Any] | None = None
+) -> Response:
+    def work(session: Session) -> list[dict[str, Any]]:
+        return [
+            {"household": each, "visits": visits_of(session, principal, each["id"])}
+            for each in households_at(session, principal, request.path_params["door"])
+        ]
+
+    found = await in_thread(request.app.state.database.read, work)
+    if not found:
+        return page(request, "errors/not_found.html", {}, status=404)
+    context = {
+        "found": found,
+        "problem_id": problem_id,
+        "filled": filled,
+        "category_codes": CATEGORY.codes,
+        "strength_codes": STRENGTH.codes,
+        "is_saved": request.query_params.get("said") == "saved",
+        "me": {"name": principal.name},
+    }
+    return page(request, "coordinator/household.html", context, status=422 if problem_id else 200)
+
+
+# Parts
+
+
+def households_at(session: Session, principal: Principal, door: str) -> list[Shown]:
+    statement = (
+        select(Record)
+        .where(col(Record.kind) == "household", field_text(col(Record.fields), "door") == door)
+        .order_by(col(Record.record_id))
+    )
+    return [shown(record) for record in session.exec(scoped(principal, statement))]
+
+
+def visits_of(session: Session, principal: Principal, household_id: str) -> list[Shown]:
+    statement = (
+        select(Record)
+        .where(col(Record.scope_id) == household_id, col(Record.kind) == "visit", col(Record.is_void).is_(False))
+        .order_by(col(Record.made_at).desc(), col(Record.record_id).desc())
+        .limit(VISITS_SHOWN)
+    )
+    return [shown(record) for record in session.exec(scoped(principal, statement))]
+
+
+def parts_of(text: str) -> list[str]:
+    """Names or numbers as a person types them in one line."""
+    return list(dict.fromkeys(part.strip() for part in re.split("[、，,;；\n]", text) if part.strip()))
+
+
+def digits_of(number: str) -> str:
+    return "".join(sign for sign in number if sign in "0123456789")
+
+
+routes = [
+    Route("/coordinator/map", show_map, methods=["GET"]),
+    Route("/coordinator/find", find, methods=["GET", "POST"]),
+    Route("/coordinator/map/{door}", door, methods=["GET"]),
+    Route("/coordinator/map/{door}", edit_household, methods=["POST"]),
+]

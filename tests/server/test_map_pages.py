@@ -1,0 +1,279 @@
+"""Buildings, tags and finding people, by real requests: whose are found, what a coordinator may write, old records."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import Session
+from starlette.testclient import TestClient
+
+from server import migrations
+from server.accepting import accept_changes, complete_search_keys, principal_author
+from server.app import create_app
+from server.buildings import building_id
+from server.database import Database
+from server.identifiers import uuid7
+from server.rounds import active_grants, withdraw_round
+from server.rules import RULES
+from server.scope import Principal
+from server.settings import Settings
+from server.store import SqlStore
+from sync.changes import Action, Author, Change, Outcome, Record
+from sync.engine import accept
+from sync.kinds import Role
+from tests.people import (
+    ALICE,
+    CHARLIE,
+    CHARLIES_DOOR,
+    CHARLIES_ROUND_ID,
+    COMMUNITY_ID,
+    COORDINATOR,
+    GREEN_DOOR,
+    NOW,
+    RED_DOOR,
+    ROUND_ID,
+    Person,
+    build_world,
+    log_visits,
+    made_up_id,
+    sign_in,
+    visit_change,
+)
+from tests.statements import statements
+
+MAP_STATEMENTS = 8  # session, name, whether it is due; households, rounds, buildings, last visits; volunteers' names
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+
+
+@dataclass
+class World:
+    client: TestClient
+    database: Database
+
+    def become(self, who: Person | Principal) -> None:
+        self.client.cookies.clear()
+        self.client.cookies.set("linli-s", sign_in(self.database, who))
+
+    def post(self, path: str, **form: Any) -> int:
+        return self.client.post(path, data=form, headers=SAME_ORIGIN, follow_redirects=False).status_code
+
+    def found(self, path: str, text: str) -> str:
+        answer = self.client.post(path, data={"q": text}, headers=SAME_ORIGIN)
+        assert answer.status_code == 200
+        return answer.text
+
+    def record(self, record_id: str) -> Record:
+        return self.database.read(lambda session: SqlStore(session).records(COMMUNITY_ID, [record_id])[record_id])
+
+    def put(self, record_id: str, kind: str = "household", **fields: Any) -> Outcome:
+        """As a coordinator's form does."""
+        author = principal_author(COORDINATOR)
+        change = Change(uuid7(), 0, kind, record_id, Action.PUT, 2**40, fields, NOW, 1)
+        (result,) = self.database.write(lambda session: accept_changes(session, author, [change], NOW))
+        return result.outcome
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    settings = Settings(data_dir=tmp_path)
+    migrations.upgrade(settings.database_url)
+    app = create_app(settings, clock=lambda: NOW)
+    with TestClient(app, base_url=settings.public_url) as client:
+        build_world(app.state.database)
+        yield World(client, app.state.database)
+
+
+# Finding
+
+
+def test_only_ones_own_people_are_found(world: World) -> None:
+    for household_id in (RED_DOOR, CHARLIES_DOOR):
+        world.put(household_id, members=["单奶奶"])
+
+    world.become(ALICE)
+    hers = world.found("/find", "snn")
+    world.become(CHARLIE)
+    his = world.found("/find", "snn")
+
+    assert (RED_DOOR in hers, CHARLIES_DOOR in hers) == (True, False)
+    assert (RED_DOOR in his, CHARLIES_DOOR in his) == (False, True)
+
+
+def test_a_coordinator_finds_everybody(world: World) -> None:
+    world.become(COORDINATOR)
+
+    assert "5号楼2单元501" in world.found("/coordinator/find", "5-2-501")
+    assert "5号楼2单元501" not in world.found("/coordinator/find", "")
+
+
+def test_how_names_are_spelled_follows_the_members(world: World) -> None:
+    assert world.record(RED_DOOR).fields["search"] == ["shi li ju min 0001"]
+
+    world.put(RED_DOOR, members=["张阿姨", "区伯"])
+
+    assert world.record(RED_DOOR).fields["search"] == ["zhang a yi", "qu bo", "ou bo"]
+
+
+def test_a_coordinator_cannot_write_the_spelling(world: World) -> None:
+    assert world.put(RED_DOOR, search=["x"]) is Outcome.HELD
+
+
+def test_households_from_before_there_were_keys_get_theirs(world: World) -> None:
+    server = Author(COMMUNITY_ID, made_up_id("server"), "", made_up_id("server"), Role.SERVER)
+    old = Change(
+        uuid7(), 0, "household", made_up_id("old"), Action.PUT, 0, {"door": "9-1-101", "members": ["朴姐"]}, NOW, 1
+    )
+
+    def work(session: Session) -> None:
+        accept(SqlStore(session), RULES, [old], author=server, received_at=NOW)
+        complete_search_keys(session, now=NOW)
+
+    world.database.write(work)
+    before = world.record(made_up_id("old"))
+    world.database.write(lambda session: complete_search_keys(session, now=NOW))
+
+    assert before.fields["search"] == ["pu jie", "piao jie"]
+    assert world.record(made_up_id("old")).revision == before.revision
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"phone_ends": ["13800000000"]},
+        {"phone_ends": "5678"},
+        {"strengths": ["no such strength"]},
+        {"members": [7]},
+        {"members": [""]},
+    ],
+)
+def test_what_a_page_would_stumble_over_is_held(world: World, fields: dict[str, Any]) -> None:
+    assert world.put(RED_DOOR, **fields) is Outcome.HELD
+
+
+# Behind a door
+
+
+def test_a_coordinator_writes_tags_and_only_the_ends_of_phones(world: World) -> None:
+    world.become(COORDINATOR)
+    form = {"household_id": RED_DOOR, "change_id": uuid7(), "base": str(world.record(RED_DOOR).revision)}
+
+    status = world.post(
+        "/coordinator/map/2-1-101",
+        **form,
+        members="张阿姨、李叔",
+        phone_ends="000-0000-4321，5678",
+        category=["living_alone"],
+        strength=["haircut"],
+    )
+
+    fields = world.record(RED_DOOR).fields
+    assert status == 303
+    assert (fields["members"], fields["phone_ends"]) == (["张阿姨", "李叔"], ["4321", "5678"])
+    assert (fields["categories"], fields["strengths"]) == (["living_alone"], ["haircut"])
+    assert "zhang a yi" in fields["search"]
+
+
+def test_a_phone_of_three_digits_is_asked_about_and_nothing_typed_is_lost(world: World) -> None:
+    world.become(COORDINATOR)
+    before = world.record(RED_DOOR)
+    data = {"household_id": RED_DOOR, "change_id": uuid7(), "base": "1", "members": "张阿姨", "phone_ends": "432"}
+
+    answer = world.client.post("/coordinator/map/2-1-101", data=data, headers=SAME_ORIGIN)
+
+    assert answer.status_code == 422
+    assert 'value="432"' in answer.text
+    assert 'value="张阿姨"' in answer.text
+    assert world.record(RED_DOOR) == before
+
+
+# Buildings
+
+
+def test_a_building_nobody_drew_is_drawn_from_its_households(world: World) -> None:
+    world.become(COORDINATOR)
+
+    page = world.client.get("/coordinator/map").text
+    form = world.client.get("/coordinator/buildings/5").text
+
+    assert 'id="building-5"' in page
+    assert "5 501" in form
+
+
+def test_a_building_is_drawn_through_the_one_way_in(world: World) -> None:
+    world.become(COORDINATOR)
+
+    form = {"change_id": uuid7(), "base": "0", "name": ["1", ""], "floors": ["3　301，302\n\n1 商铺\n", ""]}
+    status = world.post("/coordinator/buildings/2", **form)
+
+    fields = world.record(building_id(COMMUNITY_ID, "2")).fields
+    assert status == 303
+    assert fields == {"number": "2", "stairwells": [{"name": "1", "floors": ["3 301 302", "1 商铺"]}]}
+
+
+@pytest.mark.parametrize(
+    ("names", "floors"),
+    [(["1", "1"], ["1 101", "1 101"]), ([""], ["1 101"]), (["1"], [f"1 {'长' * 13}"])],
+)
+def test_a_chart_that_cannot_be_read_comes_back_as_typed(world: World, names: list[str], floors: list[str]) -> None:
+    world.become(COORDINATOR)
+
+    form = {"change_id": uuid7(), "base": "0", "name": names, "floors": floors}
+    answer = world.client.post("/coordinator/buildings/2", data=form, headers=SAME_ORIGIN)
+
+    assert answer.status_code == 422
+    assert floors[0] in answer.text
+
+
+@pytest.mark.parametrize("stairwells", ["", [7], [{"name": "1"}], [{"name": "1", "floors": ["1  101"]}]])
+def test_a_chart_of_another_shape_is_held(world: World, stairwells: Any) -> None:
+    assert world.put(building_id(COMMUNITY_ID, "2"), "building", number="2", stairwells=stairwells) is Outcome.HELD
+
+
+def test_whoever_is_given_a_door_sees_its_building_until_the_last_door_is_gone(world: World) -> None:
+    def scopes(who: Person) -> set[str]:
+        granted = world.database.read(
+            lambda session: active_grants(session, community_id=COMMUNITY_ID, person_ids={who.id})
+        )
+        return {scope_id for _, scope_id in granted}
+
+    two, five = building_id(COMMUNITY_ID, "2"), building_id(COMMUNITY_ID, "5")
+    assert scopes(ALICE) & {two, five} == {two}
+    assert scopes(CHARLIE) & {two, five} == {five}
+
+    world.database.write(
+        lambda session: withdraw_round(
+            session, community_id=COMMUNITY_ID, round_id=ROUND_ID, person_id=ALICE.id, now=NOW
+        )
+    )
+
+    assert scopes(ALICE) == set()
+    assert CHARLIES_ROUND_ID in scopes(CHARLIE)
+
+
+def test_the_whole_map_is_a_handful_of_statements(world: World) -> None:
+    def asked() -> int:
+        with statements(world.database) as seen:
+            assert world.client.get("/coordinator/map").status_code == 200
+        return len(seen)
+
+    world.become(COORDINATOR)
+    before = asked()
+    for number in range(3):
+        log_visits(world.database, ALICE, visit_change(f"visit {number}"))
+        world.put(made_up_id(f"new {number}"), door=f"7-1-{number + 1}01", members=["示例居民"], categories=[])
+
+    assert asked() == before == MAP_STATEMENTS
+
+
+def test_a_filter_by_volunteer_is_an_address(world: World) -> None:
+    world.put(RED_DOOR, categories=["living_alone"])
+    world.put(CHARLIES_DOOR, categories=["living_alone"])
+    world.become(COORDINATOR)
+
+    page = world.client.get(f"/coordinator/map?show=mine&volunteer={CHARLIE.id}").text
+
+    assert "map/5-2-501" in page
+    assert "map/2-1-101" not in page
+    assert GREEN_DOOR not in page

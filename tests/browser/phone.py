@@ -118,6 +118,9 @@ class Phone:
         """The waiting page goes on by itself; then the first exchange makes the phone independent of the network."""
         self.page.wait_for_url("**/today")
         self.wait_until_ready()
+        expect(
+            self.page.locator("nav.nav")
+        ).to_be_visible()  # the screen of the first sync has none, and goes by itself
 
     def wait_until_ready(self) -> None:
         self.wait_until_true(CONTROLLED)

@@ -160,8 +160,8 @@ def test_restore_refuses_what_is_no_backup_and_changes_nothing(world: World) -> 
     rewrite(backup, "UPDATE alembic_version SET version_num = '2099_01_01_later'")
     assert "is at 2099_01_01_later, which this release does not know" in world.fail("restore", str(backup))
     rewrite(backup, f"UPDATE alembic_version SET version_num = '{migrations.head()}'")
-    rewrite(backup, "UPDATE change SET fields = replace(fields, 'green', 'red') WHERE position = 2")
-    assert "the history of community 1 breaks at line 2" in world.fail("restore", str(backup))
+    rewrite(backup, "UPDATE change SET fields = replace(fields, 'green', 'red') WHERE position = 3")
+    assert "the history of community 1 breaks at line 3" in world.fail("restore", str(backup))
     assert live.read_bytes() == before
     assert sorted(path.name for path in world.server.data_dir.iterdir()) == ["linli.db", "linli.lock"]
 

@@ -32,7 +32,7 @@ KB = 1024
 HOUSEHOLDS = 500
 VISITS_EACH = 3
 DOORS_A_DAY = 25
-BYTES_MAX = 205 * KB  # wanted are 150: ARCHITECTURE.md, 7, says what is in the way
+BYTES_MAX = 215 * KB  # wanted are 150: ARCHITECTURE.md, 7, says what is in the way
 DAY_MS = 24 * 60 * 60 * 1000
 MINUTE_MS = 60 * 1000
 

@@ -133,6 +133,7 @@ def comparable(page: Page, html: str) -> str:
             for (const name of ["change_id", "opened_at", "record_id"]) {
                 page.querySelectorAll(`input[name=${name}]`).forEach((input) => input.removeAttribute("value"));
             }
+            page.querySelectorAll("[data-moment]").forEach((input) => input.removeAttribute("value"));
             page.querySelectorAll("[data-record]").forEach((form) => form.removeAttribute("data-record"));
             return page.documentElement.outerHTML;
         }""",

@@ -24,6 +24,19 @@ REFUSE = """({ error, times }) => {
         return add.apply(this, given);
     };
 }"""
+# Every request succeeds, and then the transaction goes, as when iOS takes the connection away.
+CUT_OFF = """(times) => {
+    const { add } = IDBObjectStore.prototype;
+    let left = times;
+    IDBObjectStore.prototype.add = function (...given) {
+        const request = add.apply(this, given);
+        if (this.name === "entries" && left-- > 0) {
+            const { transaction } = this;
+            request.addEventListener("success", () => transaction.abort());
+        }
+        return request;
+    };
+}"""
 ENTRIES = """() => new Promise((resolve) => {
     indexedDB.open("linli-outbox", 1).onsuccess = ({ target }) => {
         const all = target.result.transaction("entries").objectStore("entries").getAll();
@@ -84,6 +97,30 @@ def test_phone_that_cannot_save_without_a_network_keeps_the_form_and_says_so(pho
     expect(phone.page.locator("#problems")).to_contain_text("没能存下")
     expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
     visit = phone.save()
+    assert [entry["record_id"] for entry in entries(phone)] == [visit]
+
+
+@pytest.mark.timeout(120)
+def test_p02_an_entry_is_saved_when_its_transaction_is_complete_and_not_before(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    worker_of(phone).evaluate(CUT_OFF, 100)
+
+    phone.page.locator(submit_of("visit-form")).tap()
+
+    expect(phone.page.locator("#problems")).to_contain_text("没能存下", timeout=30_000)
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+    assert entries(phone) == []
+
+
+def test_p17_a_connection_that_is_lost_while_saving_is_opened_again_for_the_same_visit(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    worker_of(phone).evaluate(CUT_OFF, 1)
+
+    visit = phone.save()
+
     assert [entry["record_id"] for entry in entries(phone)] == [visit]
 
 

@@ -134,7 +134,7 @@ store.grant(me, home)
 author = Author(1, me, "", me, Role.VOLUNTEER)
 given = Change(change, 1, "greeting", record, Action.PUT, 0, {"household_id": home, "text": "hello"}, 1, 1)
 print(accept(store, RULES, [given], author=author, received_at=1)[0].outcome)
-print(store.slice(1, me, Position(0), 9).records[0].fields["text"], 'greeting:' in script)
+print(store.slice(1, me, Position(0), 9).records[0].fields["text"], '"greeting"' in script)
 """,
     )
 

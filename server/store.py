@@ -236,6 +236,11 @@ class StoredRecords(Sequence[Record]):
             return StoredRecords(self._rows[at])
         return record_from(self._rows[at][: len(READ_COLUMNS)])
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def wire(self) -> dict[str, msgspec.Raw]:
         """What sync.protocol.encode_records makes of them, as JSON, by kind."""
         by_kind: dict[str, list[str]] = {}

@@ -51,6 +51,12 @@ export class Outbox {
 
   // Reading
 
+  /** Looks at the disk again: another worker of this phone may have written since. */
+  refresh() {
+    this.#entries = null;
+    this.#device = null;
+  }
+
   /** @returns {Promise<Entry[]>} */
   entries() {
     this.#entries ??= this.#load().catch((error) => {

@@ -21,6 +21,7 @@ import { encodeBase64, isTaken, readAnswer, readFailure } from "./protocol.js";
  * @typedef {import("./protocol.js").Answer} Answer
  *
  * @typedef {object} Store the outbox and the replica, as the exchange sees them
+ * @property {() => void} refresh another worker may have written since: what was read before is read again
  * @property {() => Promise<Entry[]>} entries in order of sequence
  * @property {(answers: Settled[], when: { epoch: string, now: number }) => Promise<void>} settle
  * @property {(changeId: string, code: string) => Promise<void>} note
@@ -85,6 +86,7 @@ export class Batch {
 export async function runExchange({ store, post, clock, batch, schema, onOffer = () => {} }) {
   const refused = new Set(); // tried in this exchange and not taken; must not stand in the way of the others
   const answered = new Set();
+  store.refresh();
   for (let page = 0; page < EXCHANGE_PAGES_MAX; page += 1) {
     const offered = chooseBatch(await store.entries(), refused, batch.size);
     const startedAt = clock.now();

@@ -209,6 +209,7 @@ const registration = () => /** @type {{ registration?: ServiceWorkerRegistration
  */
 function exchangeStore({ outbox, replica }) {
   return {
+    refresh: () => outbox.refresh(),
     entries: () => outbox.entries(),
     settle: (answers, when) => outbox.settle(answers, when),
     note: (changeId, code) => outbox.note(changeId, code),

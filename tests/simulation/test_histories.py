@@ -78,6 +78,12 @@ def test_scope_withdrawn_and_granted_again_is_up_to_date(seed: int) -> None:
     assert with_faults(seed, granted_again=1.0).problems == []
 
 
+def test_an_exchange_begins_from_the_disk() -> None:
+    """Two workers drained at once: the older answer of one had a visit offered again that the other had just settled, and
+    that other one, which remembered it as settled, never offered it again."""
+    assert run_seed(33336).problems == []
+
+
 def test_two_messages_at_the_same_instant_on_postgresql() -> None:
     found = []
     for seed in (14, 19, 24):

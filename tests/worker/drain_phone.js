@@ -30,6 +30,7 @@ const outbox = {
   entries: async () => [],
   settle: async () => {},
   reoffer: async () => {},
+  refresh: () => {},
   reofferLost: async () => {},
   conceal: async () => {},
   forget: async () => {},

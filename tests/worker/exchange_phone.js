@@ -57,6 +57,7 @@ class MemoryPhone {
       },
       note: async (changeId, code) => this.update((entry) => (entry.change_id === changeId ? { ...entry, code } : null)),
       reoffer: async (epoch) => this.update((entry) => reofferEntry(entry, () => entry.epoch !== epoch)),
+      refresh: () => {},
       reofferLost: async (isLost) => this.update((entry) => reofferEntry(entry, isLost)),
       apply: async (answer, when) => this.apply(answer, when),
       conceal: async (isCovered) => this.update((entry) => concealEntry(entry, isCovered)),

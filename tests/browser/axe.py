@@ -24,6 +24,7 @@ def bring_axe(page: Page) -> None:
     if not SOURCE.is_file():
         pytest.skip("axe-core is not installed: ./linli test does it where npm is")
     page.add_init_script(path=SOURCE)
+    page.emulate_media(reduced_motion="reduce")  # a colour on its way to another is neither
 
 
 def findings(page: Page) -> list[str]:

@@ -14,6 +14,7 @@ from server.settings import ROOT
 from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import DEVICE, Phone
+from tests.browser.screen import submit_of
 from tests.browser.screenshots import packed_tighter
 from tests.browser.server_process import ServerProcess
 
@@ -79,6 +80,14 @@ def walk(phone: Phone, suffix: str = "") -> None:
     take(phone.page, f"find{suffix}")
     phone.open("/my-visits")
     take(phone.page, f"my-visits{suffix}")
+    phone.open("/settings")
+    take(phone.page, f"settings{suffix}")
+    phone.open("/today")
+    phone.open(f"{phone.page.locator('.door:has([data-state=open]) .door__link').first.get_attribute('href')}/visit")
+    phone.answer({"outcome": ["met"], "danger": ["fall"]})
+    phone.page.locator(submit_of("visit-form")).tap()
+    phone.page.wait_for_url("**/steps?saved=*")
+    take(phone.page, f"call{suffix}")
 
 
 def test_the_volunteer_s_screens(busy_phone: Phone) -> None:

@@ -35,8 +35,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     catalogue = load_catalogue()
     templates = template_environment(catalogue)
     loaded_assets = assets.load_assets()
-    assembled = worker_script.assemble_worker(templates, messages=catalogue.shared(), asset_urls=loaded_assets.urls)
-    script = worker_script.minified(assembled)
+    script = worker_script.assemble_worker(templates, messages=catalogue.shared(), asset_urls=loaded_assets.urls)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -80,7 +79,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     app.state.assets = loaded_assets
     app.state.worker_script = script
     app.state.worker_packed = gzip.compress(script.encode(), 9, mtime=0)
-    app.state.release = worker_script.release_of(assembled)
+    app.state.release = worker_script.release_of(script)
     app.state.clock = clock
     app.state.admission = Admission(in_house_max=settings.exchanges_max)
     app.state.blob_admission = blob_api.new_line()

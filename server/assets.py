@@ -15,6 +15,7 @@ STATIC = Path(__file__).resolve().parent.parent / "static"
 FILES = {
     "app.css": "css/app.css",
     "app.js": "app.js",
+    "attach.js": "attach.js",
     "htmx.js": "vendor/htmx.min.js",
     "icons.svg": "icons/icons.svg",
     "icon-192.png": "icons/icon-192.png",

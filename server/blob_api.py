@@ -334,5 +334,6 @@ PATH = "/sync/blobs/{sha256}"
 routes = [
     Route(PATH, head, methods=["HEAD"]),  # before GET, which would answer HEAD, too
     Route(PATH, download, methods=["GET"]),
+    Route("/visits/{visit_id}/kept/{sha256}", download, methods=["GET"]),  # the worker's own address of it
     Route(PATH, patch, methods=["PATCH"]),
 ]

@@ -1,20 +1,24 @@
-"""Form bodies: `application/x-www-form-urlencoded`, within limits, as lists of texts by name."""
+"""Form bodies within limits, as lists of texts by name: urlencoded, or with files in them (server/multipart.py)."""
 
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
 
 from server.bodies import read_body
+from server.multipart import read_multipart
 from sync.errors import MalformedMessage
 
 FIELDS_MAX = 200
 
 
-async def read_form(request: Request, *, limit: int) -> dict[str, list[str]]:
+async def read_form(request: Request, *, limit: int, with_files: bool = False) -> dict[str, list[str]]:
     """Raises MalformedMessage for another content type, a body over the limit, or too many fields. Bytes that are no
     UTF-8 become the replacement character: a person reads it and mends it."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    if with_files and media_type == "multipart/form-data":
+        return await read_multipart(request, limit=limit, fields_max=FIELDS_MAX)
     body = await read_body(request, limit=limit)
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
+    if media_type != "application/x-www-form-urlencoded":
         raise MalformedMessage("bad_form", "the form must be urlencoded")
     try:
         return parse_qs(

@@ -131,7 +131,8 @@ async function keepDraft() {
   const form = changedForm;
   changedForm = null;
   if (!form || !navigator.serviceWorker?.controller) return;
-  const body = new URLSearchParams(/** @type {any} */ (new FormData(form)));
+  const body = new URLSearchParams();
+  for (const [name, text] of new FormData(form)) if (typeof text === "string") body.append(name, text);
   body.append("draft_path", new URL(form.action).pathname);
   await fetch("/drafts", { method: "POST", body, keepalive: true }).catch(() => {});
 }

@@ -8,6 +8,7 @@ import { createTransport } from "./sync/transport.js";
 import { createSealer } from "./sync/seal.js";
 import { decodeBase64 } from "./sync/protocol.js";
 import { answerAsset, forgetOldAssets, installAssets } from "./worker/assets.js";
+import { answerKept } from "./worker/attachments.js";
 import { postDraft } from "./worker/drafts.js";
 import { Drain } from "./worker/drain.js";
 import { postEnrolment } from "./worker/enrolment.js";
@@ -42,10 +43,12 @@ const rules = [
   { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page, filling) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.asks, handle: ready(ask) },
+  { match: ({ method, path }) => method === "GET" && KEPT.test(path), handle: ready(keptBytes) },
   { match: ({ method, path }) => method === "GET" && isResidents(path), handle: residentPage },
   { match: ({ method, isPage }) => method === "GET" && isPage, handle: network },
 ];
 
+const KEPT = /^\/visits\/[^/]+\/kept\/[^/]+$/;
 const isResidents = (path) => /^\/((calendar|events)(\/[^.]*)?)?$/.test(path);
 
 // Listeners
@@ -118,6 +121,11 @@ function filling(event, url) {
   return drain.isRefused ? network(event) : answerFilling(phone, url.pathname, Date.now());
 }
 
+/** A photo or a voice note of a visit: this phone's own, or else the server's. */
+async function keptBytes(event, url) {
+  return (await answerKept(phone, url.pathname)) ?? fetch(event.request);
+}
+
 /** What was typed comes in the body, so that it stands in no address. */
 async function ask({ request }, url) {
   const asked = new URL(url);
@@ -176,13 +184,19 @@ async function sendSoon() {
   await drain.run("saved");
   // Pages that did not ask learn from this when to try again; their own rhythm is half a minute.
   for (const client of await worker.clients.matchAll({ type: "window" })) await answerClient(client);
-  await uploader.run();
+  await sendPhotos();
 }
 
 async function drainFor(client, cause) {
   await drain.run(cause);
   await answerClient(client);
+  await sendPhotos();
+}
+
+/** Photos, after all text; the pages that show them learn of it. */
+async function sendPhotos() {
   await uploader.run();
+  await report();
 }
 
 async function registerSync() {
@@ -193,7 +207,7 @@ async function registerSync() {
 async function drainCompletely() {
   await drain.run("sync");
   if ((await phone.outboxState()).waiting > 0) throw new Error("visits are still waiting");
-  await uploader.run();
+  await sendPhotos();
 }
 
 async function device() {

@@ -17,6 +17,7 @@ from server.forms import Submitted, form_wire, holds
 from server.identifiers import uuid7
 from server.loading import load_page
 from server.models import Community, Device
+from server.multipart import LEFT_OUT
 from server.page_table import PAGES, Page, Write
 from server.principals import current_principal, current_volunteer
 from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, local_day, me_of, redirect
@@ -56,7 +57,7 @@ async def save(request: Request) -> Response:
     if known is None:
         return await show_not_found(request, principal)
     asked_for = entry.write
-    submitted = await read_form(request, limit=FORM_BYTES_MAX)
+    submitted = await read_form(request, limit=FORM_BYTES_MAX, with_files=True)
     now: int = request.app.state.clock()
     today = local_day(now, request.app.state.utc_offset_minutes)
     filled = read_filled(entry.write, submitted, known=known, now=now, today=today)
@@ -77,7 +78,9 @@ async def save(request: Request) -> Response:
     )
     code, saved = next(filter(None, codes), ""), first_form.hidden.record_id
     path = next_path(entry.write, first_form, {**request.path_params, "visit_id": saved})
-    return redirect(request, f"{path}?saved={saved}" + (f"&held={code}" if code else ""))
+    left_out = first(submitted, LEFT_OUT)
+    told = (f"&held={code}" if code else "") + (f"&left_out={left_out}" if left_out.isdigit() else "")
+    return redirect(request, f"{path}?saved={saved}{told}")
 
 
 def next_path(asked: Write, filled: Filled, params: Mapping[str, str]) -> str:
@@ -192,8 +195,8 @@ async def volunteer_context(
     context = base_context(request, entry.template)
     context["page"]["name"] = entry.name
     context |= {load.name: known[load.name] for load in entry.loads}
-    # What only a phone of its own keeps: drafts, and doors put off.
-    context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS, "drafts": {}, "later": {}}
+    # What only a phone of its own keeps: drafts, doors put off, photos.
+    context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS, "drafts": {}, "later": {}, "kept": {}}
     if device is not None:
         context |= {"language": device.language, "size": device.size}
         context["outbox"] = NOTHING_WAITS | {"uploaded_at": device.last_contact_at or None}

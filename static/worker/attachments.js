@@ -1,28 +1,68 @@
-// The photos and voice notes that are sent with a form, in fields named after their kind.
+// The photos and voice notes that are sent with a form, in fields named after their kind, and the way back to them.
 
 import { BLOB_BYTES_MAX } from "../sync/protocol.js";
 
 const ATTACHMENTS_MAX = 10;
+const SIDE_MAX = 1600;
+const VOICE_BYTES_MAX = 150 * 1024;
+const PATIENCE_MS = 15_000; // a decoder that never answers must not hold up text
 
 /**
- * Keeps them before the change that names them is made. A photo never holds up text: one that is
- * too large, or for which there is no room, is left out.
+ * Keeps them before the change that names them is made. A photo never holds up text: one that cannot be read, is too
+ * large, or for which there is no room, is left out, and counted.
  * @param {import("../store/blobs.js").Blobs} blobs
  * @param {FormData} form
- * @returns {Promise<import("../store/blobs.js").Attachment[]>}
+ * @param {number} before how many the record names already
  */
-export async function keepAttachments(blobs, form) {
+export async function keepAttachments(blobs, form, before) {
+  /** @type {import("../store/blobs.js").Attachment[]} */
   const kept = [];
+  let leftOut = 0;
   for (const kind of /** @type {const} */ (["photo", "voice"])) {
     for (const file of form.getAll(kind)) {
-      const isOne = typeof file !== "string" && file.size > 0 && file.size <= BLOB_BYTES_MAX;
-      if (!isOne || kept.length === ATTACHMENTS_MAX) continue;
+      if (typeof file === "string" || file.size === 0) continue;
       try {
-        kept.push(await blobs.keep(await file.arrayBuffer(), kind));
+        if (before + kept.length >= ATTACHMENTS_MAX) throw new RangeError("too many");
+        const bytes = await (kind === "photo" ? inTime(redrawn(file)) : file.arrayBuffer());
+        if (bytes.byteLength > (kind === "voice" ? VOICE_BYTES_MAX : BLOB_BYTES_MAX)) throw new RangeError("too large");
+        const one = await blobs.keep(bytes, kind);
+        if (!kept.some(({ sha256 }) => sha256 === one.sha256)) kept.push(one);
       } catch (error) {
         console.error("not kept", error);
+        leftOut += 1;
       }
     }
   }
-  return kept;
+  return { kept, leftOut };
+}
+
+/** Upright, no larger than a screen needs, and without what the camera wrote beside it: where it was taken. */
+async function redrawn(file) {
+  const picture = await createImageBitmap(file);
+  const scale = Math.min(1, SIDE_MAX / Math.max(picture.width, picture.height));
+  const canvas = new OffscreenCanvas(Math.ceil(picture.width * scale), Math.ceil(picture.height * scale));
+  const drawing = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  drawing.fillStyle = "white";
+  drawing.fillRect(0, 0, canvas.width, canvas.height);
+  drawing.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  picture.close();
+  return (await canvas.convertToBlob({ type: "image/jpeg", quality: 0.75 })).arrayBuffer();
+}
+
+const inTime = (promise) =>
+  Promise.race([promise, new Promise((_, reject) => setTimeout(() => reject(new Error("too slow")), PATIENCE_MS))]);
+
+/**
+ * The bytes of /visits/{id}/kept/{sha256}, from this phone, before and after they went up.
+ * @param {import("./phone.js").Phone} phone
+ * @returns {Promise<Response | null>} null for what that visit does not name or this phone does not have
+ */
+export async function answerKept(phone, path) {
+  const [, , id, , sha256] = path.split("/");
+  const visit = await phone.record("visit", id);
+  const isNamed = visit?.attachments?.some((each) => each.sha256 === sha256);
+  const bytes = isNamed && (await phone.blobs.bytes(sha256));
+  if (!bytes) return null;
+  const type = { 0xff: "image/jpeg", 0x1a: "audio/webm", 0x4f: "audio/ogg" }[new Uint8Array(bytes)[0]] ?? "audio/mp4";
+  return new Response(bytes, { headers: { "Content-Type": type, "X-Content-Type-Options": "nosniff" } });
 }

@@ -102,6 +102,7 @@ export class Phone {
     return {
       ...readSettings(settings),
       later: readLater(settings),
+      kept: Object.fromEntries((await this.blobs.all().catch(() => [])).map((blob) => [blob.sha256, blob])),
       drafts: draftTimes(await this.outbox.drafts()),
       now,
       today: localDate(now, app.utc_offset_minutes),

@@ -6,7 +6,7 @@ const PAGE_HEADERS = {
   "Cache-Control": "no-store",
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Resource-Policy": "same-origin",
-  "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
+  "Permissions-Policy": "geolocation=(), camera=(), microphone=(self)",
   "Referrer-Policy": "same-origin",
   "X-Content-Type-Options": "nosniff",
 };

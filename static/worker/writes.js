@@ -49,10 +49,11 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   };
   const wrong = filled.find(({ problems }) => Object.keys(problems).length > 0);
   if (wrong) return showAgain(wrong, wrong.problems, 422);
-  const attachments = write.each ? [] : await keepAttachments(phone.blobs, posted);
+  const before = loaded[write.record ?? ""]?.attachments?.length ?? 0;
+  const { kept, leftOut } = await keepAttachments(phone.blobs, write.each ? new FormData() : posted, before);
   try {
     for (const one of filled) {
-      const change = await changeFrom(phone, write, { ...one, attachments, now });
+      const change = await changeFrom(phone, write, { ...one, attachments: kept, now });
       if (change) await saveChange(phone, seal, change);
       else await phone.outbox.dropDraft(one.hidden.record_id); // nothing was altered, so nothing is unsaved
     }
@@ -67,7 +68,8 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   const record_id = filled[0]?.hidden.record_id;
   const urgent = write.urgent && isHeld(write.urgent, filled[0]?.values ?? {}) ? write.urgent.next : "";
   const path = (!urgent && back) || fillPath(urgent || write.next, { ...params, visit_id: record_id });
-  return seeOther(record_id ? `${path}?saved=${record_id}` : path);
+  const told = leftOut ? `&left_out=${leftOut}` : "";
+  return seeOther(record_id ? `${path}?saved=${record_id}${told}` : path);
 }
 
 /** Said at the first question, because that is where the reader is led. */

@@ -1,52 +1,53 @@
 """A photo travels after the text, in pieces, and arrives as it was taken, whatever happens on the way."""
 
 import base64
-import hashlib
-from random import Random
+import shutil
+from pathlib import Path
 
 import pytest
+from playwright.sync_api import FilePayload, expect
 
-from tests.browser.conftest import MakePhone, enrol
+from tests.browser.conftest import MakePhone, Morning, enrol
 from tests.browser.coordinator import Coordinator
 from tests.browser.lossy_proxy import LossyProxy
 from tests.browser.phone import SECONDS, Phone
+from tests.browser.photographs import KEPT, WHERE, bytes_kept, kept, photograph, size_of
+from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 
 pytestmark = pytest.mark.browser
 
-# The form as it will be sent when it has a field for photos.
-SEND = """async ({ photo, type }) => {
+SEND = """async ({ name, file, type }) => {
     const form = document.getElementById("visit-form");
     const body = new FormData(form);
-    const bytes = Uint8Array.from(atob(photo), (letter) => letter.charCodeAt(0));
-    body.append("photo", new File([bytes], "door.jpg", { type }));
+    const bytes = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
+    body.append(name, new File([bytes], name, { type }));
     const answer = await fetch(form.action, { method: "POST", body });
     return answer.url;
 }"""
-KEPT = """() => new Promise((resolve) => {
-    const request = indexedDB.open("linli-blobs", 1);
-    request.onsuccess = () => {
-        const rows = request.result.transaction("blobs").objectStore("blobs").getAll();
-        rows.onsuccess = () => { request.result.close(); resolve(rows.result); };
-    };
-})"""
 DRAIN = "() => navigator.serviceWorker.controller.postMessage({ type: 'drain', cause: 'asked' })"
+TAKE = "[data-take]"
+SEEN = "(image) => image.complete && image.naturalWidth"
 
 
-def photo(length: int, *, seed: int = 1, head: bytes = b"\xff\xd8\xff\xe0") -> bytes:
-    return head + Random(seed).randbytes(length - len(head))
-
-
-def log_visit_with(phone: Phone, taken: bytes) -> str:
-    """Returns the id of the visit."""
+def open_form(phone: Phone) -> None:
     phone.open("/today")
     phone.page.locator(".door:has([data-state=open]) .door__link").first.tap()
     phone.page.locator("a[href$='/visit?outcome=met']").tap()
     phone.page.locator("#visit-form").wait_for()
-    given = {"photo": base64.b64encode(taken).decode(), "type": "image/jpeg"}
+
+
+def log_visit_with(phone: Phone, taken: bytes, *, name: str = "photo") -> str:
+    """Returns the id of the visit."""
+    open_form(phone)
+    given = {"name": name, "file": base64.b64encode(taken).decode(), "type": "image/jpeg"}
     url: str = phone.page.evaluate(SEND, given)
     phone.open("/today")
-    return url.partition("saved=")[2]
+    return url.partition("saved=")[2].partition("&")[0]
+
+
+def file_of(taken: bytes) -> FilePayload:
+    return {"name": "door.jpg", "mimeType": "image/jpeg", "buffer": taken}
 
 
 def wait_for_state(phone: Phone, state: str) -> None:
@@ -56,9 +57,15 @@ def wait_for_state(phone: Phone, state: str) -> None:
     wait_until(is_there, seconds=2 * SECONDS, failure=lambda: f"never {state}: {phone.page.evaluate(KEPT)}")
 
 
-def at_the_desk(coordinator: Coordinator, taken: bytes) -> bytes | None:
+def digest_kept(phone: Phone) -> str:
+    """Of the only one on this phone."""
+    (one,) = kept(phone)
+    digest: str = one["sha256"]
+    return digest
+
+
+def at_the_desk(coordinator: Coordinator, digest: str) -> bytes | None:
     """What the coordinator sees of it."""
-    digest = hashlib.sha256(taken).hexdigest()
     answer = coordinator.context.request.get(f"{coordinator.url}/sync/blobs/{digest}")
     return answer.body() if answer.ok else None
 
@@ -66,17 +73,18 @@ def at_the_desk(coordinator: Coordinator, taken: bytes) -> bytes | None:
 def test_a_photo_cut_off_by_network_and_server_arrives_as_it_was_taken(
     server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
 ) -> None:
-    taken = photo(900_000)
     with LossyProxy(server.port) as line:
         phone = make_phone(line.url)
         enrol(phone, coordinator)
         line.pieces_left = 2
-        visit = log_visit_with(phone, taken)
+        visit = log_visit_with(phone, photograph(phone, 1600, 1200))
+        digest = digest_kept(phone)
+        taken = bytes_kept(phone, digest)
         phone.wait_for_header("全部已上传")
         wait_until(lambda: line.pieces_left == 0, seconds=SECONDS, failure=lambda: "no piece was sent")
 
         assert visit in coordinator.visit_ids()
-        assert at_the_desk(coordinator, taken) is None
+        assert at_the_desk(coordinator, digest) is None
         server.kill()
         phone.kill()
         server.start()
@@ -87,7 +95,7 @@ def test_a_photo_cut_off_by_network_and_server_arrives_as_it_was_taken(
         phone.page.evaluate(DRAIN)
 
         wait_for_state(phone, "whole")
-        assert at_the_desk(coordinator, taken) == taken
+        assert at_the_desk(coordinator, digest) == taken
         resumed_at, _ = line.pieces[sent_before]
         assert resumed_at == sum(length for _, length in line.pieces[:sent_before]) > 0
         assert max(length for _, length in line.pieces) <= 256 * 1024
@@ -100,7 +108,7 @@ def test_text_goes_up_while_a_photo_is_refused(
         phone = make_phone(line.url)
         enrol(phone, coordinator)
         line.pieces_left = 0
-        first = log_visit_with(phone, photo(100_000))
+        first = log_visit_with(phone, photograph(phone, 400, 300))
         phone.wait_for_header("全部已上传")
 
         second = phone.log_visit("no_answer")
@@ -113,22 +121,22 @@ def test_text_goes_up_while_a_photo_is_refused(
 def test_text_does_not_wait_for_a_piece_that_is_on_its_way(
     server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
 ) -> None:
-    taken = photo(100_000)
     with LossyProxy(server.port) as line:
         phone = make_phone(line.url)
         enrol(phone, coordinator)
         line.may_pass.clear()
-        log_visit_with(phone, taken)
+        log_visit_with(phone, photograph(phone, 400, 300))
+        digest = digest_kept(phone)
         assert line.is_holding.wait(SECONDS)
 
         visit = phone.log_visit("no_answer")
 
         phone.wait_for_header("全部已上传", seconds=10)  # the piece would give up after twenty
         assert visit in coordinator.visit_ids()
-        assert at_the_desk(coordinator, taken) is None
+        assert at_the_desk(coordinator, digest) is None
         line.may_pass.set()
         wait_for_state(phone, "whole")
-        assert at_the_desk(coordinator, taken) == taken
+        assert at_the_desk(coordinator, digest) == bytes_kept(phone, digest)
 
 
 def test_what_is_no_photo_is_not_sent_again_and_the_server_s_words_are_kept(
@@ -138,13 +146,108 @@ def test_what_is_no_photo_is_not_sent_again_and_the_server_s_words_are_kept(
         phone = make_phone(line.url)
         enrol(phone, coordinator)
 
-        visit = log_visit_with(phone, photo(1000, head=b"MZ"))
+        visit = log_visit_with(phone, b"MZ" + bytes(1000), name="voice")
 
         wait_for_state(phone, "refused")
-        (kept,) = phone.page.evaluate(KEPT)
-        assert (kept["code"], kept["words"]) == ("unsupported_type", "这种文件收不了。请用照片或录音。")
+        (refused,) = kept(phone)
+        assert (refused["code"], refused["words"]) == ("unsupported_type", "这种文件收不了。请用照片或录音。")
         assert visit in coordinator.visit_ids()
         pieces = len(line.pieces)
-        phone.open("/today")
+        phone.open(f"/visits/{visit}")
+        expect(phone.page.locator(".attached [data-state=refused]")).to_have_text(
+            "没传：这种文件收不了。走访文字不受影响。"
+        )
+        phone.switch_language()
+        expect(phone.page.locator(".attached [data-state=refused]")).to_contain_text("this kind of file is not taken")
         phone.wait_until_ready()
         assert len(line.pieces) == pieces
+
+
+def test_p16_a_photo_is_kept_small_without_where_it_was_taken_and_arrives_byte_for_byte(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    taken = photograph(phone, 4000, 3000)
+    assert WHERE in taken
+    open_form(phone)
+    phone.context.set_offline(True)
+
+    phone.page.locator(TAKE).set_input_files([file_of(taken)])
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 300, 400))])
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(2)
+    phone.page.locator("[data-chosen] button").last.tap()
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+    visit = phone.save()
+
+    phone.open(f"/visits/{visit}")
+    image = phone.page.locator(".attached img")
+    wait_until(lambda: image.evaluate(SEEN) == 1600, seconds=SECONDS, failure=lambda: "the photo is not shown")
+    expect(phone.page.locator(".attached [data-state=waiting]")).to_contain_text("待上传")
+    digest = digest_kept(phone)
+    small = bytes_kept(phone, digest)
+    assert size_of(small) == (1600, 1200)
+    assert b"Exif" not in small
+    assert WHERE not in small
+
+    phone.context.set_offline(False)
+    phone.page.evaluate(DRAIN)
+    expect(phone.page.locator(".attached [data-state=uploaded]")).to_be_visible()
+    assert at_the_desk(coordinator, digest) == small
+    assert image.evaluate(SEEN) == 1600
+    assert phone.context.request.get(f"{phone.url}/visits/{visit}/kept/{digest}").body() == small
+
+
+def test_what_cannot_be_opened_as_a_photo_is_said_and_the_text_is_saved(phone: Phone, coordinator: Coordinator) -> None:
+    open_form(phone)
+    phone.page.locator("textarea[name=note]").fill("示例：楼道灯坏了")
+    phone.page.locator(TAKE).set_input_files([file_of(b"\xff\xd8\xff\xe0 no photo at all")])
+
+    visit = phone.save()
+
+    expect(phone.page.locator(".page")).to_contain_text("文字已保存。有 1 张照片或录音没能存下")
+    phone.wait_for_header("全部已上传")
+    assert visit in coordinator.visit_ids()
+    assert kept(phone) == []
+
+
+def test_s06_a_voice_note_is_recorded_offline_heard_again_and_goes_up_later(
+    make_phone: MakePhone, server: ServerProcess, morning: Morning, coordinator: Coordinator, tmp_path: Path
+) -> None:
+    profile = shutil.copytree(morning.profile, tmp_path / "enrolled", symlinks=True)
+    microphone = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    phone = make_phone(server.url, profile=profile, args=microphone)
+    phone.open("/today")
+    phone.wait_until_ready()
+    open_form(phone)
+    phone.context.set_offline(True)
+    button = phone.page.locator("[data-microphone]")
+
+    button.tap()
+    expect(button).to_contain_text("还剩 58 秒")
+    button.tap()
+    expect(button).to_contain_text("点一下录音")
+    expect(phone.page.locator("[data-chosen] audio")).to_have_count(1)
+    phone.page.locator("[data-chosen] button").tap()
+    expect(phone.page.locator("[data-chosen] audio")).to_have_count(0)
+    button.tap()
+    expect(button).to_contain_text("还剩 57 秒")
+    visit = phone.save()  # while it records
+
+    (note,) = kept(phone)
+    assert note["kind"] == "voice"
+    # Three seconds, and a minute of the same stays within 150 KB.
+    assert 1_000 < note["length"] < 150 * 1024 * 4 / 60
+    phone.context.set_offline(False)
+    phone.open(f"/visits/{visit}")
+    phone.page.evaluate(DRAIN)
+    expect(phone.page.locator(".attached [data-state=uploaded]")).to_be_visible()
+    sound = phone.page.locator(".attached audio")
+    wait_until(lambda: sound.evaluate("(audio) => audio.readyState > 0"), seconds=SECONDS, failure=lambda: "not heard")
+    assert at_the_desk(coordinator, note["sha256"]) == bytes_kept(phone, note["sha256"])
+
+
+def test_no_outcome_asks_for_a_photo_and_a_form_without_one_is_sent_as_ever(phone: Phone) -> None:
+    open_form(phone)
+
+    assert phone.page.locator("#visit-form").evaluate("(form) => form.enctype") == "application/x-www-form-urlencoded"
+    assert phone.page.locator("[data-attach] [required]").count() == 0
+    assert phone.page.locator(submit_of("visit-form")).is_enabled()

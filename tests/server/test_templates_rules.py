@@ -88,13 +88,13 @@ def test_no_address_of_another_site() -> None:
 
 @pytest.mark.parametrize(("name", "context"), PAGES)
 def test_a_page_is_sound_markup(name: str, context: Context) -> None:
-    """Balanced tags, ids that are there once, references that lead somewhere, and no script but the two."""
+    """Balanced tags, ids that are there once, references that lead somewhere, and no script but the three."""
     markup: Markup = read_markup(ENVIRONMENT.get_template(name).render(context))
 
     assert markup.problems == []
     assert markup.repeated_ids() == set()
     assert markup.references <= markup.ids
-    assert markup.count("script") == 2
+    assert markup.count("script") == 3
     assert markup.count("h1") == 1
     assert markup.unnamed_fields() == set()
 

@@ -1,0 +1,149 @@
+// Photos and voice notes of the form on screen, before it is saved. The worker keeps them (worker/attachments.js): where
+// there is none, none are asked for. What was chosen lies in the form's own inputs, so that it is sent like any answer; a
+// form without any is sent as it always was.
+
+const VOICE_MS_MAX = 60_000;
+const VOICE_BITS_A_SECOND = 16_000; // 60 s are 120 KB
+const ATTACHMENTS_MAX = 10;
+const KINDS = ["audio/webm;codecs=opus", "audio/ogg;codecs=opus", "audio/mp4"];
+
+/** @type {{ recorder: MediaRecorder, box: any, pieces: Blob[], startedAt: number, timer: number } | null} */
+let recording = null;
+
+// What was chosen
+
+/** @returns {HTMLInputElement} */
+const carrier = (box, name) => box.querySelector(`input[name=${name}]`);
+
+/** @param {File[]} files */
+function carry(box, name, files) {
+  const input = carrier(box, name);
+  const chosen = new DataTransfer();
+  for (const file of files.slice(0, ATTACHMENTS_MAX)) chosen.items.add(file);
+  input.files = chosen.files;
+  input.disabled = files.length === 0;
+  const isAny = ["photo", "voice"].some((each) => !carrier(box, each).disabled);
+  const form = /** @type {HTMLFormElement} */ (input.form);
+  form.enctype = isAny ? "multipart/form-data" : "application/x-www-form-urlencoded";
+  showChosen(box);
+}
+
+const add = (box, name, files) => carry(box, name, [...(carrier(box, name).files ?? []), ...files]);
+
+function showChosen(box) {
+  const list = box.querySelector("[data-chosen]");
+  for (const shown of list.querySelectorAll("[src]")) URL.revokeObjectURL(shown.src);
+  const lines = ["photo", "voice"].flatMap((name) =>
+    [...(carrier(box, name).files ?? [])].map((file, place) => line(box, name, file, place)),
+  );
+  list.replaceChildren(...lines);
+}
+
+/** Seen or heard again, and taken away again. */
+function line(box, name, file, place) {
+  const item = document.createElement("li");
+  item.className = "attached__one";
+  const shown = name === "voice" ? new Audio() : new Image();
+  shown.src = URL.createObjectURL(file);
+  const words = `${box.dataset[name]} ${place + 1}`;
+  if (shown instanceof HTMLImageElement) shown.alt = words;
+  else {
+    shown.controls = true;
+    shown.setAttribute("aria-label", words);
+  }
+  const remove = document.createElement("button");
+  remove.className = "button button--small";
+  remove.type = "button";
+  remove.textContent = box.dataset.remove;
+  remove.setAttribute("aria-label", `${box.dataset.remove}: ${words}`);
+  remove.addEventListener("click", () => {
+    carry(box, name, [...(carrier(box, name).files ?? [])].filter((each) => each !== file));
+    box.querySelector("[data-microphone]").focus();
+  });
+  item.append(shown, remove);
+  return item;
+}
+
+// Recording
+
+async function record(button) {
+  if (recording) return finish();
+  const box = button.closest("[data-attach]");
+  const refused = box.querySelector("[data-refused]");
+  refused.hidden = true;
+  button.disabled = true; // until the phone has asked whether it may
+  try {
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1 } });
+    const mimeType = KINDS.find((each) => MediaRecorder.isTypeSupported(each));
+    const recorder = new MediaRecorder(stream, { mimeType, audioBitsPerSecond: VOICE_BITS_A_SECOND });
+    const pieces = [];
+    recorder.addEventListener("dataavailable", ({ data }) => pieces.push(data));
+    recorder.addEventListener("stop", () => finish());
+    recorder.start(500);
+    recording = { recorder, box, pieces, startedAt: Date.now(), timer: 0 };
+    button.dataset.words = button.lastElementChild.textContent;
+    tell(button);
+    recording.timer = setInterval(() => tell(button), 500);
+  } catch (error) {
+    console.error("no recording", error);
+    refused.hidden = false;
+  }
+  button.disabled = false;
+}
+
+function tell(button) {
+  const left = VOICE_MS_MAX - (Date.now() - (recording?.startedAt ?? 0));
+  const { stop, seconds } = recording?.box.dataset;
+  button.lastElementChild.textContent = `${stop} ${Math.max(0, Math.ceil(left / 1000))} ${seconds}`;
+  if (left <= 0) finish();
+}
+
+/** What was recorded so far joins the form at once, so that saving while it runs loses nothing but the last half second. */
+function finish() {
+  if (!recording) return;
+  const { recorder, box, pieces, timer } = recording;
+  recording = null;
+  clearInterval(timer);
+  const button = box.querySelector("[data-microphone]");
+  button.lastElementChild.textContent = button.dataset.words;
+  const type = recorder.mimeType;
+  const keep = () => {
+    if (pieces.length > 0) carry(box, "voice", [...before, new File(pieces, "voice", { type })]);
+  };
+  const before = [...(carrier(box, "voice").files ?? [])];
+  keep();
+  if (recorder.state !== "inactive") {
+    recorder.addEventListener("stop", keep); // with the end of it
+    recorder.stop();
+  }
+  for (const track of recorder.stream.getTracks()) track.stop();
+}
+
+// Listeners
+
+function prepare() {
+  const isKept = navigator.serviceWorker?.controller != null;
+  for (const box of document.querySelectorAll("[data-attach]")) {
+    /** @type {HTMLElement} */ (box).hidden = !isKept;
+    const canRecord = typeof MediaRecorder === "function" && navigator.mediaDevices;
+    /** @type {HTMLElement} */ (box.querySelector("[data-microphone]")).hidden = !canRecord;
+  }
+}
+
+document.addEventListener("change", ({ target }) => {
+  if (!(target instanceof HTMLInputElement) || target.dataset.take === undefined) return;
+  add(target.closest("[data-attach]"), "photo", [...(target.files ?? [])]);
+  target.value = ""; // the same photo may be chosen again; a camera gives one at a time
+});
+document.addEventListener("click", ({ target }) => {
+  const button = target instanceof Element ? target.closest("[data-microphone]") : null;
+  if (button) void record(button);
+});
+document.addEventListener("submit", finish, { capture: true });
+addEventListener("pagehide", finish);
+document.addEventListener("htmx:before:swap", finish);
+document.addEventListener("htmx:before:settle", prepare);
+navigator.serviceWorker?.addEventListener("controllerchange", prepare);
+prepare();
+
+export {};

@@ -89,7 +89,7 @@ async function refreshStatus() {
 
 /** A list that shows records on their way is fetched again, unless somebody is writing. */
 function refreshRecords() {
-  const isListing = document.querySelector('main [data-state="waiting"], main [data-state="uploading"]');
+  const isListing = document.querySelector('main [data-state="waiting"], main [data-state="uploading"], main [data-state="failed"]');
   if (!isListing || document.querySelector("main form[data-form]")) return;
   const path = location.pathname + location.search;
   void /** @type {any} */ (window).htmx.ajax("GET", path, { target: "main", select: "main", swap: "outerMorph" });

@@ -122,7 +122,8 @@ export class Phone {
     const count = (state) => entries.filter((entry) => entry.state === state).length;
     const { ready, received, total, uploaded_at } = await this.replica.checkpoint();
     const filling = ready ? null : { received: Math.min(received, total ?? received), total };
-    return { waiting: count("waiting"), held: count("held"), uploaded_at, is_offline: this.isOffline, filling };
+    const failed = entries.filter((entry) => entry.state === "waiting" && entry.code).length;
+    return { waiting: count("waiting"), failed, held: count("held"), uploaded_at, is_offline: this.isOffline, filling };
   }
 }
 

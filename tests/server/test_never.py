@@ -119,9 +119,9 @@ def test_nothing_asks_the_browser_where_it_is_or_to_look() -> None:
     """To listen it does ask, when somebody taps to record a voice note."""
     for path in files("static"):
         if path.suffix == ".js":
-            assert not re.search(r"navigator\.geolocation|getCurrentPosition|watchPosition|getUserMedia(?!\(\{ audio)|video:", read(path)), (
-                path
-            )
+            assert not re.search(
+                r"navigator\.geolocation|getCurrentPosition|watchPosition|getUserMedia(?!\(\{ audio)|video:", read(path)
+            ), path
 
 
 def test_no_real_person_of_the_article_is_seeded() -> None:

@@ -7,11 +7,15 @@ SQLite (RELIABILITY.md 2.1): WAL with synchronous=FULL, so that what was answere
 the one connection that does every write *and* every checkpoint, which also keeps clear of the WAL-reset race of SQLite
 before 3.51.3. What is waiting is committed together (group commit), and nobody is answered before the common commit. One
 failure never takes its neighbours along: then each piece of work is run again in a transaction of its own. (A savepoint
-around each would cost every push a fifth of its time, for what hardly ever happens.)
+around each would cost every push a fifth of its time, for what hardly ever happens.) Checkpoints are the writer's own
+statements, after the answer: one that SQLite makes by itself would tell nobody that it failed, and after a failed sync
+this process must end (`end_process`).
 
 PostgreSQL: any number of processes; a transaction that lost a race is run again whole.
 """
 
+import logging
+import os
 import random
 import sqlite3
 import threading
@@ -21,7 +25,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
@@ -31,11 +35,13 @@ from sync.errors import TryLater
 
 T = TypeVar("T")
 Work = Callable[[Session], T]
+Waiting = tuple[Work[Any], Future[Any]]
 
 GROUP_MAX = 64  # pieces of work in one commit
 ATTEMPTS_MAX = 5
 RETRIED_STATES = frozenset({"40001", "40P01"})  # serialisation failure, deadlock
 READERS_MAX = 8
+CHECKPOINT_ROWS = 4_000  # changed since the last checkpoint: some 1,000 pages of large pushes, 8,000 of single visits
 PRAGMAS = {
     "journal_mode": "wal",
     "synchronous": "2",  # FULL
@@ -43,17 +49,38 @@ PRAGMAS = {
     "busy_timeout": "5000",
     "trusted_schema": "0",
     "cell_size_check": "1",
+    "wal_autocheckpoint": "0",
 }
+EXIT_IO_ERROR = 74  # EX_IOERR of sysexits.h
+
+
+def end_process(error: Exception) -> None:
+    """After a failed sync of the database file, or when the writer cannot go on. At once: no connection may be closed.
+
+    The system forgets pages that a sync could not write, says so once, and reads them back as if they were there
+    (fsyncgate). Half a checkpoint, which a reader causes, is not synced by SQLite but counted as done: the sync after
+    the next one that fails loses its pages, and the checkpoint after that one empties the log, where they still were.
+    A new process takes the whole log again. Its supervisor starts it; the phones send again.
+    """
+    logging.getLogger(__name__).critical("The database cannot be written to safely any more (%r); start anew.", error)
+    logging.shutdown()
+    os._exit(EXIT_IO_ERROR)
 
 
 class Database:
-    """What the app holds. Safe to call from any thread."""
+    """What the app holds. Safe to call from any thread.
 
-    def __init__(self, url: str) -> None:
+    checkpoint_rows: changed rows between two checkpoints (SQLite).
+    end: what happens when only a new process can write safely; the tests give one that ends a server of theirs.
+    """
+
+    def __init__(
+        self, url: str, *, checkpoint_rows: int = CHECKPOINT_ROWS, end: Callable[[Exception], None] = end_process
+    ) -> None:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         if self.is_sqlite:
-            self._writer: SqliteWriter | None = SqliteWriter(url)
+            self._writer: SqliteWriter | None = SqliteWriter(url, checkpoint_rows, end)
             self.engine = sqlite_engine(url, is_writer=False)
         else:
             self._writer = None
@@ -83,12 +110,15 @@ class Database:
 class SqliteWriter:
     """The thread that owns the one connection which writes."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, checkpoint_rows: int, end: Callable[[Exception], None]) -> None:
+        self._checkpoint_rows = checkpoint_rows
+        self._end = end
+        self._rows_at_checkpoint = 0
         self._engine = sqlite_engine(url, is_writer=True)
         self._connection = self._engine.connect()  # here, so that a database that does not open stops the start
         self._door = threading.Lock()
         self._is_closed = False
-        self._waiting: SimpleQueue[tuple[Work[Any], Future[Any]] | None] = SimpleQueue()
+        self._waiting: SimpleQueue[Waiting | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -108,18 +138,25 @@ class SqliteWriter:
         self._engine.dispose()
 
     def _serve(self) -> None:
-        with self._connection as connection:
-            while (first := self._waiting.get()) is not None:
-                group = [first]
-                while len(group) < GROUP_MAX and not self._waiting.empty():
-                    following = self._waiting.get()
-                    if following is None:
-                        self._waiting.put(None)
-                        break
-                    group.append(following)
-                self._commit_together(connection, group)
+        try:
+            with self._connection as connection:
+                while (first := self._waiting.get()) is not None:
+                    self._commit_together(connection, self._with_what_waits(first))
+                    self._checkpoint_when_due(connection.connection)
+        except Exception as error:  # nobody else would ever answer those who wait
+            self._end(error)
 
-    def _commit_together(self, connection: Connection, group: list[tuple[Work[Any], Future[Any]]]) -> None:
+    def _with_what_waits(self, first: Waiting) -> list[Waiting]:
+        group = [first]
+        while len(group) < GROUP_MAX and not self._waiting.empty():
+            following = self._waiting.get()
+            if following is None:
+                self._waiting.put(None)
+                break
+            group.append(following)
+        return group
+
+    def _commit_together(self, connection: Connection, group: list[Waiting]) -> None:
         """All in one transaction; nobody is answered before its commit. When one of them fails, each gets its own."""
         try:
             with connection.begin():
@@ -133,6 +170,20 @@ class SqliteWriter:
             return
         for (_, future), result in zip(group, results, strict=True):
             future.set_result(result)
+
+    def _checkpoint_when_due(self, connection: PoolProxiedConnection) -> None:
+        """After the answer. What cannot be moved now, for a reader or a full disk, is moved another time."""
+        rows: int = connection.driver_connection.total_changes  # type: ignore[union-attr]
+        if rows - self._rows_at_checkpoint < self._checkpoint_rows:
+            return
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_FSYNC:
+                self._end(error)
+            logging.getLogger(__name__).warning("No checkpoint now: %s", error)
+            return
+        self._rows_at_checkpoint = rows
 
 
 def attempt(connection: Connection, work: Work[T]) -> T:
@@ -181,7 +232,6 @@ def sqlite_engine(url: str, *, is_writer: bool) -> Engine:
         for name, value in PRAGMAS.items():
             cursor.execute(f"PRAGMA {name} = {value}")
         if not is_writer:
-            cursor.execute("PRAGMA wal_autocheckpoint = 0")
             cursor.execute("PRAGMA query_only = ON")
         for name, value in PRAGMAS.items():
             found = str(cursor.execute(f"PRAGMA {name}").fetchone()[0])

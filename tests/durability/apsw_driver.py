@@ -2,8 +2,7 @@
 
 The standard library's sqlite3 lets nobody between SQLite and the disk; apsw does. SQLAlchemy is given the few calls of
 apsw that Linli's code needs under the names that sqlite3 has for them. Nothing of the server is replaced: the same
-Database, the same writer thread, the same pragmas and statements run on it. `checkpoint_pages=n` makes checkpoints more
-frequent than SQLite's thousand pages, so that a short life sees some.
+Database, the same writer thread, the same pragmas and statements run on it.
 """
 
 import sqlite3
@@ -47,11 +46,17 @@ INTEGRITY = (apsw.ConstraintError, apsw.MismatchError)
 
 
 def translated(error: apsw.Error) -> sqlite3.Error:
+    made = class_of(error)(str(error))
+    made.sqlite_errorcode = getattr(error, "extendedresult", 0)  # 0: raised by a test's own disk
+    return made
+
+
+def class_of(error: apsw.Error) -> type[sqlite3.Error]:
     if isinstance(error, OPERATIONAL):
-        return sqlite3.OperationalError(str(error))
+        return sqlite3.OperationalError
     if isinstance(error, INTEGRITY):
-        return sqlite3.IntegrityError(str(error))
-    return sqlite3.DatabaseError(str(error))
+        return sqlite3.IntegrityError
+    return sqlite3.DatabaseError
 
 
 def call(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -66,6 +71,10 @@ class Connection:
 
     def __init__(self, path: str, *, vfs: str) -> None:
         self.inner: apsw.Connection = call(lambda: apsw.Connection(path, vfs=vfs))
+
+    @property
+    def total_changes(self) -> int:
+        return self.inner.total_changes()
 
     def cursor(self) -> "Cursor":
         return Cursor(self)
@@ -157,8 +166,5 @@ paramstyle = "qmark"
 sqlite_version_info = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
 
 
-def connect(path: str, *, vfs: str, checkpoint_pages: str = "") -> Connection:
-    connection = Connection(path, vfs=vfs)
-    if checkpoint_pages:
-        connection.inner.wal_autocheckpoint(int(checkpoint_pages))
-    return connection
+def connect(path: str, *, vfs: str) -> Connection:
+    return Connection(path, vfs=vfs)

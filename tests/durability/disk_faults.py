@@ -2,7 +2,8 @@
 
 Each life: the disk fails at call k, phones push and keep what is not acknowledged; the disk is released and they send
 again; then the power is cut. Whatever was acknowledged at any time must be there. What a failed sync should have
-written never reaches the disk by itself (fsyncgate), so a server that believed the second sync would lose here.
+written never reaches the disk by itself (fsyncgate), so a server that believed the second sync would lose here. Where
+the server ends itself for that reason, another is started on what the first left.
 """
 
 import shutil
@@ -22,7 +23,7 @@ from tests.durability.workload import DATABASE, PHONES, Ledger, examine, pull, p
 CALLS = 2000  # of one life, at least; the sweep covers the first ones
 BATCHES = 30  # each phone's: enough for CALLS, however many a busy machine writes in one commit
 BATCH = 3
-CHECKPOINT_PAGES = 40  # so that a life has checkpoints to fail in
+CHECKPOINT_ROWS = 20  # so that a life has checkpoints to fail in
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Sweep:
     hit: int = 0  # lives in which the fault happened
     refused: int = 0  # pushes answered with "later"
     refused_starts: int = 0
+    ends: int = 0  # of a server that could not trust the disk any more
     acknowledged: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -78,19 +80,30 @@ def live_with_fault(kind: Kind, point: int, done: Sweep, *, folder: Path, templa
     disk = Disk(f"disk-{kind.name}-{point}")
     disk.adopt(working)
     disk.fault = Fault(point, kind.error, kind.is_lasting, kind.calls)
-    url = disk.url(working / DATABASE, checkpoint_pages=CHECKPOINT_PAGES)
     ledger = Ledger()
+
+    def end(_: Exception) -> None:
+        disk.is_dead = True  # nothing of that process reaches it any more
+        done.ends += 1
+
+    def start() -> Database:
+        return Database(disk.url(working / DATABASE), checkpoint_rows=CHECKPOINT_ROWS, end=end)
+
     try:
-        database = Database(url)
+        database = start()
     except OperationalError:
         done.refused_starts += 1
         disk.revive()
-        database = Database(url)
+        database = start()
     try:
         with ThreadPoolExecutor(len(PHONES)) as threads:
             for refused in threads.map(lambda phone: phone_pushes(database, phone, ledger), PHONES):
                 done.refused += refused
         done.hit += disk.faults_hit > 0
+        if disk.is_dead:
+            database.close()
+            disk.revive()
+            database = start()
         disk.revive()
         for phone in PHONES:
             if push_all(database, phone, ledger):
@@ -129,7 +142,7 @@ def calls_of_a_life(*, folder: Path, template: Path) -> int:
     shutil.copytree(template, working)
     disk = Disk("disk-counted")
     disk.adopt(working)
-    database = Database(disk.url(working / DATABASE, checkpoint_pages=CHECKPOINT_PAGES))
+    database = Database(disk.url(working / DATABASE), checkpoint_rows=CHECKPOINT_ROWS)
     ledger = Ledger()
     for phone in PHONES:
         push_all(database, phone, ledger)

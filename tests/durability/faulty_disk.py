@@ -69,13 +69,14 @@ class Syncs(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The first call from the `at`-th on that is one of `calls` (none named: any) fails, and with `is_lasting` all of
-    them until the disk is revived."""
+    """The first call from the `at`-th on that is one of `calls` (none named: any) and about a file of this ending fails,
+    and with `is_lasting` all of them until the disk is revived."""
 
     at: int
     error: Callable[[], Exception]
     is_lasting: bool
     calls: frozenset[str] = frozenset()
+    file: str = ""
 
 
 WRITING = frozenset({"write", "sync", "truncate", "delete"})
@@ -97,9 +98,8 @@ class Disk(apsw.VFS):
         self.lock = threading.RLock()
         super().__init__(name, "unix")
 
-    def url(self, path: Path, *, checkpoint_pages: int = 0) -> str:
-        more = f"&checkpoint_pages={checkpoint_pages}" if checkpoint_pages else ""
-        return f"sqlite+apsw:///{path}?vfs={self.name}{more}"
+    def url(self, path: Path) -> str:
+        return f"sqlite+apsw:///{path}?vfs={self.name}"
 
     def adopt(self, folder: Path) -> None:
         """What lies in the folder has been on the disk for long."""
@@ -129,7 +129,7 @@ class Disk(apsw.VFS):
         with self.lock:
             self.is_dead, self.cut_at, self.fault = False, 0, None
 
-    def enter(self, call: str) -> None:
+    def enter(self, call: str, file: str) -> None:
         """Every call passes here first, and may end here."""
         self.calls += 1
         if call in WRITING:
@@ -139,7 +139,9 @@ class Disk(apsw.VFS):
         if self.is_dead:
             raise apsw.IOError("the power is gone")
         fault = self.fault
-        if fault is not None and self.calls >= fault.at and (not fault.calls or call in fault.calls):
+        if fault is None or self.calls < fault.at or not file.endswith(fault.file):
+            return
+        if not fault.calls or call in fault.calls:
             self.faults_hit += 1
             self.fault = fault if fault.is_lasting else None
             raise fault.error()
@@ -148,12 +150,13 @@ class Disk(apsw.VFS):
 
     def xOpen(self, name: Any, flags: list[int]) -> "File":
         with self.lock:
-            self.enter("open")
-            return File(self, name, flags)
+            path = name.filename() if isinstance(name, apsw.URIFilename) else name or ""
+            self.enter("open", path)
+            return File(self, path, name, flags)
 
     def xDelete(self, filename: str, sync_dir: bool) -> None:
         with self.lock:
-            self.enter("delete")
+            self.enter("delete", filename)
             super().xDelete(filename, sync_dir)
             self.images.pop(filename, None)
 
@@ -163,27 +166,27 @@ class Disk(apsw.VFS):
 
 
 class File(apsw.VFSFile):
-    def __init__(self, disk: Disk, name: Any, flags: list[int]) -> None:
+    def __init__(self, disk: Disk, path: str, name: Any, flags: list[int]) -> None:
         self._disk = disk
-        path = name.filename() if isinstance(name, apsw.URIFilename) else name
+        self._path = path
         self._image = disk.images.setdefault(path, Image()) if path else Image()
         super().__init__("unix", name, flags)
 
     def xRead(self, amount: int, offset: int) -> bytes:
         with self._disk.lock:
-            self._disk.enter("read")
+            self._disk.enter("read", self._path)
             return super().xRead(amount, offset)
 
     def xWrite(self, data: Any, offset: int) -> None:
         with self._disk.lock:
-            self._disk.enter("write")
+            self._disk.enter("write", self._path)
             copy = bytes(data)
             super().xWrite(copy, offset)
             self._image.pending.append(Write(offset, copy))
 
     def xTruncate(self, size: int) -> None:
         with self._disk.lock:
-            self._disk.enter("truncate")
+            self._disk.enter("truncate", self._path)
             super().xTruncate(size)
             self._image.pending.append(Write(size, None))
 
@@ -191,17 +194,18 @@ class File(apsw.VFSFile):
         """Never passed on: this disk's power is ours to cut, the machine's is not."""
         with self._disk.lock:
             try:
-                self._disk.enter("sync")
-            except apsw.Error:
-                if not self._disk.is_dead:
-                    self._image.pending.clear()
-                raise
+                self._disk.enter("sync", self._path)
+            except apsw.Error as error:
+                if self._disk.is_dead:
+                    raise
+                self._image.pending.clear()
+                raise failed_sync() from error
             if self._disk.syncs is Syncs.KEPT:
                 self._image.sync()
 
     def xFileSize(self) -> int:
         with self._disk.lock:
-            self._disk.enter("size")
+            self._disk.enter("size", self._path)
             return super().xFileSize()
 
     def excepthook(self, kind: Any, error: Any, trace: Any) -> bool:
@@ -226,6 +230,13 @@ def disk_full() -> Exception:
 
 def broken_disk() -> Exception:
     return apsw.IOError("the disk does not answer")
+
+
+def failed_sync() -> Exception:
+    """What SQLite's own VFS makes of a sync that fails, a full disk included."""
+    error = apsw.IOError("the disk did not take what was synced")
+    error.extendedresult = apsw.SQLITE_IOERR_FSYNC  # type: ignore[attr-defined]  # apsw asks for it by name
+    return error
 
 
 def on_shared_memory(fallback: Path) -> Path:

@@ -9,6 +9,7 @@ from random import Random
 
 from sqlalchemy.exc import OperationalError
 
+from server.database import CHECKPOINT_ROWS as SELDOM
 from server.database import Database
 from sync.errors import TryLater
 from tests.durability.faulty_disk import Disk, Syncs, on_shared_memory
@@ -16,7 +17,7 @@ from tests.durability.workload import DATABASE, PHONES, Findings, Ledger, examin
 
 LIVES = 20  # cuts before a fresh database is taken, so that none grows large
 CUT_WITHIN = 400  # calls that write
-CHECKPOINT_PAGES = (0, 12, 40)  # 0: SQLite's own thousand
+CHECKPOINT_ROWS = (SELDOM, 6, 20)
 
 
 @dataclass(slots=True)
@@ -79,10 +80,10 @@ def live_until_cut(folder: Path, survivors: Path, ledger: Ledger, random: Random
     disk = Disk(name, syncs=syncs)
     disk.adopt(working)
     disk.cut_at = random.randrange(1, CUT_WITHIN)
-    url = disk.url(working / DATABASE, checkpoint_pages=random.choice(CHECKPOINT_PAGES))
+    url, checkpoint_rows = disk.url(working / DATABASE), random.choice(CHECKPOINT_ROWS)
     seeds = [random.randrange(2**32) for _ in PHONES]
     try:
-        database: Database | None = Database(url)
+        database: Database | None = Database(url, checkpoint_rows=checkpoint_rows)
     except OperationalError:  # the power went while it was being opened and recovered
         database = None
     if database is not None:

@@ -153,7 +153,8 @@ class Exchange:
             missing=missing,
             now=self.now,
             oldest_schema=SCHEMA_OLDEST,
-            records=records.wire() if isinstance(records, StoredRecords) else {},
+            records=records.wire() if isinstance(records, StoredRecords) and not message.wants_columns else {},
+            as_columns=message.wants_columns,
         )
         pause = self.pause_ms if is_later else 0
         return answer | {"results": echoed, "standing": caller.standing, "pause_ms": pause}

@@ -41,6 +41,7 @@ SOURCES = (
     "store/outbox.js",
     "store/replica.js",
     "store/blobs.js",
+    "sync/columns.js",
     "sync/protocol.js",
     "sync/hash.js",
     "sync/seal.js",

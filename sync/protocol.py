@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sync.changes import IDENTIFIER, SEQUENCE_MAX, TIME_MAX, Action, Change, Record, Result, require_integer
+from sync.columns import to_columns
 from sync.engine import Page
 from sync.errors import MalformedMessage
 from sync.store import Position
@@ -45,6 +46,7 @@ class Message:
     limit: int
     envelopes: Sequence[Envelope]
     settings: Mapping[str, str]
+    wants_columns: bool = False
 
 
 def decode_message(wire: Any) -> Message:
@@ -84,6 +86,7 @@ def decode_message(wire: Any) -> Message:
         limit=max(1, min(numbers["limit"], PAGE_RECORDS_MAX)),
         envelopes=[decode_envelope(change) for change in changes],
         settings=settings,
+        wants_columns=wire.get("form") == "columns",
     )
 
 
@@ -137,9 +140,10 @@ def encode_answer(
     now: int,
     oldest_schema: int,
     records: Mapping[str, Any] | None = None,
+    as_columns: bool = False,
 ) -> dict[str, Any]:
     """The answer to POST /sync. The epoch stands in it so that every acknowledgement carries it. `records`: the page's, if
-    the store has them in their wire form already."""
+    the store has them in their wire form already; `as_columns`: what the message asked for."""
     answer: dict[str, Any] = {
         "protocol": PROTOCOL_VERSION,
         "now": now,
@@ -156,6 +160,9 @@ def encode_answer(
     }
     if page.total is not None:
         answer["total"] = page.total
+    if as_columns:
+        del answer["records"]
+        answer["columns"] = to_columns(encode_records(page.slice.records))
     return answer
 
 

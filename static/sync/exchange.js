@@ -31,7 +31,7 @@ import { encodeBase64, isTaken, readAnswer, readFailure } from "./protocol.js";
  * @property {(isCovered: (entry: Entry) => boolean) => Promise<void>} conceal
  * @property {(when: { epoch: string, now: number }) => Promise<void>} forget
  * @property {(id: string) => Promise<Record<string, any> | null>} record
- * @property {() => Promise<{ epoch: string, cursor: string }>} checkpoint
+ * @property {() => Promise<{ epoch: string, cursor: string, ready: boolean }>} checkpoint
  * @property {() => Promise<number>} highWater the last sequence number given out
  * @property {() => Promise<Record<string, string>>} settings
  *
@@ -134,7 +134,7 @@ function chooseBatch(entries, refused, size) {
 }
 
 async function writeMessage({ store, offered, schema, now }) {
-  const { epoch, cursor } = await store.checkpoint();
+  const { epoch, cursor, ready } = await store.checkpoint();
   return {
     protocol: PROTOCOL_VERSION,
     schema,
@@ -143,6 +143,7 @@ async function writeMessage({ store, offered, schema, now }) {
     high_water: await store.highWater(),
     cursor,
     limit: PAGE_RECORDS,
+    ...(ready ? {} : { form: "columns" }),
     changes: offered.map(({ change_id, sequence, sealed }) => ({
       change_id,
       device_sequence: sequence,

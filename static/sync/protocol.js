@@ -1,5 +1,7 @@
 // What travels in an exchange (sync/PROTOCOL.md): the twin of the phone's half of sync/protocol.py.
 
+import { fromColumns } from "./columns.js";
+
 /**
  * @typedef {object} Change one edit of one record
  * @property {string} change_id
@@ -24,7 +26,7 @@
  * @property {Result[]} results
  * @property {[number, number][]} missing ranges of sequence numbers that have not arrived, both ends included
  * @property {boolean} reset
- * @property {Record<string, Record<string, any>[]>} records
+ * @property {Record<string, Record<string, any>[]>} records on the wire of a first sync: columns
  * @property {string[]} purge
  * @property {string} cursor
  * @property {boolean} more
@@ -38,7 +40,7 @@ export const PROTOCOL_VERSION = 1;
 export const CHANGES_MAX = 200;
 export const CHANGES_AT_FIRST = 50;
 export const PACKED_BYTES_MAX = 512 * 1024;
-export const PAGE_RECORDS = 500;
+export const PAGE_RECORDS = 1000;
 export const BLOB_BYTES_MAX = 5 * 1024 * 1024;
 export const BLOB_CHUNK_BYTES_MAX = 256 * 1024;
 
@@ -61,9 +63,9 @@ export function readAnswer(text) {
     Array.isArray(answer.results) &&
     Array.isArray(answer.purge) &&
     typeof answer.cursor === "string" &&
-    answer.records !== null &&
-    typeof answer.records === "object";
-  return isOurs ? answer : null;
+    isObject(answer.columns ?? answer.records);
+  if (!isOurs) return null;
+  return answer.columns ? { ...answer, records: fromColumns(answer.columns) } : answer;
 }
 
 /**
@@ -82,10 +84,12 @@ export function readRefusal(text) {
   return { code: textOf(failure?.code), words: textOf(failure?.message) };
 }
 
+const isObject = (value) => value !== null && typeof value === "object";
+
 function parseObject(text) {
   try {
     const value = JSON.parse(text);
-    return value !== null && typeof value === "object" && !Array.isArray(value) ? value : null;
+    return isObject(value) && !Array.isArray(value) ? value : null;
   } catch {
     return null;
   }

@@ -243,7 +243,14 @@ class MemoryCentral(Central):
         missing = note_contact(draft, device, message)
         pulled = self.page(draft, author, message)
         echoed = [wire_result(envelope, result) for envelope, result in zip(message.envelopes, results, strict=True)]
-        answer = encode_answer(page=pulled, results=[], missing=missing, now=request.now, oldest_schema=SCHEMA_OLDEST)
+        answer = encode_answer(
+            page=pulled,
+            results=[],
+            missing=missing,
+            now=request.now,
+            oldest_schema=SCHEMA_OLDEST,
+            as_columns=message.wants_columns,
+        )
         return answer | {"results": echoed, "standing": device.standing}
 
     def read(self, envelope: Any, device_id: str) -> Change:

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from server.rules import SERVER_ID
 from sync.changes import Action, Author, Change
+from sync.columns import from_columns
 from sync.kinds import Role
 from tests.simulation.central import COMMUNITY, Central, CentralFactory, Enrolled, Reply, Round
 from tests.simulation.ledger import Ledger, Saved, Truth
@@ -444,7 +445,8 @@ class History:
                 self.ledger.note_answer(answer["epoch"], sent[result["change_id"]], result)
         is_revoked = phone.device_id in self.ledger.truth.revoked
         allowed = set() if is_revoked else self.ledger.truth.scopes(phone.person_id)
-        for kind, records in answer["records"].items():
+        pulled = from_columns(answer["columns"]) if "columns" in answer else answer["records"]
+        for kind, records in pulled.items():
             for record in records:
                 if record["scope_id"] not in allowed:
                     self.ledger.problem("leak", f"{kind} {record['id']} was sent to {phone.name}")

@@ -15,6 +15,7 @@ MODULES = (
     "store/database.js",
     "store/replica.js",
     "sync/hash.js",
+    "sync/columns.js",
     "sync/protocol.js",
     "sync/entries.js",
     "sync/backoff.js",

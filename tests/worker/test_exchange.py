@@ -79,7 +79,7 @@ def opened(sealed: str) -> Mapping[str, Any]:
 
 class Phone:
     def __init__(self) -> None:
-        modules = ("sync/protocol.js", "sync/entries.js", "sync/exchange.js")
+        modules = ("sync/columns.js", "sync/protocol.js", "sync/entries.js", "sync/exchange.js")
         self._engine = JavaScript(*modules, source=SOURCE)
         self._made = 0
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sync.columns import from_columns
 from tests.simulation.phone import Phones, shared_phones
 
 Json = dict[str, Any]
@@ -119,9 +120,13 @@ def in_the_open(text: str) -> Json:
     return message
 
 
+def records_of(answer: Json) -> Json:
+    return from_columns(answer["columns"]) if "columns" in answer else answer["records"]
+
+
 def held_records(case: Json) -> Json:
     """The records named by `after`, as they came: in an answer, or before the case began."""
     answers = [message["answer"] for message in case["messages"] if "answer" in message]
-    pulled = [record for answer in answers for records in answer["records"].values() for record in records]
+    pulled = [record for answer in answers for records in records_of(answer).values() for record in records]
     newest = {record["id"]: record for record in [*case["phone"]["records"], *pulled]}
     return {record_id: newest[record_id] for record_id in case["after"]["records"]}

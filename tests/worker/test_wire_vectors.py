@@ -22,7 +22,7 @@ class Phone:
     def __init__(self) -> None:
         modules = [
             as_script((STATIC / name).read_text(encoding="utf-8"))
-            for name in ("sync/hash.js", "sync/protocol.js", "sync/seal.js")
+            for name in ("sync/hash.js", "sync/columns.js", "sync/protocol.js", "sync/seal.js")
         ]
         self._engine = MiniRacer()
         # seal.js takes a TextEncoder when it is loaded: the browser comes first.

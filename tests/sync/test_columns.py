@@ -1,0 +1,27 @@
+"""sync/vectors/columns.json: what the server packs, both hosts read back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync.columns import from_columns, to_columns
+from tests.javascript import JavaScript
+
+CASES = json.loads(Path("sync/vectors/columns.json").read_text(encoding="utf-8"))["cases"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_both_hosts_read_what_is_packed(case: Any) -> None:
+    assert to_columns(case["records"]) == case["columns"]
+    assert from_columns(case["columns"]) == case["records"]
+    assert JavaScript("sync/columns.js").call("fromColumns", case["columns"]) == case["records"]
+
+
+def test_null_is_what_a_record_does_not_have() -> None:
+    record = {"note": None, "kind": "visit", "id": "0192a000-0000-7000-8000-000000001001"}
+
+    read = from_columns(to_columns({"visit": [record]}))
+
+    assert read == {"visit": [{"kind": "visit", "id": record["id"]}]}

@@ -37,9 +37,6 @@ def spelled(value: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-spelled_often = lru_cache(maxsize=8192)(spelled)  # of people and households, which many records name
-
-
 def uuid7(now_ms: int | None = None) -> str:
     """A new id in time order (RFC 9562, version 7)."""
     moment = int(time.time() * 1000) if now_ms is None else now_ms

@@ -54,7 +54,7 @@ class Feed(SQLModel, table=True):
 class Record(SQLModel, table=True):
     __table_args__ = (
         Index("record_feed", "community_id", "revision"),
-        Index("record_scope", "community_id", "scope_id", "revision"),
+        Index("record_scope", "community_id", "scope_id", "revision", "record_id"),  # all that choosing a page asks
         Index("record_review", "community_id", "review", "revision"),
     )
 

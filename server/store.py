@@ -15,7 +15,7 @@ from sqlalchemy import Select
 from sqlmodel import Session, col, select
 
 from server.audit import link
-from server.identifiers import packed, spelled, spelled_often
+from server.identifiers import packed, spelled
 from server.models import Grant as GrantRow
 from server.review import review_of
 from server.statements import Row, marks, statements_of
@@ -99,7 +99,7 @@ class SqlStore:
         rows = self._statements.rows(
             "SELECT record_id, fields FROM record"  # noqa: S608 -- marks only
             f" WHERE community_id = ? AND record_id IN ({marks(scopes)}) AND fields LIKE ?",
-            (community_id, *scopes, '%"is_closed":%'),
+            (community_id, *scopes, '%"is_closed":true%'),
         )
         return {text_id(row[0]) for row in rows if msgspec.json.decode(row[1]).get("is_closed") is True}
 
@@ -245,7 +245,15 @@ class StoredRecords(Sequence[Record]):
         """What sync.protocol.encode_records makes of them, as JSON, by kind."""
         by_kind: dict[str, list[str]] = {}
         for row in self._rows:
-            by_kind.setdefault(row[1], []).append(record_text(row))
+            record_id, kind, scope_id, revision, author_id, author_name, made_at, received_at, is_void, fields, _ = row
+            texts = by_kind.get(kind)
+            if texts is None:
+                texts = by_kind[kind] = []
+            own = f"{fields[:-1]}," if len(fields) > len("{}") else "{"
+            texts.append(
+                f'{own}"id":"{spelled(record_id)}","revision":{revision},"made_at":{made_at},"received_at":{received_at},'
+                f'"is_void":{"true" if is_void else "false"},{shared_text(kind, scope_id, author_id, author_name)}}}'
+            )
         return {kind: msgspec.Raw(f"[{','.join(texts)}]".encode()) for kind, texts in by_kind.items()}
 
 
@@ -268,21 +276,13 @@ def record_from(row: Sequence[Any]) -> Record:
     )
 
 
-def record_text(row: Row) -> str:
-    """The flat form of a record (sync.changes.Record.body) in JSON, its stored fields untouched."""
-    record_id, kind, scope_id, revision, author_id, author_name, made_at, received_at, is_void, fields, *_ = row
-    own = f"{fields[:-1]}," if len(fields) > len("{}") else "{"
+@lru_cache(maxsize=4096)
+def shared_text(kind: str, scope_id: bytes, author_id: bytes, author_name: str) -> str:
+    """What the visits of one person at one door have in common."""
     return (
-        f'{own}"kind":{quoted(kind)},"id":"{spelled(record_id)}","revision":{revision},'
-        f'"author_id":"{spelled_often(author_id)}","author_name":{quoted(author_name)},"made_at":{made_at},'
-        f'"received_at":{received_at},"is_void":{"true" if is_void else "false"},'
-        f'"scope_id":"{spelled_often(scope_id)}"}}'
+        f'"kind":{text_of(kind)},"scope_id":"{spelled(scope_id)}","author_id":"{spelled(author_id)}",'
+        f'"author_name":{text_of(author_name)}'
     )
-
-
-@lru_cache(maxsize=1024)
-def quoted(text: str) -> str:
-    return text_of(text)
 
 
 READ_COLUMNS = (

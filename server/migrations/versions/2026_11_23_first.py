@@ -156,7 +156,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("community_id", "record_id"),
     )
     op.create_index("record_feed", "record", ["community_id", "revision"], unique=False)
-    op.create_index("record_scope", "record", ["community_id", "scope_id", "revision"], unique=False)
+    op.create_index("record_scope", "record", ["community_id", "scope_id", "revision", "record_id"], unique=False)
     op.create_index("record_review", "record", ["community_id", "review", "revision"], unique=False)
     op.create_table(
         "scope_grant",

@@ -1,0 +1,37 @@
+"""What a kind says of its fields."""
+
+import pytest
+
+from sync.kinds import Kind, Role, Rule, kinds_by_name
+
+WRITERS = frozenset({Role.VOLUNTEER})
+VISIT = Kind("visit", {"note": Rule.OWN, "review_state": Rule.REVIEW, "held_in": Rule.SERVER}, WRITERS)
+HOUSEHOLD = Kind("household", {"door": Rule.REGISTER, "tags": Rule.SET}, WRITERS, scope_field="id")
+
+
+def test_a_field_that_is_not_listed_is_its_author_s_where_anything_is() -> None:
+    assert (VISIT.rule("note"), VISIT.rule("review_state"), VISIT.rule("of a newer phone")) == (
+        Rule.OWN,
+        Rule.REVIEW,
+        Rule.OWN,
+    )
+    assert (HOUSEHOLD.rule("tags"), HOUSEHOLD.rule("of a newer phone")) == (Rule.SET, Rule.REGISTER)
+
+
+def test_each_role_has_fields_that_it_may_not_write() -> None:
+    assert VISIT.forbidden == {
+        Role.VOLUNTEER: {"review_state", "held_in"},
+        Role.COORDINATOR: {"held_in"},
+        Role.SERVER: frozenset(),
+    }
+
+
+def test_a_record_is_filed_under_its_household_unless_its_kind_says_otherwise() -> None:
+    assert (VISIT.scope_field, VISIT.indexes, VISIT.caution) == ("household_id", (), {})
+    assert HOUSEHOLD.scope_field == "id"
+
+
+def test_a_kind_is_declared_once() -> None:
+    assert kinds_by_name(VISIT, HOUSEHOLD) == {"visit": VISIT, "household": HOUSEHOLD}
+    with pytest.raises(ValueError, match=r"a kind is declared twice: \['visit', 'household', 'visit'\]"):
+        kinds_by_name(VISIT, HOUSEHOLD, VISIT)

@@ -9,7 +9,7 @@ since base is simply set. `touched` names the fields that *others* changed since
 are never "others", so a phone cannot conflict with itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -100,11 +100,10 @@ def as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
-def fields_at(history: Mapping[int, Fields] | list[tuple[int, Fields]], revision: int) -> dict[str, Any]:
+def fields_at(history: Sequence[tuple[int, Fields]], revision: int) -> dict[str, Any]:
     """The record's fields as they stood at a revision, folded from its history in feed order."""
-    entries = sorted(history.items()) if isinstance(history, Mapping) else sorted(history, key=lambda entry: entry[0])
     fields: dict[str, Any] = {}
-    for at, change in entries:
+    for at, change in sorted(history, key=lambda entry: entry[0]):
         if at <= revision:
             fields.update(change)
     return fields

@@ -209,4 +209,4 @@ def test_fields_at_a_revision_are_folded_in_feed_order() -> None:
     assert fields_at(history, 1) == {}
     assert fields_at(history, 2) == {"a": 2, "c": 2}
     assert fields_at(history, 8) == {"a": 5, "b": 5, "c": 2}
-    assert fields_at(dict(history), 9) == {"a": 9, "b": 5, "c": 2}
+    assert fields_at(history, 9) == {"a": 9, "b": 5, "c": 2}

@@ -125,7 +125,8 @@ def nested(levels: int) -> Any:
 
 
 def test_nesting_is_counted_level_by_level() -> None:
-    assert [depth(value) for value in (1, "text", None, [], {}, [[]], [1, {"a": []}])] == [0, 0, 0, 1, 1, 2, 3]
+    values: list[Any] = [1, "text", None, [], {}, [[]], [1, {"a": []}]]
+    assert [depth(value) for value in values] == [0, 0, 0, 1, 1, 2, 3]
     assert [depth(nested(levels)) for levels in (1, 16, 300)] == [1, 16, 300]
     assert depth({"a": 1, "b": [2, [3]]}) == 3
 

@@ -25,6 +25,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+import psycopg
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -40,6 +41,8 @@ Waiting = tuple[Work[Any], Future[Any]]
 GROUP_MAX = 64  # pieces of work in one commit
 ATTEMPTS_MAX = 5
 RETRIED_STATES = frozenset({"40001", "40P01"})  # serialisation failure, deadlock
+LOST_CLASSES = frozenset({"08", "57"})  # SQLSTATE: connection exception, operator intervention (shutdown)
+UNREACHABLE = (OperationalError, sqlite3.OperationalError, psycopg.OperationalError, PoolTimeout)
 READERS_MAX = 8
 CHECKPOINT_ROWS = 4_000  # changed since the last checkpoint: some 1,000 pages of large pushes, 8,000 of single visits
 PRAGMAS = {
@@ -91,7 +94,7 @@ class Database:
         try:
             with Session(self.engine, expire_on_commit=False) as session:
                 return work(session)
-        except (OperationalError, sqlite3.OperationalError, PoolTimeout) as error:
+        except UNREACHABLE as error:
             raise translated(error) from error
 
     def write(self, work: Work[T]) -> T:
@@ -199,7 +202,7 @@ def write_with_retries(engine: Engine, work: Work[T]) -> T:
         try:
             with Session(engine, expire_on_commit=False) as session, session.begin():
                 return work(session)
-        except DBAPIError as error:
+        except (DBAPIError, psycopg.Error) as error:
             if attempt == ATTEMPTS_MAX or not is_worth_retrying(error):
                 raise translated(error) from error
             time.sleep(random.uniform(0, 0.01 * 2**attempt))  # full jitter
@@ -208,14 +211,20 @@ def write_with_retries(engine: Engine, work: Work[T]) -> T:
     raise AssertionError("unreachable")
 
 
-def is_worth_retrying(error: DBAPIError) -> bool:
-    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in RETRIED_STATES
+def is_worth_retrying(error: DBAPIError | psycopg.Error) -> bool:
+    """SQLAlchemy's wrap of an error, or the driver's own (server/statements.py)."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    own = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(own, "sqlstate", None)
+    is_lost = isinstance(own, psycopg.OperationalError) and (state is None or state[:2] in LOST_CLASSES)
+    return is_lost or state in RETRIED_STATES
 
 
 def translated(error: Exception) -> Exception:
     """A full disk, an I/O error, a database that stays busy or has no connection left says "later"; anything else stays
     what it is."""
-    if isinstance(error, OperationalError | sqlite3.OperationalError | PoolTimeout):
+    if isinstance(error, UNREACHABLE):
         later = TryLater("storage", "the database cannot take it now", retry_after_seconds=30)
         later.__cause__ = error
         return later

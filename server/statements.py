@@ -1,16 +1,17 @@
 """SQL in the driver's own words, inside a session's transaction: for what every exchange asks.
 
-On SQLite a statement goes straight to the driver's cursor. There SQLAlchemy's work around one costs about as much as
-storing three visits, and an exchange asks fifteen. Its errors are the driver's own, which server/database.py knows. On
-PostgreSQL the wire costs more than that, and SQLAlchemy notices a lost connection for us.
+A statement goes straight to the driver's cursor. SQLAlchemy's work around one costs about as much as storing three
+visits, and an exchange asks fifteen. Errors are the driver's own, which server/database.py knows.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlmodel import Session
 
 Row = Sequence[Any]
+Values = Sequence[Any] | Mapping[str, Any]
 
 
 def statements_of(session: Session) -> "Statements":
@@ -25,44 +26,52 @@ class Statements:
     """Values are bound by `?`, or by name as `:name`, on both engines. Nothing here commits."""
 
     def __init__(self, session: Session) -> None:
-        self._connection = session.connection()
-        self.is_sqlite = self._connection.dialect.name == "sqlite"
-        self._cursor = self._connection.connection.cursor() if self.is_sqlite else None
+        connection = session.connection()
+        self.is_sqlite = connection.dialect.name == "sqlite"
+        self._cursor: Any = connection.connection.cursor()
 
-    def rows(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
+    def rows(self, statement: str, values: Values = ()) -> list[Row]:
         return self._run(statement, values).fetchall()  # type: ignore[no-any-return]
 
-    def row(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Row:
+    def row(self, statement: str, values: Values = ()) -> Row:
         """The one row that there must be."""
         (row,) = self.rows(statement, values)
         return row
 
-    def value(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
+    def value(self, statement: str, values: Values = ()) -> Any:
         """The one value of the one row that there must be."""
         return self.row(statement, values)[0]
 
-    def run(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> None:
+    def run(self, statement: str, values: Values = ()) -> None:
         self._run(statement, values)
 
     def run_each(self, statement: str, rows: Sequence[Row]) -> None:
         """Once for every row, none is fine."""
-        if self._cursor is not None:
-            self._cursor.executemany(statement, rows)
+        if rows:
+            self._cursor.executemany(statement if self.is_sqlite else for_psycopg(statement), rows)
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """New rows, none is fine. PostgreSQL takes them as one COPY, in half the time of as many INSERTs."""
+        names = ", ".join(columns)
+        if self.is_sqlite:
+            self.run_each(f"INSERT INTO {table} ({names}) VALUES ({marks(columns)})", rows)  # noqa: S608 -- our own names
         elif rows:
-            self._connection.exec_driver_sql(for_psycopg(statement), list(rows))
+            with self._cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
 
-    def _run(self, statement: str, values: Sequence[Any] | Mapping[str, Any]) -> Any:
-        if self._cursor is not None:
+    def _run(self, statement: str, values: Values) -> Any:
+        if self.is_sqlite:
             return self._cursor.execute(statement, values)
-        if isinstance(values, Mapping):
-            for name in values:
-                statement = statement.replace(f":{name}", f"%({name})s")
-            return self._connection.exec_driver_sql(statement, dict(values))
-        return self._connection.exec_driver_sql(for_psycopg(statement), tuple(values))
+        names = tuple(values) if isinstance(values, Mapping) else ()
+        return self._cursor.execute(for_psycopg(statement, names), values)
 
 
-def for_psycopg(statement: str) -> str:
-    return statement.replace("?", "%s")
+@lru_cache(maxsize=1024)
+def for_psycopg(statement: str, names: tuple[str, ...] = ()) -> str:
+    for name in names:
+        statement = statement.replace(f":{name}", f"%({name})s")
+    return statement if names else statement.replace("?", "%s")
 
 
 def marks(values: Sequence[Any]) -> str:

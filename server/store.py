@@ -165,9 +165,7 @@ class SqlStore:
         return self._statements.rows(statement, (community_id, *keys))
 
     def _insert(self, name: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
-        if rows:
-            statement = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks(columns)})"  # noqa: S608 -- our own names
-            self._statements.run_each(statement, rows)
+        self._statements.insert(name, columns, rows)
 
     def _update_records(self, rows: list[tuple[Any, ...]]) -> None:
         if rows:

@@ -69,18 +69,39 @@ def troubled(database: Database, trouble: Trouble, *, at: Callable[[int], bool])
     """Makes the n-th statements for which `at` says so fail. Gives the statements that were asked for."""
     seen: list[str] = []
 
-    def before(cursor: Any, statement: str, parameters: Any, context: Any) -> None:
-        seen.append(statement)
-        if at(len(seen)):
-            trouble(cursor)
+    class Troubled(psycopg.Cursor[Any]):
+        def begin(self, statement: object) -> None:
+            seen.append(str(statement))
+            if at(len(seen)):
+                trouble(psycopg.Cursor(self.connection))
 
-    for name in ("do_execute", "do_executemany"):
-        event.listen(database.engine, name, before)
+        def execute(self, query: Any, *others: Any, **named: Any) -> Any:
+            self.begin(query)
+            return super().execute(query, *others, **named)
+
+        def executemany(self, query: Any, *others: Any, **named: Any) -> None:
+            self.begin(query)
+            super().executemany(query, *others, **named)
+
+        def copy(self, statement: Any, *others: Any, **named: Any) -> Any:
+            self.begin(statement)
+            return super().copy(statement, *others, **named)
+
+    def check_out(connection: Any, record: Any, proxy: Any) -> None:
+        connection.cursor_factory = Troubled
+
+    def check_in(connection: Any, record: Any) -> None:
+        if connection is not None:
+            connection.cursor_factory = psycopg.Cursor
+
+    listeners: dict[str, Callable[..., Any]] = {"checkout": check_out, "checkin": check_in}
+    for name, listener in listeners.items():
+        event.listen(database.engine, name, listener)
     try:
         yield seen
     finally:
-        for name in ("do_execute", "do_executemany"):
-            event.remove(database.engine, name, before)
+        for name, listener in listeners.items():
+            event.remove(database.engine, name, listener)
 
 
 def numbers(base: int, count: int = 3) -> range:

@@ -22,6 +22,7 @@ from server.rules import SCHEMA
 from server.scope import Principal, scoped
 from sync import changes
 from sync.changes import Action, Author, Held, Outcome
+from sync.engine import taken_in_id
 from sync.kinds import Role
 
 PAGE_SIZE = 50
@@ -166,7 +167,7 @@ def asked_again(held: Change) -> changes.Change:
     """The same content under an id of its own, always the same one. What came under the id of another new record becomes
     a record of its own."""
     again = changes.Change(
-        change_id=str(uuid5(UUID(held.change_id), "taken in")),
+        change_id=taken_in_id(held.change_id),
         device_sequence=0,
         kind=held.kind,
         record_id=held.record_id,

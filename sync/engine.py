@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from sync.changes import (
     IDENTIFIER,
@@ -146,6 +146,7 @@ class _Batch:
         community_id, author = self._author.community_id, self._author
         self._store.hold(community_id)
         self._known: Mapping[str, Known] = self._store.known(community_id, [change.change_id for change in changes])
+        self._taken_in = self._taken_in_later()
         record_ids = [change.record_id for change in changes]
         self._repeated = {record_id for record_id, count in Counter(record_ids).items() if count > 1}
         self._records = dict(self._store.records(community_id, record_ids))
@@ -171,6 +172,9 @@ class _Batch:
             content = known.content if known else entry.change.content() if entry else ()
             if content != change.content():
                 return self._hold_copy(change)
+            taken = self._taken_in.get(taken_in_id(change.change_id)) if self._taken_in else None
+            if taken is not None:
+                return Result(change.change_id, Outcome.AGAIN, taken.result.revision)
             return again(known.result if known else entry.result())  # type: ignore[union-attr]
         refusal = self._refusal(change)
         if refusal is not None:
@@ -178,6 +182,11 @@ class _Batch:
         if change.action is Action.DISCARD:
             return self._keep(change, Outcome.ACCEPTED)
         return self._apply(change)
+
+    def _taken_in_later(self) -> Mapping[str, Known]:
+        """What a coordinator made of held changes that are offered again."""
+        held = [change_id for change_id, known in self._known.items() if known.result.outcome is Outcome.HELD]
+        return self._store.known(self._author.community_id, [taken_in_id(each) for each in held]) if held else {}
 
     def _hold_copy(self, change: Change) -> Result:
         """Same id, other content: the first stays, the second is kept under an id of its own, found again if resent."""
@@ -320,6 +329,11 @@ class _Batch:
 
 def again(result: Result) -> Result:
     return result if result.outcome is Outcome.HELD else replace(result, outcome=Outcome.AGAIN)
+
+
+def taken_in_id(change_id: str) -> str:
+    """The id under which a coordinator takes a held change in: always the same, so that it is taken in once."""
+    return str(uuid5(UUID(change_id), "taken in"))
 
 
 def place_of(change_id: str, history: Sequence[HistoryEntry]) -> int:

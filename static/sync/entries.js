@@ -30,7 +30,7 @@
  * @typedef {{ change_id: string, state: "acknowledged" | "held", revision: number | null, code: string }} Settled
  */
 
-const KEPT_MS = 30 * 24 * 60 * 60 * 1000;
+export const KEPT_MS = 30 * 24 * 60 * 60 * 1000;
 
 /**
  * @param {Pick<Entry, "sequence" | "change_id" | "record_id" | "created_at" | "sealed" | "display">} given

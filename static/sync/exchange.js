@@ -188,6 +188,10 @@ async function take({ store, answer, asked, offered, refused, answered, now }) {
 
   if (answer.oldest_schema > asked.schema) return; // it sends no page to a client as old as this one
   if (!(await store.apply(answer, { now, asked }))) return;
+  // A record that moved may have taken a held change in: offered again, it is answered for at its place.
+  const moved = new Set(Object.values(answer.records).flatMap((records) => records.map(({ id }) => id)));
+  const isToAsk = ({ state, record_id, change_id }) => state === "held" && moved.has(record_id) && !answered.has(change_id);
+  await store.reofferLost(isToAsk);
   const reached = new Map();
   for (const { record_id } of await store.entries()) {
     reached.set(record_id, (await store.record(record_id))?.revision ?? 0);

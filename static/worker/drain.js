@@ -2,6 +2,7 @@
 // it waits. The lock is only an optimisation: the server takes a change once however often it comes.
 
 import { BACKOFF_MAX_MS, waitAfter } from "../sync/backoff.js";
+import { KEPT_MS } from "../sync/entries.js";
 import { Batch, runExchange } from "../sync/exchange.js";
 import { digestOf, holdingsText } from "../sync/holdings.js";
 import { askStanding } from "./enrolment.js";
@@ -165,6 +166,12 @@ export class Drain {
     const verdict = reply.status === 200 ? JSON.parse(reply.text).verdict : "behind";
     if (verdict === "behind") return; // something moved meanwhile: the next exchange asks again
     await outbox.setDevice({ compared_at: Date.now() });
+    // What was held may have been taken in where this phone does not see it; asked for as long as it is kept.
+    const isHeld = ({ state, created_at }) => state === "held" && Date.now() - created_at < KEPT_MS;
+    if ((await outbox.entries()).some(isHeld)) {
+      await outbox.reofferLost(isHeld);
+      this.#isAskedAgain = true;
+    }
     if (verdict !== "differs") return;
     await replica.startAfresh();
     this.#isAskedAgain = true;

@@ -20,6 +20,7 @@ from sync.engine import (
     page,
     place_of,
     put_off,
+    taken_in_id,
     unreadable,
     withheld,
 )
@@ -107,6 +108,21 @@ def test_a_used_id_with_other_content_is_kept_once_however_often_it_comes() -> N
     expected = Result(other.change_id, Outcome.HELD, code="same_id_other_content")
     assert answers == [[expected], [expected], [expected, expected]]
     assert list(store.known(COMMUNITY, [copy_id(other)])) == [copy_id(other)]
+
+
+def test_a_held_change_that_was_taken_in_is_answered_at_its_place_when_it_is_offered_again() -> None:
+    store, held = store_of_alice(), visit(1, set={"household_id": OTHER_DOOR})
+    other = visit(2, record=0x101, set={"household_id": OTHER_DOOR})
+    assert [result.outcome for result in taken(store, held, other)] == [Outcome.HELD] * 2
+    (took,) = taken(store, replace(held, change_id=taken_in_id(held.change_id)), author=CAROL)
+
+    answers = taken(store, held, other)
+
+    assert took.outcome is Outcome.ACCEPTED
+    assert answers == [
+        Result(held.change_id, Outcome.AGAIN, took.revision),
+        Result(other.change_id, Outcome.HELD, code="not_in_scope"),
+    ]
 
 
 def test_again_changes_the_outcome_but_not_that_it_is_held() -> None:

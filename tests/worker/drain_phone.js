@@ -12,7 +12,7 @@ globalThis.AbortController = class {
 };
 globalThis.crypto = { subtle: { digest: async () => new ArrayBuffer(32) } };
 
-const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0, blobs: [] };
+const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0, reoffered: [], entries: [], blobs: [] };
 Date.now = () => world.now;
 Math.random = () => world.chance;
 
@@ -27,11 +27,11 @@ const outbox = {
   device: async () => world.device,
   setDevice: async (values) => void Object.assign(world.device, values),
   settings: async () => ({ language: "en" }),
-  entries: async () => [],
+  entries: async () => world.entries,
   settle: async () => {},
   reoffer: async () => {},
   refresh: () => {},
-  reofferLost: async () => {},
+  reofferLost: async (isLost) => world.reoffered.push(...world.entries.filter(isLost).map(({ change_id }) => change_id)),
   conceal: async () => {},
   forget: async () => {},
 };
@@ -40,6 +40,7 @@ const replica = {
   all: async () => [],
   checkpoint: async () => ({ epoch: "", cursor: "", ready: true }),
   apply: async () => true,
+  record: async () => null,
 };
 
 const blobs = {
@@ -62,7 +63,7 @@ const drain = new Drain(phone, transport, uploader, async () => {});
 async function asked(call, given) {
   Object.assign(world, given, { asked: [] });
   await call();
-  told = { asked: world.asked, retry_in: drain.retryInMs };
+  told = { asked: world.asked, reoffered: world.reoffered, retry_in: drain.retryInMs };
 }
 
 let told = null;

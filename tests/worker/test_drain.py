@@ -46,6 +46,7 @@ class Phone:
     def __init__(self) -> None:
         self._engine = JavaScript(*MODULES, source=SOURCE)
         self.retry_in: float | None = None
+        self.reoffered: list[str] = []
 
     def run(self, cause: str, **given: Any) -> list[str]:
         """What it asks the server for this cause. `given` is how the world has changed."""
@@ -58,6 +59,7 @@ class Phone:
         self._engine.call(f"(given) => {{ void asked(() => {call}, given); }}", given)
         told = self._engine.call("() => told")
         self.retry_in = told["retry_in"]
+        self.reoffered = told["reoffered"]
         asked: list[str] = told["asked"]
         return asked
 
@@ -130,6 +132,27 @@ def test_the_order_counts_as_well_when_the_phone_compared_what_it_holds(phone: P
 
 
 # What the phone decides by itself
+
+
+def test_what_is_held_is_asked_for_again_once_a_day_and_not_for_ever(phone: Phone) -> None:
+    yesterday = {**ENROLLED, "compared_at": START - 25 * HOUR_MS}
+    comparing = {"/sync": GOOD, "/sync/audit": {**GOOD, "text": '{"verdict": "same"}'}}
+    shown = {
+        "record_id": "visit",
+        "display": {},
+        "sealed": {"byteLength": 9},
+        "revision": None,
+        "acknowledged_at": START,
+    }
+    entries = [
+        {**shown, "change_id": "held", "state": "held", "created_at": START - 29 * 24 * HOUR_MS},
+        {**shown, "change_id": "held long ago", "state": "held", "created_at": START - 31 * 24 * HOUR_MS},
+        {**shown, "change_id": "taken", "state": "acknowledged", "created_at": START},
+    ]
+
+    asked = phone.run("timer", device=yesterday, entries=entries, replies=comparing)
+
+    assert (asked, phone.reoffered) == (["/sync", "/sync/audit", "/sync"], ["held"])
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -7,14 +7,15 @@ the wire is this file, which drops, cuts and forges.
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from sync.changes import Author, Change, Record
-from sync.engine import Refusal, Rules, accept, page
+from sync.changes import Action, Author, Change, Held, Record
+from sync.engine import Refusal, Rules, accept, page, taken_in_id
 from sync.kinds import Kind, Role, Rule, kinds_by_name
 from sync.protocol import decode_change, decode_message, encode_answer
 from sync.store import MemoryStore
@@ -43,6 +44,10 @@ def derive(change: Change, before: Record | None) -> Sequence[Change]:
 RULES = Rules(KINDS, 1, 1, check, derive)
 
 
+def refuse_what_is_odd(change: Change, record: Record | None) -> Refusal | None:
+    return Refusal(Held.BAD_FIELD, "note") if change.set.get("note") == "odd" else None
+
+
 class Server:
     """The engine over a store in memory, answering messages as server/sync_api.py does."""
 
@@ -52,15 +57,29 @@ class Server:
         self.pushes: list[int] = []
         self.high_water = 0
         self.now = 1
+        self.rules = RULES
+        self.asked: dict[str, Change] = {}
 
     def answer(self, text: str) -> Answer:
         message = decode_message(json.loads(text))
         changes = [decode_change(opened(each.sealed or ""), envelope=each) for each in message.envelopes]
-        results = accept(self.store, RULES, changes, author=ALICE, received_at=1)
+        self.asked |= {change.change_id: change for change in changes}
+        results = accept(self.store, self.rules, changes, author=ALICE, received_at=1)
         self.pushes.append(len(changes))
         self.high_water = message.high_water
         pulled = page(self.store, author=ALICE, epoch=message.epoch, after=message.cursor, limit=message.limit)
         return encode_answer(page=pulled, results=results, missing=[], now=self.now, oldest_schema=1)
+
+    def take_in(self, change_id: str) -> None:
+        """As a coordinator does (server/held.py)."""
+        held = self.asked[change_id]
+        accept(self.store, RULES, [replace(held, change_id=taken_in_id(change_id))], author=ALICE, received_at=1)
+
+    def write(self, record_id: str, note: str) -> None:
+        change_id = str(UUID(int=3000 + self.store.head(COMMUNITY)))
+        fields = {"household_id": HOME, "note": note}
+        change = Change(change_id, 0, "visit", record_id, Action.PUT, 0, fields, 1, 1)
+        accept(self.store, RULES, [change], author=ALICE, received_at=1)
 
     def notes(self) -> list[str]:
         rows = self.store.records(COMMUNITY, [record_id(number) for number in range(1, 1000)])
@@ -425,6 +444,32 @@ def test_held_change_is_shown_with_its_reason_and_stops_nobody(phone: Phone, ser
     assert outcome["isDone"] is True
     assert phone.states() == ["acknowledged", "held", "acknowledged"]
     assert (held["code"], held["display"]["set"]["note"], held["epoch"]) == ("not_in_scope", "elsewhere", "one")
+
+
+def test_held_change_that_was_taken_in_is_settled_when_its_record_comes(phone: Phone, server: Server) -> None:
+    server.rules = replace(RULES, check=refuse_what_is_odd)
+    phone.visit("odd")
+    phone.exchange_with(server)
+    (held,) = phone.state()["entries"]
+    server.take_in(held["change_id"])
+
+    outcome = phone.exchange_with(server)
+
+    (settled,) = phone.state()["entries"]
+    assert (held["state"], outcome["isDone"]) == ("held", True)
+    assert (settled["state"], settled["code"], settled["display"]) == ("acknowledged", "", None)
+    assert [record["note"] for record in phone.state()["records"]] == ["odd"]
+
+
+def test_held_change_whose_record_came_for_another_reason_is_held_as_before(phone: Phone, server: Server) -> None:
+    server.rules = replace(RULES, check=refuse_what_is_odd)
+    phone.visit("odd")
+    phone.exchange_with(server)
+    server.write(phone.state()["entries"][0]["record_id"], "even")
+
+    outcome = phone.exchange_with(server)
+
+    assert (phone.states(), outcome["isDone"], server.pushes) == (["held"], True, [1, 0, 1])
 
 
 @pytest.mark.parametrize("outcome", ["later", "too_big", "something of a newer server"])

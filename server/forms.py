@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from server.vocabularies import Vocabulary, Words
@@ -121,11 +121,14 @@ def check_submitted(form: Form, submitted: Submitted) -> Checked:
     return Checked(values, problems)
 
 
-def check_fields(form: Form, fields: Mapping[str, Any]) -> str:
-    """The server's check of a change: the name of the first declared field whose value its declaration refuses, or "".
-    Fields the form does not know are let through: a newer phone loses nothing on an older server. Emptied fields
-    (None, "", []) are always allowed, because clearing an answer is an edit."""
-    choices, others = declared(form)
+Declared = tuple[Mapping[str, frozenset[str]], Mapping[str, Field]]
+
+
+def check_fields(declared: Declared, fields: Mapping[str, Any]) -> str:
+    """The server's check of a change: the name of the first field whose value its declaration refuses, or "". What no form
+    declares is let through: a newer phone loses nothing on an older server. Emptied fields (None, "", []) are always
+    allowed, because clearing an answer is an edit."""
+    choices, others = declared
     for name, value in fields.items():
         if name in choices:
             if value not in choices[name] if isinstance(value, str) else value not in EMPTY:
@@ -145,15 +148,15 @@ LISTS = (Control.CHOICES, Control.NAMES)
 NAMES_MAX = 20
 
 
-@cache
-def declared(form: Form) -> tuple[Mapping[str, frozenset[str]], Mapping[str, Field]]:
-    """The allowed values of each choice, and the other fields: most of a visit is choices."""
+def declared(*forms: Form) -> Declared:
+    """Of all forms that write a kind: the allowed values of each choice, and the other fields. Most of a visit is choices."""
+    fields = [each for form in forms for each in form.fields]
     choices = {
         each.name: frozenset({"", *(each.vocabulary.codes if each.vocabulary else ())})
-        for each in form.fields
+        for each in fields
         if each.control is Control.CHOICE
     }
-    return choices, {each.name: each for each in form.fields if each.name not in choices}
+    return choices, {each.name: each for each in fields if each.name not in choices}
 
 
 def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:

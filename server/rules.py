@@ -7,7 +7,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from server.buildings import are_stairwells, is_number
-from server.forms import check_fields
+from server.forms import check_fields, declared
 from server.kinds import KINDS
 from server.visit_form import FORMS
 from server.vocabularies import STRENGTH
@@ -23,7 +23,7 @@ ATTACHMENT_KINDS = ("photo", "voice")
 IDENTIFIERS = frozenset({"household_id", "round_id", "visit_id"})
 FOUR_DIGITS = re.compile(r"[0-9]{4}", re.ASCII).fullmatch
 KNOWN_NAMES = frozenset(name for kind in KINDS.values() for name in kind.fields)
-FORMS_BY_KIND = {kind: [form for form in FORMS.values() if form.kind == kind] for kind in KINDS}
+DECLARED = {kind: declared(*(form for form in FORMS.values() if form.kind == kind)) for kind in KINDS}
 
 
 def check(change: Change, record: Record | None) -> Refusal | None:
@@ -41,9 +41,8 @@ def check(change: Change, record: Record | None) -> Refusal | None:
         return Refusal(Held.BAD_FIELD, "attachments")
     if change.kind in SHAPES and (name := misshapen(SHAPES[change.kind], fields)):
         return Refusal(Held.BAD_FIELD, name)
-    for form in FORMS_BY_KIND.get(change.kind, ()):
-        if name := check_fields(form, fields):
-            return Refusal(Held.BAD_FIELD, name)
+    if change.kind in DECLARED and (name := check_fields(DECLARED[change.kind], fields)):
+        return Refusal(Held.BAD_FIELD, name)
     if record is None and change.action is Action.VOID:
         return Refusal(Held.BAD_CHANGE, "record")
     if record is None and change.kind == "visit" and not fields.get("outcome"):

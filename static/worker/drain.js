@@ -91,6 +91,7 @@ export class Drain {
   }
 
   async #attempt() {
+    await this.#phone.prepare();
     const { keyPair } = await this.#phone.outbox.device();
     if (!keyPair) return;
     const before = JSON.stringify(await this.#phone.outboxState());
@@ -207,8 +208,9 @@ const registration = () => /** @type {{ registration?: ServiceWorkerRegistration
  * @param {import("./phone.js").Phone} phone
  * @returns {import("../sync/exchange.js").Store}
  */
-function exchangeStore({ outbox, replica }) {
+function exchangeStore({ outbox, replica, vault }) {
   return {
+    isShut: () => vault.isLocked(),
     refresh: () => outbox.refresh(),
     entries: () => outbox.entries(),
     settle: (answers, when) => outbox.settle(answers, when),

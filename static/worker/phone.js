@@ -2,8 +2,10 @@
 // Nothing here is the only copy of anything; a worker that is stopped loses none of it.
 
 import { Blobs } from "../store/blobs.js";
+import { takeOverOlder } from "../store/older.js";
 import { Outbox } from "../store/outbox.js";
 import { groupBy, Replica } from "../store/replica.js";
+import { Vault } from "../store/vault.js";
 import { layOver } from "../sync/rebase.js";
 import { dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
@@ -34,24 +36,35 @@ export class Phone {
   uploading = new Set();
   /** Did the last attempt to reach the server get no answer? */
   isOffline = false;
+  /** @type {Promise<void> | null} */
+  #prepared = null;
 
   /**
    * @param {App} app
    * @param {Record<string, any>} templates
+   * @param {() => Promise<CryptoKey | null>} [askPages] for the vault's key
    */
-  constructor(app, templates) {
+  constructor(app, templates, askPages) {
     this.app = app;
-    this.outbox = new Outbox(caches);
-    this.blobs = new Blobs();
-    this.replica = new Replica(app.kinds);
+    this.vault = new Vault(askPages);
+    this.outbox = new Outbox(caches, this.vault);
+    this.blobs = new Blobs(this.vault);
+    this.replica = new Replica(app.kinds, this.vault);
     const globals = { _: createTranslate(app.messages) };
     this.renderer = createRenderer({ templates, filters: dateFilters, globals });
+  }
+
+  /** Once for each start of the worker, before the stores are used. */
+  prepare() {
+    this.#prepared ??= takeOverOlder(this).catch((error) => console.error("older stores", error));
+    return this.#prepared;
   }
 
   // Who and what
 
   /** Is this an enrolled device? */
   async isEnrolled() {
+    await this.prepare();
     return (await this.outbox.device()).standing === "active";
   }
 

@@ -60,6 +60,7 @@ SOURCES = (
     "worker/phone.js",
     "worker/search.js",
     "worker/pages.js",
+    "worker/lock.js",
     "worker/attachments.js",
     "worker/filled.js",
     "worker/drafts.js",
@@ -70,6 +71,10 @@ SOURCES = (
 )
 EXTRA_TEMPLATES = (
     "enrol/filling.html",
+    "lock/left.html",
+    "lock/page.html",
+    "lock/pin.html",
+    "lock/sign_out.html",
     "fragments/_status.html",
     "errors/not_found.html",
     "errors/offline.html",

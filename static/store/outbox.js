@@ -206,6 +206,17 @@ export class Outbox {
     this.refresh();
   }
 
+  /** Becomes another device's, with no entry of the one before. What that one still waits to send must be up. */
+  async beginAnew(device) {
+    await this.#database.write(["entries", "device"], (transaction) => {
+      transaction.objectStore("entries").clear();
+      transaction.objectStore("device").clear();
+      putNamed(transaction.objectStore("device"), device);
+    });
+    await this.#caches.delete(MIRROR);
+    this.refresh();
+  }
+
   /** Puts into the vault what an older worker left in clear text. */
   async sealOld() {
     const [entries, drafts] = await Promise.all([this.#readAll("entries"), this.#readAll("drafts")]);

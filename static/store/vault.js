@@ -116,9 +116,9 @@ export class Vault {
     return tried;
   }
 
-  /** Forgets the key until somebody brings it. Without a PIN there is nothing to lock. */
+  /** Forgets the key until somebody looks again. */
   lock() {
-    this.#key = null;
+    this.#key = Promise.resolve(null);
   }
 
   /** What was sealed cannot be opened again. A new key is in its place; photos on their way keep theirs. */

@@ -137,7 +137,9 @@ export class Drain {
     else await this.#succeed();
     this.#uploader.allow(outcome.server);
     const standing = STANDING_BY_CODE[outcome.code] ?? outcome.standing;
-    if (standing && standing !== (await outbox.device()).standing) await outbox.setDevice({ standing });
+    const known = await outbox.device();
+    if (standing && standing !== known.standing) await outbox.setDevice({ standing });
+    if (standing === "revoked" && !known.left) await this.#phone.leave("revoked");
     // This worker is too old to be answered; a newer one has been waiting to be fetched.
     if (outcome.oldest_schema > app.schema) void registration()?.update().catch(() => {});
   }
@@ -210,7 +212,7 @@ const registration = () => /** @type {{ registration?: ServiceWorkerRegistration
  */
 function exchangeStore({ outbox, replica, vault }) {
   return {
-    isShut: () => vault.isLocked(),
+    isShut: async () => Boolean((await outbox.device()).left) || vault.isLocked(),
     refresh: () => outbox.refresh(),
     entries: () => outbox.entries(),
     settle: (answers, when) => outbox.settle(answers, when),

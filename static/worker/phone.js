@@ -12,6 +12,7 @@ import { createRenderer } from "./jinja_runtime.js";
 import { draftTimes } from "./drafts.js";
 import { readLater } from "./later.js";
 import { createTranslate } from "./messages.js";
+import { forgetPageCopies } from "./residents.js";
 import { readSettings } from "./settings.js";
 import { newUuid } from "./uuid.js";
 
@@ -56,8 +57,14 @@ export class Phone {
 
   /** Once for each start of the worker, before the stores are used. */
   prepare() {
-    this.#prepared ??= takeOverOlder(this).catch((error) => console.error("older stores", error));
+    this.#prepared ??= this.#takeOver().catch((error) => console.error("older stores", error));
     return this.#prepared;
+  }
+
+  /** Also ends a leaving that was cut short. */
+  async #takeOver() {
+    if ((await this.outbox.device()).left) await this.#wipe();
+    await takeOverOlder(this);
   }
 
   // Who and what
@@ -65,7 +72,8 @@ export class Phone {
   /** Is this an enrolled device? */
   async isEnrolled() {
     await this.prepare();
-    return (await this.outbox.device()).standing === "active";
+    const { standing, left } = await this.outbox.device();
+    return standing === "active" && !left;
   }
 
   /** Is it enrolled, with a whole replica? Only then does the worker answer volunteers' pages. */
@@ -76,6 +84,49 @@ export class Phone {
   /** @returns {Promise<Person>} */
   async me() {
     return (await this.outbox.device()).me ?? { id: "", name: "", community: "" };
+  }
+
+  // Locked, or left
+
+  /** Is the vault locked, and no open page holds its key? */
+  async isLocked() {
+    if (!(await this.vault.isLocked())) return false;
+    await this.vault.lookAgain();
+    if (await this.vault.isLocked()) return true;
+    this.forgetOpened();
+    return false;
+  }
+
+  lock() {
+    this.vault.lock();
+    this.forgetOpened();
+  }
+
+  /** What the stores remember is from before the vault was opened, or shut. */
+  forgetOpened() {
+    this.outbox.refresh();
+    this.replica.refresh();
+  }
+
+  /**
+   * Destroys what this phone shows: the key first. The sealed queue stays, and so do photos that wait.
+   * @param {"signed_out" | "wrong_pin" | "revoked"} left why
+   */
+  async leave(left) {
+    await this.outbox.setDevice({ left, has_session: true });
+    await this.vault.destroy();
+    await this.#wipe();
+  }
+
+  async #wipe() {
+    await this.outbox.forgetCopies();
+    await this.replica.clear();
+    await this.blobs.forgetCopies();
+    await forgetPageCopies();
+  }
+
+  async photosWaiting() {
+    return (await this.blobs.all().catch(() => [])).filter(({ state }) => state === "waiting").length;
   }
 
   // Records as the volunteer sees them
@@ -122,6 +173,7 @@ export class Phone {
       utc_offset_minutes: app.utc_offset_minutes,
       me: await this.me(),
       outbox: await this.outboxState(),
+      photos: await this.photosWaiting(),
       assets: app.assets,
       release: app.release,
       new_id: newUuid(now),

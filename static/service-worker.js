@@ -203,7 +203,7 @@ function ready(handle, meanwhile = network, shut = locked) {
   return async (event, url) => {
     const copy = event.request.clone();
     try {
-      if ((await outbox.device()).left) return await answerLeft(phone, Date.now());
+      if ((await outbox.device()).left) return await (isPlain(shut) ? shut(event, url) : answerLeft(phone, Date.now()));
       if ((await phone.isEnrolled()) && (await phone.isLocked())) return await shut(event, url);
       if (await phone.isReady()) return await handle(event, url);
       event.waitUntil(drain.run("load"));
@@ -215,6 +215,9 @@ function ready(handle, meanwhile = network, shut = locked) {
     return network({ request: copy });
   };
 }
+
+/** These show and store nothing of anybody. */
+const isPlain = (handle) => handle === status || handle === settings;
 
 function locked({ request }) {
   return answerLocked(phone, request, Date.now());

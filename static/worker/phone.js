@@ -186,7 +186,8 @@ export class Phone {
     const entries = await this.outbox.entries();
     const count = (state) => entries.filter((entry) => entry.state === state).length;
     const { ready, received, total, uploaded_at } = await this.replica.checkpoint();
-    const filling = ready ? null : { received: Math.min(received, total ?? received), total };
+    const { left } = await this.outbox.device();
+    const filling = ready || left ? null : { received: Math.min(received, total ?? received), total };
     const failed = entries.filter((entry) => entry.state === "waiting" && entry.code).length;
     return { waiting: count("waiting"), failed, held: count("held"), uploaded_at, is_offline: this.isOffline, filling };
   }

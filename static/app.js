@@ -71,7 +71,7 @@ function onDrained({ retry_in, is_enrolled }) {
   schedule(Math.min(retry_in ?? RHYTHM_MS, RHYTHM_MS) + 50);
   // Asked on enrolled phones only: elsewhere there is nothing worth keeping, and Firefox asks the person.
   if (is_enrolled) void navigator.storage?.persist?.();
-  if (is_enrolled && document.querySelector("main .panel--filling")) location.reload(); // the first sync is complete
+  if (is_enrolled && document.querySelector("main [data-filling]")) location.reload(); // the first sync is complete
 }
 
 addEventListener("online", () => askToDrain("online"));

@@ -101,7 +101,8 @@ def test_p24_what_cannot_go_up_is_said_stays_sealed_and_uploads_later(
     other = phone.log_visit("no_answer", note=NOTE)
 
     sign_out(phone)
-    expect(phone.page.locator("#problems")).to_contain_text("还有 2 条走访没上传，照片、录音 1 个")
+    expect(phone.page.locator("#problems")).to_contain_text("还有 2 条走访没上传。")
+    expect(phone.page.locator("#problems")).to_contain_text("还有 1 个照片、录音没上传。")
     phone.page.locator("text=仍要退出").tap()
 
     expect_left(phone)

@@ -116,7 +116,8 @@ function settings({ request }) {
 
 async function draft({ request }) {
   if (request.method !== "POST") return seeOther("/today");
-  return (await phone.vault.isLocked()) ? new Response(null, { status: 423 }) : postDraft(outbox, request, Date.now());
+  const isShut = (await outbox.device()).left || (await phone.vault.isLocked());
+  return isShut ? new Response(null, { status: 423 }) : postDraft(outbox, request, Date.now());
 }
 
 function unlock(event) {

@@ -23,7 +23,7 @@ import { Database, requested } from "./database.js";
  * @property {ArrayBuffer} check opens with the vault's key and no other
  * @property {number} wrong PINs in a row
  *
- * @typedef {{ isOpen: boolean, left: number }} Tried `left` tries before the copies are destroyed
+ * @typedef {{ isOpen: boolean, left: number }} Tried `left` tries before the copies must be destroyed
  */
 
 export const PIN_TRIES = 10;
@@ -152,14 +152,16 @@ export class Vault {
     return fits ? held : null;
   }
 
-  /** A try is counted before it is made, so that stopping the worker buys none. */
+  /**
+   * A try is counted before it is made, so that stopping the worker buys none. After the last one no PIN is looked at any
+   * more; whoever asked destroys what is left (Phone.leave).
+   */
   async #try(pin, extractable) {
     const before = await this.#keys();
     const wrong = before.wrong + 1;
     if (before.salt) await this.#store({ ...before, wrong });
     const key = wrong > PIN_TRIES ? null : await unwrap(before, pin, extractable).catch(otherThanWrong);
     if (key) await this.#store({ ...before, wrong: 0 });
-    else if (wrong >= PIN_TRIES) await this.destroy();
     return { key, isOpen: key !== null, left: key ? PIN_TRIES : Math.max(0, PIN_TRIES - wrong) };
   }
 

@@ -185,10 +185,13 @@ def test_ten_wrong_pins_destroy_the_copies_and_never_the_sealed_queue(page: Page
         await vault.setPin("", "2580");
         let tried;
         for (let turn = 0; turn < 10; turn += 1) tried = await new Vault().unlock("0000");
+        const late = await new Vault().unlock("2580");
+        await new Vault().destroy();
         const entries = await new Outbox(caches, new Vault()).entries();
         const replica = new Replica(kinds, new Vault());
         return [
           tried,
+          late.isOpen,
           entries.map(({ state, display, sealed }) => [state, display, new TextDecoder().decode(sealed)]),
           await replica.records("visit"),
           (await replica.checkpoint()).ready,
@@ -196,8 +199,9 @@ def test_ten_wrong_pins_destroy_the_copies_and_never_the_sealed_queue(page: Page
         """,
     )
 
-    tried, entries, records, is_ready = found
+    tried, is_open_late, entries, records, is_ready = found
     assert tried == {"isOpen": False, "left": 0}
+    assert is_open_late is False
     assert entries == [["waiting", None, f"sealed {number}"] for number in range(1, 6)]
     assert (records, is_ready) == ([], False)
 

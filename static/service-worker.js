@@ -210,6 +210,8 @@ function ready(handle, meanwhile = network, shut = locked) {
       event.waitUntil(drain.run("load"));
       if (await phone.isEnrolled()) return await meanwhile(event, url);
     } catch (error) {
+      // Locked while it was being answered; never a case for the server, which asks for no PIN.
+      if (/** @type {Error} */ (error).name === "LockedError") return locked({ request: copy });
       // The phone's storage has failed: the server may still help, and the form's ids keep it from doubling.
       console.error(event.request.method, url.pathname, error);
     }

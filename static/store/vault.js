@@ -110,9 +110,11 @@ export class Vault {
   /** Sets, changes or, with "", removes the PIN; `old` is the one it has. @returns {Promise<Tried>} */
   async setPin(old, pin) {
     const { key, ...tried } = await this.#try(old, true);
-    if (key) await this.#store({ ...(await this.#keys()), ...(await wrap(key, (await this.#keys()).device, pin)) });
-    if (key) this.#key = null;
-    if (key && pin) await this.unlock(pin);
+    if (!key) return tried;
+    const wrapped = await wrap(key, (await this.#keys()).device, pin);
+    await this.#amend(() => wrapped);
+    this.#key = null;
+    if (pin) await this.unlock(pin);
     return tried;
   }
 
@@ -124,7 +126,8 @@ export class Vault {
   /** What was sealed cannot be opened again. A new key is in its place; photos on their way keep theirs. */
   async destroy() {
     const { photos } = await this.#keys();
-    await this.#store({ ...(await makeKeys()), photos });
+    const made = await makeKeys();
+    await this.#amend(() => ({ ...made, photos }));
     this.#key = null;
   }
 
@@ -157,11 +160,11 @@ export class Vault {
    * more; whoever asked destroys what is left (Phone.leave).
    */
   async #try(pin, extractable) {
-    const before = await this.#keys();
-    const wrong = before.wrong + 1;
-    if (before.salt) await this.#store({ ...before, wrong });
-    const key = wrong > PIN_TRIES ? null : await unwrap(before, pin, extractable).catch(otherThanWrong);
-    if (key) await this.#store({ ...before, wrong: 0 });
+    await this.#keys();
+    const keys = await this.#amend(({ wrong, salt }) => ({ wrong: salt ? wrong + 1 : 0 }));
+    const { wrong } = keys;
+    const key = wrong > PIN_TRIES ? null : await unwrap(keys, pin, extractable).catch(otherThanWrong);
+    if (key) await this.#amend(() => ({ wrong: 0 }));
     return { key, isOpen: key !== null, left: key ? PIN_TRIES : Math.max(0, PIN_TRIES - wrong) };
   }
 
@@ -178,9 +181,14 @@ export class Vault {
     });
   }
 
-  #store(keys) {
-    return this.#database.write(["keys"], (transaction) => {
-      transaction.objectStore("keys").put(keys, "vault");
+  /** @param {(keys: Keys) => Partial<Keys>} change @returns {Promise<Keys>} as they are then */
+  #amend(change) {
+    return this.#database.write(["keys"], async (transaction) => {
+      const store = transaction.objectStore("keys");
+      const keys = await requested(store.get("vault"));
+      const amended = { ...keys, ...change(keys) };
+      store.put(amended, "vault");
+      return amended;
     });
   }
 }

@@ -63,7 +63,8 @@ export class Phone {
 
   /** Also ends a leaving that was cut short. */
   async #takeOver() {
-    if ((await this.outbox.device()).left) await this.#wipe();
+    const { left, is_wiped } = await this.outbox.device();
+    if (left && !is_wiped) await this.#wipe();
     await takeOverOlder(this);
   }
 
@@ -113,16 +114,17 @@ export class Phone {
    * @param {"signed_out" | "wrong_pin" | "revoked"} left why
    */
   async leave(left) {
-    await this.outbox.setDevice({ left, has_session: true });
-    await this.vault.destroy();
+    await this.outbox.setDevice({ left, has_session: true, is_wiped: false });
     await this.#wipe();
   }
 
   async #wipe() {
+    await this.vault.destroy();
     await this.outbox.forgetCopies();
     await this.replica.clear();
     await this.blobs.forgetCopies();
     await forgetPageCopies();
+    await this.outbox.setDevice({ is_wiped: true });
   }
 
   async photosWaiting() {

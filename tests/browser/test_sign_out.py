@@ -22,6 +22,20 @@ from tests.browser.test_saving import entries
 pytestmark = pytest.mark.browser
 
 LEFT = "已退出这部手机"
+# The worker was killed after the first step.
+CUT_SHORT = """() => new Promise((resolve) => {
+    indexedDB.open("linli-outbox", 1).onsuccess = ({ target }) => {
+        const transaction = target.result.transaction("device", "readwrite", { durability: "strict" });
+        transaction.objectStore("device").put("signed_out", "left");
+        transaction.oncomplete = () => { target.result.close(); resolve(); };
+    };
+})"""
+BLOCKS = """() => new Promise((resolve) => {
+    indexedDB.open("linli-sealed-replica", 1).onsuccess = ({ target }) => {
+        const found = target.result.transaction("blocks").objectStore("blocks").count();
+        found.onsuccess = () => { target.result.close(); resolve(found.result); };
+    };
+})"""
 
 
 def sign_out(phone: Phone) -> None:
@@ -61,6 +75,20 @@ def test_p24_a_phone_that_was_left_holds_no_word_of_anybody(phone: Phone, tmp_pa
     expect_left(phone)
     phone.close()
     assert canaries_in(tmp_path / "enrolled", [NOTE, *names]) == []
+
+
+def test_leaving_that_was_cut_short_is_ended_by_the_next_worker(phone: Phone, tmp_path: Path) -> None:
+    names = names_in(doors_of(phone))
+    phone.page.evaluate(CUT_SHORT)
+    phone.kill()
+
+    phone.start()
+    phone.open("/today")
+
+    expect_left(phone)
+    assert phone.page.evaluate(BLOCKS) == 0
+    phone.close()
+    assert canaries_in(tmp_path / "enrolled", names) == []
 
 
 def test_the_server_shows_a_phone_that_was_left_nothing_either(phone: Phone) -> None:

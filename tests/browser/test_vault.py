@@ -156,6 +156,20 @@ def test_wrong_pins_are_counted_over_workers_and_a_right_one_ends_the_count(page
     assert found == [9, 8, 7, 9]
 
 
+def test_tries_at_once_are_counted_one_by_one(page: Page) -> None:
+    found = run(
+        page,
+        """
+        await vault.setPin("", "2580");
+        const all = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "0", "11", "12"].map((pin) => new Vault().unlock(pin));
+        const left = (await Promise.all(all)).map(({ left }) => left);
+        return left.sort((a, b) => a - b);
+        """,
+    )
+
+    assert found == [0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
 def test_a_stopped_worker_buys_no_try(page: Page) -> None:
     """The try is counted in a transaction that is complete before the PIN is looked at."""
     found = run(

@@ -92,7 +92,8 @@ def claim_invite(session: Session, *, code: str, device_name: str, public_key: s
         return ClaimProblem.BAD_KEY
     known = session.exec(select(Device).where(Device.id == device.id)).first()
     if known is not None:
-        return known if known.volunteer_id == volunteer.id else ClaimProblem.BAD_KEY
+        is_own = known.volunteer_id == volunteer.id and known.standing != "revoked"
+        return known if is_own else ClaimProblem.BAD_KEY
     if invite.spent_at:
         return ClaimProblem.SPENT_CODE
     if invite.expires_at <= now:

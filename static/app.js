@@ -8,6 +8,8 @@ const UPDATE_CHECK_MS = 60 * 60_000;
 const UPDATE_PUT_OFF_MS = 2 * 60 * 60_000;
 const PUT_OFF = "linli-update-put-off";
 const DRAFT_PAUSE_MS = 300;
+const LOCK_IDLE_MS = 5 * 60_000;
+const LOCK_AWAY_MS = 2 * 60_000;
 
 // Trusted Types: htmx parses the HTML of this server's answers, and nothing else may make HTML or scripts from text.
 
@@ -28,9 +30,12 @@ let checkedAt = Date.now();
 async function startWorker() {
   const { serviceWorker } = navigator;
   if (!serviceWorker) return;
-  serviceWorker.addEventListener("message", ({ data }) => {
+  serviceWorker.addEventListener("message", ({ data, ports }) => {
     if (data?.type === "status") refreshStatus();
     if (data?.type === "drained") onDrained(data);
+    if (data?.type === "key") holdKey(data.key);
+    if (data?.type === "key?") ports[0].postMessage({ key: heldKey });
+    if (data?.type === "locked") showLocked();
   });
   serviceWorker.addEventListener("controllerchange", () => {
     if (isUpdating) location.reload();
@@ -66,14 +71,57 @@ function onDrained({ retry_in, is_enrolled }) {
   schedule(Math.min(retry_in ?? RHYTHM_MS, RHYTHM_MS) + 50);
   // Asked on enrolled phones only: elsewhere there is nothing worth keeping, and Firefox asks the person.
   if (is_enrolled) void navigator.storage?.persist?.();
-  if (is_enrolled && document.querySelector("main #sync-status")) location.reload(); // the first sync is complete
+  if (is_enrolled && document.querySelector("main [data-filling]")) location.reload(); // the first sync is complete
 }
 
 addEventListener("online", () => askToDrain("online"));
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible") askToDrain("visible");
+  const isSeen = document.visibilityState === "visible";
+  noteUse();
+  if (isSeen) askToDrain("visible");
   else void keepDraft();
 });
+
+// The lock: where there is a PIN, this page holds the vault's key for a worker that was stopped, and nowhere but in memory.
+
+/** @type {CryptoKey | null} */
+let heldKey = null;
+let lockTimer = 0;
+let lockAt = Infinity;
+
+function holdKey(key) {
+  heldKey = key;
+  if (lockAt === Infinity) noteUse();
+}
+
+/** Locks when nobody touches it for a while, or has it out of sight. Timers sleep with the phone: the clock is asked, too. */
+function noteUse() {
+  if (Date.now() > lockAt) return void lock();
+  const wait = document.visibilityState === "visible" ? LOCK_IDLE_MS : LOCK_AWAY_MS;
+  lockAt = heldKey ? Date.now() + wait : Infinity;
+  clearTimeout(lockTimer);
+  if (heldKey) lockTimer = setTimeout(lock, wait);
+}
+
+async function lock() {
+  if (hasFiles()) return;
+  await keepDraft();
+  heldKey = null;
+  navigator.serviceWorker?.controller?.postMessage({ type: "lock" });
+}
+
+/** Photos that are not saved yet are nowhere but in this form, so they hold the lock open. */
+const hasFiles = () =>
+  [...document.querySelectorAll("form[data-form] input[type=file]")].some((input) => /** @type {any} */ (input).files.length > 0);
+
+/** The worker answers this very page with the question for the PIN. What stood in a form is its draft. */
+function showLocked() {
+  if (hasFiles()) return;
+  heldKey = null;
+  location.reload();
+}
+
+for (const used of ["pointerdown", "keydown", "input"]) addEventListener(used, noteUse, { passive: true });
 
 /** How many visits wait, and when all were uploaded: the worker's words, fetched as any fragment. */
 async function refreshStatus() {

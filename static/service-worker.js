@@ -11,6 +11,7 @@ import { answerAsset, forgetOldAssets, installAssets } from "./worker/assets.js"
 import { answerKept } from "./worker/attachments.js";
 import { postDraft } from "./worker/drafts.js";
 import { Drain } from "./worker/drain.js";
+import { answerLeft, answerLocked, answerPin, answerSignOut, askPages, endSession, postPin, postSignOut, postUnlock } from "./worker/lock.js";
 import { postEnrolment } from "./worker/enrolment.js";
 import { answerFilling, answerOffline, answerPage, answerStatus } from "./worker/pages.js";
 import { Phone } from "./worker/phone.js";
@@ -24,7 +25,7 @@ import { answerWrite } from "./worker/writes.js";
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 
 // @ts-expect-error written by the server at the head of the script
-const phone = new Phone(APP, TEMPLATES);
+const phone = new Phone(APP, TEMPLATES, () => askPages(worker.clients));
 const { app, outbox } = phone;
 const transport = createTransport({ fetch: (path, options) => fetch(path, options), device });
 const uploader = new Uploader(phone.blobs, transport);
@@ -37,8 +38,11 @@ const rules = [
   { match: ({ method, path }) => method === "GET" && path.startsWith("/static/"), handle: asset },
   { match: ({ method, path }) => method === "POST" && path === "/enrol", handle: enrol },
   { match: ({ method, path }) => method === "GET" && path === "/enrol/waiting", handle: awaitConfirmation },
-  { match: ({ method, path }) => method === "GET" && path === "/fragments/status", handle: ready(status, status) },
-  { match: ({ method, path }) => method === "POST" && path === "/settings", handle: ready(settings, settings) },
+  { match: ({ method, path }) => method === "GET" && path === "/fragments/status", handle: ready(status, status, status) },
+  { match: ({ method, path }) => method === "POST" && path === "/settings", handle: ready(settings, settings, settings) },
+  { match: ({ method, path }) => method === "POST" && path === "/unlock", handle: ready(unlock, network, unlock) },
+  { match: ({ path }) => path === "/settings/pin", handle: ready(pin) },
+  { match: ({ path }) => path === "/settings/sign-out", handle: ready(signOut, signOut, signOut) },
   { match: ({ path }) => path === "/drafts", handle: draft },
   { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page, filling) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write) },
@@ -48,6 +52,7 @@ const rules = [
   { match: ({ method, isPage }) => method === "GET" && isPage, handle: network },
 ];
 
+const SIGN_OUT_PATIENCE_MS = 10_000;
 const KEPT = /^\/visits\/[^/]+\/kept\/[^/]+$/;
 const isResidents = (path) => /^\/((calendar|events)(\/[^.]*)?)?$/.test(path);
 
@@ -73,6 +78,7 @@ worker.addEventListener("message", (event) => {
   const { type, cause } = event.data ?? {};
   if (type === "SKIP_WAITING") event.waitUntil(worker.skipWaiting());
   if (type === "drain") event.waitUntil(drainFor(event.source, cause));
+  if (type === "lock") event.waitUntil(lock());
 });
 
 // Background Sync, where it exists: a rejection makes the browser try again later.
@@ -109,7 +115,38 @@ function settings({ request }) {
 }
 
 async function draft({ request }) {
-  return request.method === "POST" ? postDraft(outbox, request, Date.now()) : seeOther("/today");
+  if (request.method !== "POST") return seeOther("/today");
+  const isShut = (await outbox.device()).left || (await phone.vault.isLocked());
+  return isShut ? new Response(null, { status: 423 }) : postDraft(outbox, request, Date.now());
+}
+
+function unlock(event) {
+  const resend = (request) => write({ request, waitUntil: (work) => event.waitUntil(work) }, new URL(request.url));
+  return postUnlock(phone, event.request, Date.now(), resend);
+}
+
+function pin({ request }) {
+  return request.method === "POST" ? postPin(phone, request, Date.now()) : answerPin(phone, Date.now());
+}
+
+async function signOut(event) {
+  const { request } = event;
+  if (request.method !== "POST") return answerSignOut(phone, Date.now());
+  const response = await postSignOut(phone, request, Date.now(), uploadAll);
+  event.waitUntil(afterLeaving());
+  return response;
+}
+
+/** As far as it goes in the time that somebody waits. */
+async function uploadAll() {
+  const all = drain.run("asked").then(() => uploader.run());
+  await Promise.race([all, new Promise((resolve) => setTimeout(resolve, SIGN_OUT_PATIENCE_MS))]);
+}
+
+async function afterLeaving() {
+  if (!(await outbox.device()).left) return;
+  await endSession(outbox).catch(() => {}); // tried again before each exchange
+  await tellPages({ type: "locked" });
 }
 
 function page(_event, url) {
@@ -157,23 +194,43 @@ async function network({ request }) {
 }
 
 /**
- * Answers from this phone when it is enrolled and whole, `meanwhile` until its first sync is complete, or from the server.
+ * Answers from this phone when it is enrolled and whole, `meanwhile` until its first sync is complete, `shut` while it is
+ * locked, or from the server. A phone that was left has one page.
  * @param {(event: FetchEvent, url: URL) => Response | Promise<Response>} handle
  * @param {(event: FetchEvent, url: URL) => Response | Promise<Response>} meanwhile
+ * @param {(event: FetchEvent, url: URL) => Response | Promise<Response>} shut
  */
-function ready(handle, meanwhile = network) {
+function ready(handle, meanwhile = network, shut = locked) {
   return async (event, url) => {
     const copy = event.request.clone();
     try {
+      if ((await outbox.device()).left) return await (isPlain(shut) ? shut(event, url) : answerLeft(phone, Date.now()));
+      if ((await phone.isEnrolled()) && (await phone.isLocked())) return await shut(event, url);
       if (await phone.isReady()) return await handle(event, url);
       event.waitUntil(drain.run("load"));
       if (await phone.isEnrolled()) return await meanwhile(event, url);
     } catch (error) {
+      // Locked while it was being answered; never a case for the server, which asks for no PIN.
+      if (/** @type {Error} */ (error).name === "LockedError") return locked({ request: copy });
       // The phone's storage has failed: the server may still help, and the form's ids keep it from doubling.
       console.error(event.request.method, url.pathname, error);
     }
     return network({ request: copy });
   };
+}
+
+/** These show and store nothing of anybody. */
+const isPlain = (handle) => handle === status || handle === settings;
+
+function locked({ request }) {
+  return answerLocked(phone, request, Date.now());
+}
+
+/** Nobody used it for a while. */
+async function lock() {
+  if (!(await phone.vault.hasPin())) return;
+  phone.lock();
+  await tellPages({ type: "locked" });
 }
 
 // Sending
@@ -188,6 +245,8 @@ async function sendSoon() {
 }
 
 async function drainFor(client, cause) {
+  await lendKey(client);
+  await endSession(outbox).catch(() => {});
   await drain.run(cause);
   await answerClient(client);
   await sendPhotos();
@@ -230,8 +289,19 @@ async function sealer() {
 // Telling the pages
 
 /** Something that every page shows in its header has changed. */
-async function report() {
-  for (const client of await worker.clients.matchAll({ type: "window" })) client.postMessage({ type: "status" });
+function report() {
+  return tellPages({ type: "status" });
+}
+
+async function tellPages(message) {
+  for (const client of await worker.clients.matchAll({ type: "window" })) client.postMessage(message);
+}
+
+/** So that this page can give it back when the worker was stopped. */
+async function lendKey(client) {
+  if (!(await phone.isEnrolled().catch(() => false)) || (await phone.isLocked())) return;
+  const key = await phone.vault.keyToHold();
+  if (key) client?.postMessage({ type: "key", key });
 }
 
 /** Tells the page that asked when to ask again. */

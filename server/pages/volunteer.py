@@ -19,6 +19,7 @@ from server.loading import load_page
 from server.models import Community, Device
 from server.multipart import LEFT_OUT
 from server.page_table import PAGES, Page, Write
+from server.pages.sign_in import end
 from server.principals import current_principal, current_volunteer
 from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, local_day, me_of, redirect
 from server.scope import Principal
@@ -154,6 +155,28 @@ async def begin_afresh(request: Request) -> Response:
     return redirect(request, back_of(submitted) or "/today")
 
 
+async def show_lock(request: Request) -> Response:
+    """A PIN locks what a worker keeps; where the server answers, nothing is kept."""
+    return await show_alone(request, "lock/pin.html", {"lock": None})
+
+
+async def show_sign_out(request: Request) -> Response:
+    return await show_alone(request, "lock/sign_out.html", {"photos": 0, "tried": False})
+
+
+async def show_alone(request: Request, template: str, context: Mapping[str, Any]) -> Response:
+    principal = await current_volunteer(request)
+    if principal is None:
+        return redirect(request, "/enrol")
+    entry = Page("settings", request.url.path, template)
+    return render(request, entry, await volunteer_context(request, entry, principal, {}) | dict(context))
+
+
+async def to_today(request: Request) -> Response:
+    """A form for the worker that reached the server: nothing is locked here."""
+    return redirect(request, "/today")
+
+
 async def status_fragment(request: Request) -> Response:
     principal = await current_volunteer(request)
     if principal is None:
@@ -236,6 +259,10 @@ def page_routes() -> list[Route]:
 routes = [
     *page_routes(),
     Route("/settings", change_settings, methods=["POST"]),
+    Route("/settings/pin", show_lock, methods=["GET", "POST"]),
+    Route("/settings/sign-out", show_sign_out, methods=["GET"]),
+    Route("/settings/sign-out", end, methods=["POST"]),
+    Route("/unlock", to_today, methods=["GET", "POST"]),
     Route("/drafts", begin_afresh, methods=["GET", "POST"]),
     Route("/fragments/status", status_fragment, methods=["GET"]),
 ]

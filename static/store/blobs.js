@@ -6,7 +6,8 @@
 //                 └── another epoch ──┘
 //
 // Bytes lie apart from what is known of them, so that looking through the list reads no megabytes. They are ArrayBuffers:
-// WebKit at times refuses Blobs (P16).
+// WebKit at times refuses Blobs (P16). The vault seals them with a key that needs no PIN, because they go up while it is
+// locked.
 
 import { sha256Of } from "../sync/hash.js";
 import { BLOB_BYTES_MAX } from "../sync/protocol.js";
@@ -26,6 +27,8 @@ import { Database, requested } from "./database.js";
 
 const BLOB_KEPT_MS = 30 * 24 * 60 * 60 * 1000;
 
+const photoBinding = (sha256) => `photo\n${sha256}`;
+
 function layOutBlobs(database) {
   database.createObjectStore("blobs", { keyPath: "sha256" });
   database.createObjectStore("bytes");
@@ -35,6 +38,12 @@ export class Blobs {
   #database = new Database({ name: "linli-blobs", version: 1, upgrade: layOutBlobs });
   /** @type {Promise<KeptBlob[]> | null} a cache of what the database holds */
   #all = null;
+  #vault;
+
+  /** @param {Pick<import("./vault.js").Vault, "sealPhoto" | "openPhoto">} vault */
+  constructor(vault) {
+    this.#vault = vault;
+  }
 
   // Reading
 
@@ -49,9 +58,10 @@ export class Blobs {
     return this.#all;
   }
 
-  /** @returns {Promise<ArrayBuffer>} */
-  bytes(sha256) {
-    return this.#database.read(["bytes"], (transaction) => requested(transaction.objectStore("bytes").get(sha256)));
+  /** @returns {Promise<ArrayBuffer | undefined>} */
+  async bytes(sha256) {
+    const kept = await this.#stored(sha256);
+    return kept?.sealed ? this.#vault.openPhoto(kept.sealed, photoBinding(sha256)) : kept;
   }
 
   // Writing
@@ -67,11 +77,12 @@ export class Blobs {
     const length = bytes.byteLength;
     if (length === 0 || length > BLOB_BYTES_MAX) throw new RangeError(`${length} bytes are no attachment`);
     const sha256 = await sha256Of(bytes);
+    const sealed = await this.#vault.sealPhoto(bytes, photoBinding(sha256));
     await this.#database.write(["blobs", "bytes"], async (transaction) => {
       const blobs = transaction.objectStore("blobs");
       if (await requested(blobs.get(sha256))) return;
       blobs.put({ sha256, length, kind, state: "waiting", epoch: "", whole_at: 0, code: "", words: "" });
-      transaction.objectStore("bytes").put(bytes, sha256);
+      transaction.objectStore("bytes").put({ sealed }, sha256);
     });
     this.#all = null;
     return { sha256, length, kind };
@@ -97,17 +108,41 @@ export class Blobs {
   /** Removes what has been whole in this epoch for long enough. */
   async forget({ epoch, now }) {
     const isOld = (blob) => blob.state === "whole" && blob.epoch === epoch && now - blob.whole_at > BLOB_KEPT_MS;
-    const old = (await this.all()).filter(isOld);
-    if (old.length === 0) return;
+    await this.#remove((await this.all()).filter(isOld));
+  }
+
+  /** Lets go of those that the server has or will not have. */
+  async forgetCopies() {
+    await this.#remove((await this.all()).filter(({ state }) => state !== "waiting"));
+  }
+
+  /** Seals what an older worker kept in clear. */
+  async sealOld() {
+    for (const { sha256 } of await this.all()) {
+      const kept = await this.#stored(sha256);
+      if (!kept || kept.sealed) continue;
+      const sealed = await this.#vault.sealPhoto(kept, photoBinding(sha256));
+      await this.#database.write(["bytes"], (transaction) => {
+        transaction.objectStore("bytes").put({ sealed }, sha256);
+      });
+    }
+  }
+
+  // Private
+
+  #stored(sha256) {
+    return this.#database.read(["bytes"], (transaction) => requested(transaction.objectStore("bytes").get(sha256)));
+  }
+
+  async #remove(blobs) {
+    if (blobs.length === 0) return;
     await this.#database.write(["blobs", "bytes"], (transaction) => {
-      for (const { sha256 } of old) {
+      for (const { sha256 } of blobs) {
         for (const name of ["blobs", "bytes"]) transaction.objectStore(name).delete(sha256);
       }
     });
     this.#all = null;
   }
-
-  // Private
 
   /** @param {(blob: KeptBlob) => KeptBlob | null} change gives what to store instead, or null to leave it */
   async #update(change) {

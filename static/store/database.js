@@ -100,6 +100,15 @@ export class Database {
   }
 }
 
+/** @returns {Promise<void>} when it is gone, or will be as soon as nobody has it open */
+export function removeDatabase(name) {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.deleteDatabase(name);
+    request.onsuccess = request.onblocked = () => resolve();
+    request.onerror = () => reject(request.error);
+  });
+}
+
 /** @returns {Promise<IDBDatabase>} */
 function open(name, version, upgrade) {
   return new Promise((resolve, reject) => {

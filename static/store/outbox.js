@@ -4,13 +4,15 @@
 // - entries are never rewritten by an edit; a later save is a new entry with the next number;
 // - no code path removes an entry that the server has not answered for, and an answered one stays, sealed, for 30 days,
 //   to be offered again when the server's epoch changes (RELIABILITY.md 0.5);
-// - a copy of every sealed entry lies in Cache Storage, another engine, in case this database breaks (P20).
+// - a copy of every sealed entry lies in Cache Storage, another engine, in case this database breaks (P20);
+// - what the phone shows of an entry lies in the vault, and so do drafts. Whatever becomes of the vault, the entry travels.
 //
 // The layout of the database is frozen for ever: version 1, no indexes. What changes is inside the sealed bytes.
 
 import { concealEntry, isForgettable, newEntry, reofferEntry, settleEntry } from "../sync/entries.js";
 import { decodeBase64, encodeBase64 } from "../sync/protocol.js";
 import { Database, requested } from "./database.js";
+import { isSealed } from "./vault.js";
 
 /**
  * @typedef {import("../sync/entries.js").Entry} Entry
@@ -23,6 +25,8 @@ import { Database, requested } from "./database.js";
  * @property {string} path of the page that the form stands on
  * @property {Record<string, string[]>} submitted the texts of each name, hidden ones too
  * @property {number} at
+ *
+ * @typedef {{ record_id: string, change_id: string, at: number, sealed: ArrayBuffer }} StoredDraft
  */
 
 const MIRROR = "linli-outbox-mirror";
@@ -38,26 +42,31 @@ function layOutOutbox(database) {
 export class Outbox {
   #database = new Database({ name: "linli-outbox", version: 1, upgrade: layOutOutbox });
   #caches;
+  #vault;
   /** @type {Promise<Entry[]> | null} in order of sequence; a cache of what the database holds */
   #entries = null;
   /** @type {Promise<Record<string, any>> | null} */
   #device = null;
   #isCompared = false;
 
-  /** @param {CacheStorage} caches */
-  constructor(caches) {
+  /**
+   * @param {CacheStorage} caches
+   * @param {Pick<import("./vault.js").Vault, "isLocked" | "seal" | "open">} vault
+   */
+  constructor(caches, vault) {
     this.#caches = caches;
+    this.#vault = vault;
   }
 
   // Reading
 
-  /** Looks at the disk again: another worker of this phone may have written since. */
+  /** Looks at the disk again: another worker may have written since, or the vault been opened or shut. */
   refresh() {
     this.#entries = null;
     this.#device = null;
   }
 
-  /** @returns {Promise<Entry[]>} */
+  /** @returns {Promise<Entry[]>} while the vault is locked, without their display copies */
   entries() {
     this.#entries ??= this.#load().catch((error) => {
       this.#entries = null;
@@ -82,9 +91,11 @@ export class Outbox {
     return this.#database.read(["settings"], (transaction) => readNamed(transaction.objectStore("settings")));
   }
 
-  /** @returns {Promise<Draft[]>} */
-  drafts() {
-    return this.#database.read(["drafts"], (transaction) => requested(transaction.objectStore("drafts").getAll()));
+  /** @returns {Promise<Draft[]>} those that the vault opens */
+  async drafts() {
+    const stored = await this.#readAll("drafts");
+    const drafts = await Promise.all(stored.map((draft) => (draft.sealed ? this.#open(draft.sealed, draftBinding(draft)) : draft)));
+    return drafts.filter(Boolean);
   }
 
   // Writing
@@ -93,13 +104,14 @@ export class Outbox {
    * Keeps a form as far as it is filled. One that was saved meanwhile is a draft no more, however late this comes.
    * @param {Draft} draft
    */
-  saveDraft(draft) {
+  async saveDraft(draft) {
+    const sealed = await this.#sealDraft(draft);
     return this.#database.write(["entries", "drafts"], async (transaction) => {
       const store = transaction.objectStore("drafts");
       const entries = transaction.objectStore("entries");
       const [saved, drafts] = await Promise.all([requested(entries.getAll()), requested(store.getAll())]);
       for (const { record_id, at } of drafts) if (draft.at - at > DRAFT_KEPT_MS) store.delete(record_id);
-      if (!saved.some(({ change_id }) => change_id === draft.change_id)) store.put(draft, draft.record_id);
+      if (!saved.some(({ change_id }) => change_id === draft.change_id)) store.put(sealed, draft.record_id);
     });
   }
 
@@ -131,9 +143,10 @@ export class Outbox {
    * @returns {Promise<void>}
    */
   async save({ change_id, record_id, display }, created_at, seal) {
+    const kept = await this.#sealDisplay(change_id, display);
     for (let attempt = 0; attempt < SAVE_ATTEMPTS_MAX; attempt += 1) {
       const sequence = ((await this.#sequence()) ?? 0) + 1;
-      const entry = newEntry({ sequence, change_id, record_id, created_at, display, sealed: await seal(sequence) });
+      const entry = newEntry({ sequence, change_id, record_id, created_at, display: kept, sealed: await seal(sequence) });
       if (await this.#write(entry)) return;
     }
     throw new Error("the sequence number kept moving");
@@ -181,7 +194,71 @@ export class Outbox {
     for (const entry of old) await mirror.delete(mirrorPath(entry));
   }
 
+  /** Lets go of everything but the sealed entries, and what it takes to send them. */
+  async forgetCopies() {
+    await this.#database.write(["entries", "drafts", "device", "settings"], async (transaction) => {
+      const entries = transaction.objectStore("entries");
+      for (const entry of await requested(entries.getAll())) if (entry.display) entries.put({ ...entry, display: null });
+      transaction.objectStore("drafts").clear();
+      transaction.objectStore("device").delete("me");
+      transaction.objectStore("settings").delete("later");
+    });
+    this.refresh();
+  }
+
+  /** Becomes another device's, with no entry of the one before. What that one still waits to send must be up. */
+  async beginAnew(device) {
+    await this.#database.write(["entries", "device"], (transaction) => {
+      transaction.objectStore("entries").clear();
+      transaction.objectStore("device").clear();
+      putNamed(transaction.objectStore("device"), device);
+    });
+    await this.#caches.delete(MIRROR);
+    this.refresh();
+  }
+
+  /** Puts into the vault what an older worker left in clear text. */
+  async sealOld() {
+    const [entries, drafts] = await Promise.all([this.#readAll("entries"), this.#readAll("drafts")]);
+    const clear = entries.filter(({ display }) => display && !isSealed(display));
+    const clearDrafts = drafts.filter((draft) => !draft.sealed);
+    if (clear.length + clearDrafts.length === 0) return;
+    const displays = new Map();
+    for (const { change_id, display } of clear) displays.set(change_id, await this.#sealDisplay(change_id, display));
+    const sealedDrafts = await Promise.all(clearDrafts.map((draft) => this.#sealDraft(draft)));
+    await this.#database.write(["entries", "drafts"], async (transaction) => {
+      const store = transaction.objectStore("entries");
+      for (const entry of await requested(store.getAll())) {
+        const display = displays.get(entry.change_id);
+        if (display && entry.display) store.put({ ...entry, display });
+      }
+      const draftStore = transaction.objectStore("drafts");
+      const standing = new Map((await requested(draftStore.getAll())).map(({ record_id, at }) => [record_id, at]));
+      for (const draft of sealedDrafts) if (standing.get(draft.record_id) === draft.at) draftStore.put(draft, draft.record_id);
+    });
+    this.#entries = null;
+  }
+
   // Private
+
+  async #sealDisplay(changeId, display) {
+    return (await this.#vault.isLocked()) ? null : this.#vault.seal(display, displayBinding(changeId));
+  }
+
+  /** @returns {Promise<StoredDraft>} */
+  async #sealDraft(draft) {
+    const { record_id, change_id, at } = draft;
+    return { record_id, change_id, at, sealed: await this.#vault.seal(draft, draftBinding(draft)) };
+  }
+
+  /** What the vault makes of it; null while it is locked, and for what it cannot open any more: it was a copy. */
+  async #open(sealed, bound) {
+    return (await this.#vault.isLocked()) ? null : this.#vault.open(sealed, bound).catch(() => null);
+  }
+
+  #readAll(name) {
+    return this.#database.read([name], (transaction) => requested(transaction.objectStore(name).getAll()));
+  }
 
   #sequence() {
     return this.#database.read(["device"], (transaction) =>
@@ -225,13 +302,18 @@ export class Outbox {
 
   /** @returns {Promise<Entry[]>} after the two copies have been compared, once for each start of the worker */
   async #load() {
-    const stored = await this.#database.read(["entries"], (transaction) =>
-      requested(transaction.objectStore("entries").getAll()),
-    );
-    if (this.#isCompared) return stored;
+    const stored = await this.#readAll("entries");
+    if (this.#isCompared) return this.#shown(stored);
     const recovered = await this.#compare(stored).catch(() => []);
     this.#isCompared = true;
-    return recovered.length === 0 ? stored : this.#load();
+    return recovered.length === 0 ? this.#shown(stored) : this.#load();
+  }
+
+  /** @returns {Promise<Entry[]>} */
+  #shown(stored) {
+    const show = async (entry) =>
+      isSealed(entry.display) ? { ...entry, display: await this.#open(entry.display, displayBinding(entry.change_id)) } : entry;
+    return Promise.all(stored.map(show));
   }
 
   async #compare(stored) {
@@ -265,6 +347,9 @@ export class Outbox {
     await mirror.put(mirrorPath({ change_id }), new Response(JSON.stringify(copy)));
   }
 }
+
+const displayBinding = (changeId) => `display\n${changeId}`;
+const draftBinding = ({ record_id }) => `draft\n${record_id}`;
 
 const mirrorPath = ({ change_id }) => `/mirror/${change_id}`;
 

@@ -1,8 +1,9 @@
-// The replica: the phone's copy of what is in its scope. A cache: it may be dropped and filled again at any time, and
-// the outbox never depends on it. A page of records and the checkpoint that covers it are one transaction.
+// The replica: the phone's copy of what is in its scope, in blocks of about 100 records that the vault has sealed. A cache:
+// it may be dropped and filled again at any time, and the outbox never depends on it. A page of records and the checkpoint
+// that covers it are one transaction.
 //
-// Starting afresh (a first sync, another epoch) fills a new generation beside the old one and sweeps the old one out
-// with the last page, so a phone that loses its network half-way still has whole pages to show.
+// Starting afresh (a first sync, another epoch) fills blocks of a new generation beside the old ones, which go with the
+// last page, so a phone that loses its network half-way still has whole pages to show.
 
 import { Database, requested } from "./database.js";
 
@@ -18,7 +19,12 @@ import { Database, requested } from "./database.js";
  * @property {number | null} total records that a first sync will bring
  * @property {number} received
  * @property {number | null} uploaded_at when an exchange last came to its end
+ * @property {number} version counts the writes, so that what was sealed for one state is never stored over another
+ *
+ * @typedef {{ id: number, generation: number, records: FlatRecord[] }} Block
  */
+
+const BLOCK_RECORDS_MAX = 100;
 
 /** @type {Checkpoint} */
 const NOTHING = {
@@ -30,30 +36,39 @@ const NOTHING = {
   total: null,
   received: 0,
   uploaded_at: null,
+  version: 0,
 };
 
 function layOutReplica(database) {
   for (const name of database.objectStoreNames) database.deleteObjectStore(name);
-  database.createObjectStore("records", { keyPath: "id" });
+  database.createObjectStore("blocks", { keyPath: "id" });
   database.createObjectStore("state");
 }
 
 export class Replica {
-  #database = new Database({ name: "linli-replica", version: 1, upgrade: layOutReplica, durability: "relaxed" });
+  #database = new Database({ name: "linli-sealed-replica", version: 1, upgrade: layOutReplica, durability: "relaxed" });
   #kinds;
-  /** @type {Promise<Held> | null} a cache of what the database holds */
+  #vault;
+  /** @type {Promise<Held> | null} a cache of what the database holds, opened */
   #held = null;
 
-  /** @param {Record<string, { indexes: string[] }>} kinds */
-  constructor(kinds) {
+  /**
+   * @param {Record<string, { indexes: string[] }>} kinds
+   * @param {Pick<import("./vault.js").Vault, "seal" | "open">} vault
+   */
+  constructor(kinds, vault) {
     this.#kinds = kinds;
+    this.#vault = vault;
   }
 
   // Reading
 
-  /** @returns {Promise<Checkpoint>} */
+  /** @returns {Promise<Checkpoint>} whether the vault is open or not */
   async checkpoint() {
-    return (await this.#load()).checkpoint;
+    const held = await this.#held?.catch(() => null);
+    if (held) return held.checkpoint;
+    const read = (transaction) => requested(transaction.objectStore("state").get("checkpoint"));
+    return { ...NOTHING, ...(await this.#database.read(["state"], read)) };
   }
 
   /** @returns {Promise<FlatRecord | null>} */
@@ -80,7 +95,8 @@ export class Replica {
   async startAfresh() {
     await this.#database.write(["state"], async (transaction) => {
       const state = transaction.objectStore("state");
-      state.put({ ...NOTHING, ...(await requested(state.get("checkpoint"))), epoch: "", cursor: "" }, "checkpoint");
+      const before = { ...NOTHING, ...(await requested(state.get("checkpoint"))) };
+      state.put({ ...before, epoch: "", cursor: "", version: before.version + 1 }, "checkpoint");
     });
     this.#held = null;
   }
@@ -94,30 +110,63 @@ export class Replica {
    */
   async apply(answer, { now, asked }) {
     const records = Object.values(answer.records).flat();
-    const purged = new Set(answer.purge);
-    const applied = await this.#database.write(["records", "state"], async (transaction) => {
-      const [store, state] = [transaction.objectStore("records"), transaction.objectStore("state")];
-      const before = { ...NOTHING, ...(await requested(state.get("checkpoint"))) };
-      if (before.epoch !== asked.epoch || before.cursor !== asked.cursor) return null;
+    for (;;) {
+      const { blocks, checkpoint: before } = await this.#load();
       const checkpoint = nextCheckpoint(before, answer, records.length, now);
       const isSweeping = (before.filling || answer.reset) && !answer.more;
-      if (isSweeping || purged.size > 0) {
-        for (const row of await requested(store.getAll())) {
-          const isOld = isSweeping && row.generation !== checkpoint.generation;
-          if (isOld || purged.has(row.record.scope_id)) store.delete(row.id);
-        }
-      }
-      for (const record of records) store.put({ id: record.id, generation: checkpoint.generation, record });
-      state.put(checkpoint, "checkpoint");
-      return { checkpoint, isSweeping };
+      const next = nextBlocks(blocks, { records, purged: answer.purge, generation: checkpoint.generation, isSweeping });
+      const isStored = await this.#write(next, checkpoint, asked);
+      // What was just sealed need not be opened again.
+      this.#held = isStored ? Promise.resolve(new Held(next.blocks, checkpoint)) : null;
+      if (isStored) return true;
+      const { epoch, cursor } = await this.checkpoint();
+      if (epoch !== asked.epoch || cursor !== asked.cursor) return false;
+    }
+  }
+
+  /** Takes over what an older worker stored in clear text, unless there is something newer. */
+  async takeOver(records, checkpoint) {
+    const { version } = await this.checkpoint();
+    const { generation } = checkpoint;
+    const next = nextBlocks([], { records, purged: [], generation, isSweeping: false });
+    if (version === 0) await this.#write(next, { ...NOTHING, ...checkpoint, version: 1 }, NOTHING);
+    this.#held = null;
+  }
+
+  /** Lets go of everything. */
+  async clear() {
+    await this.#database.write(["blocks", "state"], (transaction) => {
+      for (const name of ["blocks", "state"]) transaction.objectStore(name).clear();
     });
-    const hasChanged = !applied || applied.isSweeping || purged.size > 0 || records.length > 0;
-    if (hasChanged) this.#held = null;
-    else (await this.#load()).checkpoint = applied.checkpoint;
-    return applied !== null;
+    this.#held = null;
+  }
+
+  /** Lets go of what it has opened. */
+  refresh() {
+    this.#held = null;
   }
 
   // Private
+
+  /** @returns {Promise<boolean>} false when another write came first */
+  async #write({ blocks, changed, removed }, checkpoint, { epoch, cursor }) {
+    const isChanged = (block) => changed.has(block.id);
+    const rows = await Promise.all(blocks.filter(isChanged).map((block) => this.#sealed(block)));
+    return this.#database.write(["blocks", "state"], async (transaction) => {
+      const [store, state] = [transaction.objectStore("blocks"), transaction.objectStore("state")];
+      const before = { ...NOTHING, ...(await requested(state.get("checkpoint"))) };
+      const isAsWas = before.epoch === epoch && before.cursor === cursor && before.version === checkpoint.version - 1;
+      if (!isAsWas) return false;
+      for (const id of removed) store.delete(id);
+      for (const row of rows) store.put(row);
+      state.put(checkpoint, "checkpoint");
+      return true;
+    });
+  }
+
+  async #sealed({ id, generation, records }) {
+    return { id, generation, sealed: await this.#vault.seal(records, blockBinding(id, generation)) };
+  }
 
   #load() {
     this.#held ??= this.#read().catch((error) => {
@@ -128,17 +177,65 @@ export class Replica {
   }
 
   async #read() {
-    const [rows, checkpoint] = await this.#database.read(["records", "state"], (transaction) =>
+    const [rows, checkpoint] = await this.#database.read(["blocks", "state"], (transaction) =>
       Promise.all([
-        requested(transaction.objectStore("records").getAll()),
+        requested(transaction.objectStore("blocks").getAll()),
         requested(transaction.objectStore("state").get("checkpoint")),
       ]),
     );
-    return new Held(
-      rows.map((row) => row.record),
-      { ...NOTHING, ...checkpoint },
-    );
+    const open = async ({ id, generation, sealed }) => {
+      return { id, generation, records: await this.#vault.open(sealed, blockBinding(id, generation)) };
+    };
+    try {
+      return new Held(await Promise.all(rows.map(open)), { ...NOTHING, ...checkpoint });
+    } catch (error) {
+      if (/** @type {Error} */ (error).name !== "OperationError") throw error;
+      console.error("the replica was sealed with a key that is gone", error);
+      await this.clear();
+      return new Held([], NOTHING);
+    }
   }
+}
+
+const blockBinding = (id, generation) => `replica\n${id}\n${generation}`;
+
+/**
+ * The blocks after a page: what it brings takes the place of what was there, or joins the last block that has room.
+ * @param {Block[]} before in order of their ids; in later ones stands what is newer
+ * @param {{ records: FlatRecord[], purged: string[], generation: number, isSweeping: boolean }} page
+ * @returns {{ blocks: Block[], changed: Set<number>, removed: number[] }}
+ */
+function nextBlocks(before, { records, purged, generation, isSweeping }) {
+  const fresh = new Map(records.map((record) => [record.id, record]));
+  const gone = new Set(purged);
+  /** @type {Block[]} */
+  const blocks = [];
+  /** @type {number[]} */
+  const removed = [];
+  const changed = new Set();
+  for (const block of before) {
+    const isOld = block.generation !== generation;
+    const take = (record) => {
+      const newer = isOld ? undefined : fresh.get(record.id);
+      if (newer) fresh.delete(record.id);
+      return newer ?? (gone.has(record.scope_id) ? [] : record);
+    };
+    const left = isSweeping && isOld ? [] : block.records.flatMap(take);
+    const isSame = left.length === block.records.length && left.every((record, place) => record === block.records[place]);
+    if (!isSame) changed.add(block.id);
+    if (left.length === 0) removed.push(block.id);
+    else blocks.push(isSame ? block : { ...block, records: left });
+  }
+  let last = blocks.at(-1);
+  for (const record of fresh.values()) {
+    if (!last || last.generation !== generation || last.records.length >= BLOCK_RECORDS_MAX) {
+      const id = (blocks.at(-1)?.id ?? before.at(-1)?.id ?? 0) + 1;
+      blocks.push((last = { id, generation, records: [] }));
+    } else if (!changed.has(last.id)) blocks[blocks.length - 1] = last = { ...last, records: [...last.records] };
+    changed.add(last.id);
+    last.records.push(record);
+  }
+  return { blocks, changed, removed };
 }
 
 /**
@@ -155,6 +252,7 @@ function nextCheckpoint(before, answer, received, now) {
     total: answer.total ?? before.total,
     received: (answer.reset ? 0 : before.received) + received,
     uploaded_at: answer.more ? before.uploaded_at : now,
+    version: before.version + 1,
   };
 }
 
@@ -162,10 +260,15 @@ function nextCheckpoint(before, answer, received, now) {
 class Held {
   #indexes = new Map();
 
-  constructor(records, checkpoint) {
+  /**
+   * @param {Block[]} blocks
+   * @param {Checkpoint} checkpoint
+   */
+  constructor(blocks, checkpoint) {
+    this.blocks = blocks;
     this.checkpoint = checkpoint;
-    this.records = new Map(records.map((record) => [record.id, record]));
-    this.byKind = groupBy(records, "kind");
+    this.records = new Map(blocks.flatMap(({ records }) => records).map((record) => [record.id, record]));
+    this.byKind = groupBy([...this.records.values()], "kind");
   }
 
   indexed(kind, field) {

@@ -21,6 +21,7 @@ import { encodeBase64, isTaken, readAnswer, readFailure } from "./protocol.js";
  * @typedef {import("./protocol.js").Answer} Answer
  *
  * @typedef {object} Store the outbox and the replica, as the exchange sees them
+ * @property {() => Promise<boolean>} [isShut] is the replica out of reach? Then changes go up and results are taken in; the pull waits
  * @property {() => void} refresh another worker may have written since: what was read before is read again
  * @property {() => Promise<Entry[]>} entries in order of sequence
  * @property {(answers: Settled[], when: { epoch: string, now: number }) => Promise<void>} settle
@@ -91,7 +92,8 @@ export async function runExchange({ store, post, clock, batch, schema, onOffer =
     const offered = chooseBatch(await store.entries(), refused, batch.size);
     const startedAt = clock.now();
     onOffer(offered.map((entry) => entry.change_id));
-    const message = await writeMessage({ store, offered, schema, now: startedAt });
+    const isShut = (await store.isShut?.()) ?? false;
+    const message = await writeMessage({ store, offered, schema, now: startedAt, limit: isShut ? 1 : PAGE_RECORDS });
     const reply = await tryPost(post, message);
     onOffer([]);
 
@@ -109,9 +111,9 @@ export async function runExchange({ store, post, clock, batch, schema, onOffer =
       if (reply.reason === "timeout") batch.shrink();
       return failed(reply);
     }
-    await take({ store, answer, asked: message, offered, refused, answered, now: clock.now() });
+    await take({ store, answer, asked: message, offered, refused, answered, isShut, now: clock.now() });
     if (clock.now() - startedAt < QUICK_MS && offered.length >= batch.size) batch.grow();
-    if (!answer.more && chooseBatch(await store.entries(), refused, 1).length === 0) {
+    if ((isShut || !answer.more) && chooseBatch(await store.entries(), refused, 1).length === 0) {
       const { epoch, now, oldest_schema = 0, standing = "" } = answer;
       return { ...DONE, oldest_schema, standing, server: { epoch, now } };
     }
@@ -133,7 +135,7 @@ function chooseBatch(entries, refused, size) {
   return chosen;
 }
 
-async function writeMessage({ store, offered, schema, now }) {
+async function writeMessage({ store, offered, schema, now, limit }) {
   const { epoch, cursor, ready } = await store.checkpoint();
   return {
     protocol: PROTOCOL_VERSION,
@@ -142,7 +144,7 @@ async function writeMessage({ store, offered, schema, now }) {
     epoch,
     high_water: await store.highWater(),
     cursor,
-    limit: PAGE_RECORDS,
+    limit,
     ...(ready ? {} : { form: "columns" }),
     changes: offered.map(({ change_id, sequence, sealed }) => ({
       change_id,
@@ -173,7 +175,7 @@ function failed({ reason, text, retry_after_ms }) {
  * Takes an answer in, in the order drawn above. How long an answered entry has been kept is counted by the server's
  * clock: a phone's may jump by years, and would let go of what a restored server still needs.
  */
-async function take({ store, answer, asked, offered, refused, answered, now }) {
+async function take({ store, answer, asked, offered, refused, answered, isShut, now }) {
   const { epoch, now: serverNow } = answer;
   const ours = new Set(offered.map((entry) => entry.change_id));
   const results = answer.results.filter((result) => ours.has(result.change_id));
@@ -186,7 +188,7 @@ async function take({ store, answer, asked, offered, refused, answered, now }) {
   const isMissing = ({ sequence }) => (answer.missing ?? []).some(([from, to]) => from <= sequence && sequence <= to);
   await store.reofferLost((entry) => isMissing(entry) && !answered.has(entry.change_id));
 
-  if (answer.oldest_schema > asked.schema) return; // it sends no page to a client as old as this one
+  if (isShut || answer.oldest_schema > asked.schema) return; // it sends no page to a client as old as this one
   if (!(await store.apply(answer, { now, asked }))) return;
   // A record that moved may have taken a held change in: offered again, it is answered for at its place.
   const moved = new Set(Object.values(answer.records).flatMap((records) => records.map(({ id }) => id)));

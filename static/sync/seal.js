@@ -92,7 +92,7 @@ export async function signRequest({ method, path, body }, { device_id, keyPair }
 }
 
 /** @param {...Uint8Array} parts */
-function joinBytes(...parts) {
+export function joinBytes(...parts) {
   const joined = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let offset = 0;
   for (const part of parts) {

@@ -92,6 +92,7 @@ export class Drain {
   }
 
   async #attempt() {
+    await this.#phone.prepare();
     const { keyPair } = await this.#phone.outbox.device();
     if (!keyPair) return;
     const before = JSON.stringify(await this.#phone.outboxState());
@@ -137,7 +138,9 @@ export class Drain {
     else await this.#succeed();
     this.#uploader.allow(outcome.server);
     const standing = STANDING_BY_CODE[outcome.code] ?? outcome.standing;
-    if (standing && standing !== (await outbox.device()).standing) await outbox.setDevice({ standing });
+    const known = await outbox.device();
+    if (standing && standing !== known.standing) await outbox.setDevice({ standing });
+    if (standing === "revoked" && !known.left) await this.#phone.leave("revoked");
     // This worker is too old to be answered; a newer one has been waiting to be fetched.
     if (outcome.oldest_schema > app.schema) void registration()?.update().catch(() => {});
   }
@@ -214,8 +217,9 @@ const registration = () => /** @type {{ registration?: ServiceWorkerRegistration
  * @param {import("./phone.js").Phone} phone
  * @returns {import("../sync/exchange.js").Store}
  */
-function exchangeStore({ outbox, replica }) {
+function exchangeStore({ outbox, replica, vault }) {
   return {
+    isShut: async () => Boolean((await outbox.device()).left) || vault.isLocked(),
     refresh: () => outbox.refresh(),
     entries: () => outbox.entries(),
     settle: (answers, when) => outbox.settle(answers, when),

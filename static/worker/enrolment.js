@@ -11,10 +11,29 @@ import { describeDeviceKey, makeDeviceKeys } from "../sync/seal.js";
  */
 export async function postEnrolment(outbox, request) {
   const form = await request.formData();
+  const { keyPair, left } = await outbox.device();
+  const own = await deviceOf(keyPair ?? (await makeDeviceKeys()));
+  if (!keyPair) await outbox.setDevice({ ...own, standing: "unknown" });
+  let response = await claim(request, form, own);
+  if (response.status === 422 && left) response = await enrolAnother(outbox, request, form, response);
+  else if (isClaimed(response)) await outbox.setDevice({ standing: "waiting", left: "", has_session: false });
+  return response;
+}
+
+/** A phone that was left may become somebody else's device, as soon as nothing of the first one waits. */
+async function enrolAnother(outbox, request, form, refused) {
+  if ((await outbox.entries()).some(({ state }) => state === "waiting")) return refused;
+  const other = await deviceOf(await makeDeviceKeys());
+  const response = await claim(request, form, other);
+  if (isClaimed(response)) await outbox.beginAnew({ ...other, standing: "waiting" });
+  return response;
+}
+
+async function claim(request, form, { keyPair }) {
   const body = new URLSearchParams();
   for (const [name, text] of form) if (typeof text === "string") body.append(name, text);
-  body.set("public_key", await ownPublicKey(outbox));
-  const response = await fetch(request.url, {
+  body.set("public_key", (await describeDeviceKey(keyPair.publicKey)).public_key);
+  return fetch(request.url, {
     method: "POST",
     body,
     headers: new Headers([...request.headers].filter(([name]) => /^(accept|accept-language|hx-.*)$/i.test(name))),
@@ -22,18 +41,12 @@ export async function postEnrolment(outbox, request) {
     redirect: request.redirect,
     referrer: request.referrer,
   });
-  const isTaken = response.type === "opaqueredirect" || response.redirected;
-  if (isTaken) await outbox.setDevice({ standing: "waiting" });
-  return response;
 }
 
-async function ownPublicKey(outbox) {
-  const { keyPair } = await outbox.device();
-  if (keyPair) return (await describeDeviceKey(keyPair.publicKey)).public_key;
-  const made = await makeDeviceKeys();
-  const { device_id, public_key } = await describeDeviceKey(made.publicKey);
-  await outbox.setDevice({ keyPair: made, device_id, standing: "unknown" });
-  return public_key;
+const isClaimed = (response) => response.type === "opaqueredirect" || response.redirected;
+
+async function deviceOf(keyPair) {
+  return { keyPair, device_id: (await describeDeviceKey(keyPair.publicKey)).device_id };
 }
 
 /**
@@ -50,7 +63,8 @@ export async function askStanding(outbox, ask, now) {
     if (readFailure(reply.text) === "unknown_device") await outbox.setDevice({ standing: "unknown" });
     return reply;
   }
-  const { standing, me, server_key, epoch, language } = hello;
+  const { standing, server_key, epoch, language } = hello;
+  const me = (await outbox.device()).left ? undefined : hello.me; // nobody's, once it was left
   const asked_at = now;
   await outbox.setDevice(standing === "active" ? { standing, me, server_key, epoch, asked_at } : { standing, asked_at });
   const settings = await outbox.settings();

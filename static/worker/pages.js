@@ -64,10 +64,14 @@ export async function answerStatus(phone, now) {
   return renderAlone(phone, { template: "fragments/_status.html", path: "", status: 200 }, now);
 }
 
-/** `path` is where the language switch leads back to. */
-async function renderAlone(phone, { template, path, status }, now) {
+/**
+ * `path` is where the language switch leads back to.
+ * @param {Phone} phone
+ * @param {{ template: string, path: string, status: number, more?: object }} given
+ */
+export async function renderAlone(phone, { template, path, status, more = {} }, now) {
   const page = { name: "", path, template };
-  const text = phone.renderer.render(template, { ...(await phone.context(now)), page, params: {}, query: {}, form: null });
+  const text = phone.renderer.render(template, { ...(await phone.context(now)), ...more, page, params: {}, query: {}, form: null });
   return htmlResponse(text, { csp: phone.app.csp, status });
 }
 

@@ -2,14 +2,17 @@
 // Nothing here is the only copy of anything; a worker that is stopped loses none of it.
 
 import { Blobs } from "../store/blobs.js";
+import { takeOverOlder } from "../store/older.js";
 import { Outbox } from "../store/outbox.js";
 import { groupBy, Replica } from "../store/replica.js";
+import { Vault } from "../store/vault.js";
 import { layOver } from "../sync/rebase.js";
 import { dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
 import { draftTimes } from "./drafts.js";
 import { readLater } from "./later.js";
 import { createTranslate } from "./messages.js";
+import { forgetPageCopies } from "./residents.js";
 import { readSettings } from "./settings.js";
 import { newUuid } from "./uuid.js";
 
@@ -34,25 +37,44 @@ export class Phone {
   uploading = new Set();
   /** Did the last attempt to reach the server get no answer? */
   isOffline = false;
+  /** @type {Promise<void> | null} */
+  #prepared = null;
 
   /**
    * @param {App} app
    * @param {Record<string, any>} templates
+   * @param {() => Promise<CryptoKey | null>} [askPages] for the vault's key
    */
-  constructor(app, templates) {
+  constructor(app, templates, askPages) {
     this.app = app;
-    this.outbox = new Outbox(caches);
-    this.blobs = new Blobs();
-    this.replica = new Replica(app.kinds);
+    this.vault = new Vault(askPages);
+    this.outbox = new Outbox(caches, this.vault);
+    this.blobs = new Blobs(this.vault);
+    this.replica = new Replica(app.kinds, this.vault);
     const globals = { _: createTranslate(app.messages) };
     this.renderer = createRenderer({ templates, filters: dateFilters, globals });
+  }
+
+  /** Once for each start of the worker, before the stores are used. */
+  prepare() {
+    this.#prepared ??= this.#takeOver().catch((error) => console.error("older stores", error));
+    return this.#prepared;
+  }
+
+  /** Also ends a leaving that was cut short. */
+  async #takeOver() {
+    const { left, is_wiped } = await this.outbox.device();
+    if (left && !is_wiped) await this.#wipe();
+    await takeOverOlder(this);
   }
 
   // Who and what
 
   /** Is this an enrolled device? */
   async isEnrolled() {
-    return (await this.outbox.device()).standing === "active";
+    await this.prepare();
+    const { standing, left } = await this.outbox.device();
+    return standing === "active" && !left;
   }
 
   /** Is it enrolled, with a whole replica? Only then does the worker answer volunteers' pages. */
@@ -63,6 +85,50 @@ export class Phone {
   /** @returns {Promise<Person>} */
   async me() {
     return (await this.outbox.device()).me ?? { id: "", name: "", community: "" };
+  }
+
+  // Locked, or left
+
+  /** Is the vault locked, and no open page holds its key? */
+  async isLocked() {
+    if (!(await this.vault.isLocked())) return false;
+    await this.vault.lookAgain();
+    if (await this.vault.isLocked()) return true;
+    this.forgetOpened();
+    return false;
+  }
+
+  lock() {
+    this.vault.lock();
+    this.forgetOpened();
+  }
+
+  /** What the stores remember is from before the vault was opened, or shut. */
+  forgetOpened() {
+    this.outbox.refresh();
+    this.replica.refresh();
+  }
+
+  /**
+   * Destroys what this phone shows: the key first. The sealed queue stays, and so do photos that wait.
+   * @param {"signed_out" | "wrong_pin" | "revoked"} left why
+   */
+  async leave(left) {
+    await this.outbox.setDevice({ left, has_session: true, is_wiped: false });
+    await this.#wipe();
+  }
+
+  async #wipe() {
+    await this.vault.destroy();
+    await this.outbox.forgetCopies();
+    await this.replica.clear();
+    await this.blobs.forgetCopies();
+    await forgetPageCopies();
+    await this.outbox.setDevice({ is_wiped: true });
+  }
+
+  async photosWaiting() {
+    return (await this.blobs.all().catch(() => [])).filter(({ state }) => state === "waiting").length;
   }
 
   // Records as the volunteer sees them
@@ -109,6 +175,7 @@ export class Phone {
       utc_offset_minutes: app.utc_offset_minutes,
       me: await this.me(),
       outbox: await this.outboxState(),
+      photos: await this.photosWaiting(),
       assets: app.assets,
       release: app.release,
       new_id: newUuid(now),
@@ -121,7 +188,8 @@ export class Phone {
     const entries = await this.outbox.entries();
     const count = (state) => entries.filter((entry) => entry.state === state).length;
     const { ready, received, total, uploaded_at } = await this.replica.checkpoint();
-    const filling = ready ? null : { received: Math.min(received, total ?? received), total };
+    const { left } = await this.outbox.device();
+    const filling = ready || left ? null : { received: Math.min(received, total ?? received), total };
     const failed = entries.filter((entry) => entry.state === "waiting" && entry.code).length;
     return { waiting: count("waiting"), failed, held: count("held"), uploaded_at, is_offline: this.isOffline, filling };
   }

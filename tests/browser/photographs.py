@@ -4,6 +4,7 @@ import base64
 import struct
 from typing import Any
 
+from tests.browser.opening import OPENING
 from tests.browser.phone import Phone
 
 DRAW = """async ([width, height]) => {
@@ -32,19 +33,13 @@ KEPT = """() => new Promise((resolve) => {
         rows.onsuccess = () => { request.result.close(); resolve(rows.result); };
     };
 })"""
-BYTES = """(sha256) => new Promise((resolve) => {
-    const request = indexedDB.open("linli-blobs", 1);
-    request.onsuccess = () => {
-        const row = request.result.transaction("bytes").objectStore("bytes").get(sha256);
-        row.onsuccess = () => {
-            request.result.close();
-            const bytes = new Uint8Array(row.result);
-            let text = "";
-            for (let at = 0; at < bytes.length; at += 30000) text += String.fromCharCode(...bytes.subarray(at, at + 30000));
-            resolve(btoa(text));
-        };
-    };
-})"""
+BYTES = f"""async (sha256) => {{ {OPENING}
+    const {{ sealed }} = await rowOf("linli-blobs", "bytes", sha256);
+    const bytes = new Uint8Array(await opened(sealed, `photo\\n${{sha256}}`, true));
+    let text = "";
+    for (let at = 0; at < bytes.length; at += 30000) text += String.fromCharCode(...bytes.subarray(at, at + 30000));
+    return btoa(text);
+}}"""
 WHERE = b"GPS 31.2304N 121.4737E"
 
 

@@ -72,7 +72,7 @@ def addresses(phone: Phone) -> dict[str, list[str]]:
         "my_visits": ["/my-visits"],
         "map": ["/map"],
         "find": ["/find"],
-        "settings": ["/settings"],
+        "settings": ["/settings", "/settings/pin", "/settings/sign-out"],
         "not in the table": ["/visits/00000000-0000-7000-8000-000000000000", "/enrol"],  # not found; no network
     }
 

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.coordinator import Coordinator
+from tests.browser.opening import OPENING
 from tests.browser.phone import Phone
 from tests.browser.releases import next_release
 from tests.browser.server_process import ServerProcess, wait_until
@@ -17,15 +18,11 @@ pytestmark = pytest.mark.browser
 NOTE = "示例：老人说药快吃完了"
 OPEN_DOOR = ".door:has([data-state=open]) .door__link"
 IDS = """() => ["record_id", "change_id"].map((name) => document.querySelector(`#visit-form [name=${name}]`).value)"""
-DRAFTS = """() => new Promise((resolve) => {
-    indexedDB.open("linli-outbox", 1).onsuccess = ({ target }) => {
-        const all = target.result.transaction("drafts").objectStore("drafts").getAll();
-        all.onsuccess = () => {
-            target.result.close();
-            resolve(all.result.map(({ submitted }) => submitted));
-        };
-    };
-})"""
+DRAFTS = f"""async () => {{ {OPENING}
+    const drafts = await rowOf("linli-outbox", "drafts");
+    const open = async ({{ record_id, sealed }}) => (await openedJson(sealed, `draft\\n${{record_id}}`)).submitted;
+    return Promise.all(drafts.map(open));
+}}"""
 STORED = "() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])"
 
 

@@ -22,6 +22,8 @@ KIT = """
 const { Outbox } = await import("/static/store/outbox.js");
 const { Replica } = await import("/static/store/replica.js");
 const { Database, requested } = await import("/static/store/database.js");
+const { Vault } = await import("/static/store/vault.js");
+const vault = new Vault();
 const sealOf = async (sequence) => new TextEncoder().encode(`sealed ${sequence}`).buffer;
 const visit = (name) => ({
   change_id: `change-${name}`,
@@ -51,9 +53,9 @@ def run(page: Page, script: str, given: Any = None) -> Any:
 
 
 def test_saved_entry_is_there_for_a_new_worker(page: Page) -> None:
-    run(page, 'await save(new Outbox(caches), "a");')
+    run(page, 'await save(new Outbox(caches, vault), "a");')
 
-    entry = run(page, "return (await new Outbox(caches).entries())[0];")
+    entry = run(page, "return (await new Outbox(caches, vault).entries())[0];")
 
     assert entry | {"sealed": None} == {
         "sequence": 1,
@@ -82,7 +84,7 @@ def test_every_write_of_the_outbox_is_strict(page: Page) -> None:
           if (made.mode === "readwrite") seen.push(made.durability);
           return made;
         };
-        const outbox = new Outbox(caches);
+        const outbox = new Outbox(caches, vault);
         await save(outbox, "a");
         await outbox.setDevice({ standing: "active" });
         await outbox.setSettings({ language: "en" });
@@ -93,14 +95,14 @@ def test_every_write_of_the_outbox_is_strict(page: Page) -> None:
         """,
     )
 
-    assert durabilities == ["strict"] * 6
+    assert durabilities == ["strict"] * 7  # the first one is the vault's, which makes its keys
 
 
 def test_layout_is_the_frozen_one(page: Page) -> None:
     layout = run(
         page,
         """
-        await save(new Outbox(caches), "a");
+        await save(new Outbox(caches, vault), "a");
         const database = await raw("linli-outbox");
         const stores = [...database.objectStoreNames];
         const transaction = database.transaction(stores);
@@ -126,8 +128,8 @@ def test_the_same_change_twice_is_one_entry(page: Page) -> None:
     found = run(
         page,
         """
-        const outbox = new Outbox(caches);
-        await Promise.all([save(outbox, "a"), save(outbox, "a"), save(new Outbox(caches), "a")]);
+        const outbox = new Outbox(caches, vault);
+        await Promise.all([save(outbox, "a"), save(outbox, "a"), save(new Outbox(caches, vault), "a")]);
         return numbers(outbox);
         """,
     )
@@ -139,9 +141,9 @@ def test_saves_at_once_from_two_workers_leave_no_gap(page: Page) -> None:
     found = run(
         page,
         """
-        const [one, other] = [new Outbox(caches), new Outbox(caches)];
+        const [one, other] = [new Outbox(caches, vault), new Outbox(caches, vault)];
         await Promise.all(["a", "b", "c", "d"].flatMap((name) => [save(one, name), save(other, name + name)]));
-        return [await numbers(new Outbox(caches)), (await one.device()).sequence];
+        return [await numbers(new Outbox(caches, vault)), (await one.device()).sequence];
         """,
     )
 
@@ -155,7 +157,7 @@ def test_sealed_number_is_the_stored_one(page: Page) -> None:
     sealed = run(
         page,
         """
-        const [one, other] = [new Outbox(caches), new Outbox(caches)];
+        const [one, other] = [new Outbox(caches, vault), new Outbox(caches, vault)];
         await Promise.all([save(one, "a"), save(other, "b"), save(one, "c")]);
         return (await one.entries()).map(({ sequence, sealed }) => [sequence, new TextDecoder().decode(sealed)]);
         """,
@@ -168,7 +170,7 @@ def test_transaction_that_is_aborted_after_its_last_request_is_not_saved(page: P
     found = run(
         page,
         """
-        const outbox = new Outbox(caches);
+        const outbox = new Outbox(caches, vault);
         await save(outbox, "a");
         const { add } = IDBObjectStore.prototype;
         IDBObjectStore.prototype.add = function (...given) {
@@ -191,7 +193,7 @@ def test_lost_connection_is_opened_again_and_the_change_saved_once(page: Page, f
     found = run(
         page,
         """
-        const outbox = new Outbox(caches);
+        const outbox = new Outbox(caches, vault);
         await save(outbox, "a");
         let left = given;
         const { transaction } = IDBDatabase.prototype;
@@ -217,7 +219,7 @@ def test_database_that_never_opens_is_an_error_and_no_endless_wait(page: Page) -
         f"""async () => {{ {KIT}
           IDBFactory.prototype.open = () => ({{}});
           globalThis.said = "nothing";
-          new Outbox(caches).entries().catch((error) => (globalThis.said = error.name));
+          new Outbox(caches, vault).entries().catch((error) => (globalThis.said = error.name));
         }}"""
     )
 
@@ -231,10 +233,10 @@ def test_another_tab_that_deletes_the_database_is_not_blocked(page: Page) -> Non
     found = run(
         page,
         """
-        const replica = new Replica(kinds);
+        const replica = new Replica(kinds, vault);
         await replica.apply(answer([record("a")]), await from(replica, 1));
-        await remove("linli-replica");
-        return (await new Replica(kinds).records("visit")).length;
+        await remove("linli-sealed-replica");
+        return (await new Replica(kinds, vault).records("visit")).length;
         """,
     )
 
@@ -245,13 +247,13 @@ def test_another_tab_that_deletes_the_database_is_not_blocked(page: Page) -> Non
 
 
 def test_outbox_that_was_lost_comes_back_from_its_mirror(page: Page) -> None:
-    run(page, 'const outbox = new Outbox(caches); await save(outbox, "a"); await save(outbox, "b");')
+    run(page, 'const outbox = new Outbox(caches, vault); await save(outbox, "a"); await save(outbox, "b");')
     run(page, 'await remove("linli-outbox");')
 
     found = run(
         page,
         """
-        const outbox = new Outbox(caches);
+        const outbox = new Outbox(caches, vault);
         const entries = await outbox.entries();
         await save(outbox, "c");
         const sealed = entries.map((entry) => new TextDecoder().decode(entry.sealed));
@@ -267,14 +269,14 @@ def test_outbox_that_was_lost_comes_back_from_its_mirror(page: Page) -> None:
 
 
 def test_mirror_that_was_lost_is_made_again(page: Page) -> None:
-    run(page, 'await save(new Outbox(caches), "a"); await caches.delete("linli-outbox-mirror");')
+    run(page, 'await save(new Outbox(caches, vault), "a"); await caches.delete("linli-outbox-mirror");')
 
-    run(page, "await new Outbox(caches).entries();")
+    run(page, "await new Outbox(caches, vault).entries();")
     found = run(
         page,
         """
         await remove("linli-outbox");
-        return numbers(new Outbox(caches));
+        return numbers(new Outbox(caches, vault));
     """,
     )
 
@@ -285,7 +287,7 @@ def test_mirror_holds_no_open_text(page: Page) -> None:
     text = run(
         page,
         """
-        await save(new Outbox(caches), "canary");
+        await save(new Outbox(caches, vault), "canary");
         const mirror = await caches.open("linli-outbox-mirror");
         const [request] = await mirror.keys();
         return JSON.stringify(Object.keys(await (await mirror.match(request)).json()));
@@ -299,7 +301,7 @@ def test_forgotten_entry_leaves_the_mirror_as_well(page: Page) -> None:
     found = run(
         page,
         """
-        const outbox = new Outbox(caches);
+        const outbox = new Outbox(caches, vault);
         await save(outbox, "a");
         await save(outbox, "b");
         await outbox.settle([{ change_id: "change-a", state: "acknowledged", revision: 1, code: "" }], { epoch: "one", now: 1 });
@@ -322,11 +324,11 @@ def test_page_and_checkpoint_are_one(page: Page) -> None:
     found = run(
         page,
         """
-        const replica = new Replica(kinds);
+        const replica = new Replica(kinds, vault);
         await replica.apply(answer([record("a")], { reset: true, more: true, cursor: "1.a", total: 2 }), await from(replica, 5));
-        const half = await new Replica(kinds).checkpoint();
+        const half = await new Replica(kinds, vault).checkpoint();
         await replica.apply(answer([record("b")], { cursor: "2." }), await from(replica, 6));
-        const whole = await new Replica(kinds).checkpoint();
+        const whole = await new Replica(kinds, vault).checkpoint();
         return [half.ready, half.cursor, half.received, half.total, whole.ready, whole.cursor, whole.received, whole.uploaded_at];
         """,
     )
@@ -338,7 +340,7 @@ def test_purged_scope_goes_and_the_rest_stays(page: Page) -> None:
     found = run(
         page,
         """
-        const replica = new Replica(kinds);
+        const replica = new Replica(kinds, vault);
         await replica.apply(answer([record("a"), record("b", { scope_id: "other" })]), await from(replica, 1));
         await replica.apply(answer([], { purge: ["home"] }), await from(replica, 2));
         return (await replica.records("visit")).map(({ id }) => id);
@@ -352,8 +354,8 @@ def test_fresh_start_sweeps_old_records_with_its_last_page_only(page: Page) -> N
     found = run(
         page,
         """
-        const replica = new Replica(kinds);
-        const ids = async () => (await new Replica(kinds).records("visit")).map(({ id }) => id).sort();
+        const replica = new Replica(kinds, vault);
+        const ids = async () => (await new Replica(kinds, vault).records("visit")).map(({ id }) => id).sort();
         await replica.apply(answer([record("a"), record("b")], { reset: true }), await from(replica, 1));
         await replica.apply(answer([record("b", { revision: 9 })], { reset: true, more: true, epoch: "two" }), await from(replica, 2));
         const half = [await ids(), (await replica.checkpoint()).ready];
@@ -369,7 +371,7 @@ def test_records_are_found_by_declared_indexes_alone(page: Page) -> None:
     found = run(
         page,
         """
-        const replica = new Replica(kinds);
+        const replica = new Replica(kinds, vault);
         await replica.apply(answer([record("a"), record("b", { household_id: "next" })]), await from(replica, 1));
         const [mine] = await replica.records("visit", "household_id", "next");
         const refused = await replica.records("visit", "note", "x").catch((error) => error.message);
@@ -440,14 +442,14 @@ def test_device_key_survives_in_the_outbox(page: Page) -> None:
         page,
         """
         const { makeDeviceKeys } = await import("/static/sync/seal.js");
-        await new Outbox(caches).setDevice({ keyPair: await makeDeviceKeys() });
+        await new Outbox(caches, vault).setDevice({ keyPair: await makeDeviceKeys() });
         """,
     )
 
     signature = run(
         page,
         """
-        const { keyPair } = await new Outbox(caches).device();
+        const { keyPair } = await new Outbox(caches, vault).device();
         const algorithm = { name: "ECDSA", hash: "SHA-256" };
         return (await crypto.subtle.sign(algorithm, keyPair.privateKey, new Uint8Array(1))).byteLength;
         """,

@@ -16,9 +16,10 @@ from server import migrations
 from server.accepting import accept_changes, principal_author
 from server.app import create_app
 from server.database import Database
-from server.enrolment import claim_invite
+from server.enrolment import ClaimProblem, claim_invite, create_invite
 from server.identifiers import uuid7
 from server.models import Device
+from server.sealing import encode_base64url
 from server.settings import Settings
 from server.store import SqlStore
 from sync.changes import Action, Change, Outcome
@@ -41,6 +42,7 @@ from tests.people import (
     sign_in,
     visit_change,
 )
+from tests.signing_phone import SigningPhone
 from tests.statements import statements
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
@@ -351,6 +353,43 @@ def test_a_revoked_phone_is_out_at_once(world: World) -> None:
 
     assert standing(world, ALICE.device_id) == "revoked"
     assert volunteer.get("/today", follow_redirects=False).headers["location"] == "/enrol"
+
+
+def test_a_revoked_phone_s_key_enrols_no_more(world: World) -> None:
+    """The phone makes itself another one (static/worker/enrolment.js)."""
+    phone = SigningPhone(ALICE)
+    invites = [
+        world.database.write(lambda session: create_invite(session, volunteer_number=ALICE.number, now=NOW))
+        for _ in range(2)
+    ]
+
+    def claim(code: str) -> Device | ClaimProblem:
+        key = encode_base64url(phone.public_key)
+        return world.database.write(
+            lambda session: claim_invite(session, code=code, device_name="", public_key=key, now=NOW)
+        )
+
+    device = claim(invites[0].token)
+    assert isinstance(device, Device)
+    decide(world, ALICE, device.id, "confirm")
+    assert isinstance(claim(invites[1].token), Device)
+
+    decide(world, ALICE, device.id, "revoke")
+
+    assert claim(invites[1].token) is ClaimProblem.BAD_KEY
+
+
+def test_a_volunteer_without_a_worker_signs_out_of_the_browser(world: World) -> None:
+    token = sign_in(world.database, ALICE)
+    browser = TestClient(world.client.app, base_url=str(world.client.base_url), cookies={"linli-s": token})
+    assert "退出这部手机" in browser.get("/settings/sign-out").text
+    assert "不用设密码" in browser.get("/settings/pin").text
+
+    answer = browser.post("/settings/sign-out", headers=SAME_ORIGIN, follow_redirects=False)
+
+    assert answer.headers["location"] == "/"
+    again = TestClient(world.client.app, base_url=str(world.client.base_url), cookies={"linli-s": token})
+    assert again.get("/today", follow_redirects=False).headers["location"] == "/enrol"
 
 
 def test_a_phone_is_decided_about_only_under_its_own_volunteer(world: World) -> None:

@@ -15,7 +15,7 @@ async function drop(worker, isDropped) {
     disk.mirror.delete(`/mirror/${entry.change_id}`);
   }
   sim.worker = worker;
-  worker.outbox = new Outbox(/** @type {any} */ (cachesOf(worker)));
+  worker.outbox = new Outbox(/** @type {any} */ (cachesOf(worker)), plainVault);
 }
 
 const isIn = (message) => {
@@ -101,7 +101,7 @@ const MUTANTS = {
     wraps(worker, "apply", async (apply, answer, when) => {
       const gone = new Set(answer.purge);
       if (gone.size > 0) {
-        await drop(worker, (entry) => entry.state === "waiting" && gone.has(entry.display?.set.household_id));
+        await drop(worker, (entry) => entry.state === "waiting" && gone.has(displayOf(entry)?.set.household_id));
       }
       return apply(answer, when);
     });

@@ -8,6 +8,7 @@
 // Python gives commands and reads what came of them: messages to send, and what was told to the volunteer.
 
 const NEVER = new Promise(() => {});
+const REPLICA_FILE = "linli-sealed-replica";
 const QUIET = 40; // microtasks without a new step after which everybody waits for the wire
 const sim = { phones: new Map(), posts: [], events: [], ready: [], waiting: new Map(), worker: null, seed: 1, mutant: "" };
 
@@ -92,6 +93,35 @@ class ObjectStore {
 
 const requested = async (value) => value;
 
+// The vault: no cryptography, but what it bound stays bound
+
+class Sealed {
+  constructor(value, bound) {
+    Object.assign(this, { text: JSON.stringify(value), bound });
+  }
+}
+
+const openPlain = ({ text, bound: expected }, bound) => {
+  if (expected !== bound) throw Object.assign(new Error(`sealed as ${expected}`), { name: "OperationError" });
+  return JSON.parse(text);
+};
+
+const plainVault = {
+  isLocked: async () => false,
+  seal: async (value, bound) => new Sealed(value, bound),
+  open: async (sealed, bound) => openPlain(sealed, bound),
+};
+
+const isSealed = (value) => value instanceof Sealed;
+const displayOf = ({ change_id, display }) => (isSealed(display) ? openPlain(display, `display\n${change_id}`) : display);
+
+/** @returns {Record<string, any>[]} what a replica on the disk holds, by id */
+function recordsOn(file) {
+  const blocks = file ? file.stores.get("blocks").getAll() : [];
+  const records = blocks.flatMap(({ id, generation, sealed }) => openPlain(sealed, `replica\n${id}\n${generation}`));
+  return [...new Map(records.map((record) => [record.id, record])).values()];
+}
+
 /** The same two calls as static/store/database.js, one transaction at a time. */
 class Database {
   #worker = sim.worker;
@@ -120,7 +150,7 @@ class Database {
       }
       const result = await work(transactionOver(draft));
       await step(this.#worker); // stopped here, nothing of it is stored
-      if (file.name === "linli-replica" && stores.includes("state")) {
+      if (file.name === REPLICA_FILE && stores.includes("state")) {
         file.trail = [...file.trail, draft.get("state").get("checkpoint")];
       }
       file.stores = draft;
@@ -278,10 +308,10 @@ class Worker {
     this.phone = phone;
     this.tab = tab;
     sim.worker = this;
-    this.outbox = new Outbox(/** @type {any} */ (cachesOf(this)));
-    this.replica = new Replica({});
+    this.outbox = new Outbox(/** @type {any} */ (cachesOf(this)), plainVault);
+    this.replica = new Replica({}, plainVault);
     const outbox = new Proxy({}, { get: (_, name) => (...given) => this.outbox[name](...given) });
-    this.store = exchangeStore(/** @type {any} */ ({ outbox, replica: this.replica }));
+    this.store = exchangeStore(/** @type {any} */ ({ outbox, replica: this.replica, vault: plainVault }));
     this.batch = new Batch();
     this.post = (message) => send(this, message);
     MUTANTS[sim.mutant]?.(this);
@@ -378,8 +408,11 @@ const COMMANDS = {
     for (const { sealed, ...entry } of entries) outbox.get("entries").put({ ...entry, sealed: withoutCryptography(sealed) });
     outbox.get("device").put(high_water, "sequence");
     for (const [name, value] of Object.entries(settings)) outbox.get("settings").put(value, name);
-    const replica = phone.disk.files.get("linli-replica");
-    for (const record of records) replica.stores.get("records").put({ id: record.id, generation: 0, record });
+    const replica = phone.disk.files.get(REPLICA_FILE);
+    for (let at = 0; at < records.length; at += 100) {
+      const sealed = new Sealed(records.slice(at, at + 100), `replica\n${at + 1}\n0`);
+      replica.stores.get("blocks").put({ id: at + 1, generation: 0, sealed });
+    }
     replica.stores.get("state").put(checkpoint, "checkpoint");
     replica.trail = [checkpoint];
     phone.disk.flush();
@@ -425,11 +458,12 @@ function take() {
 function inspect() {
   return [...sim.phones.values()].map((phone) => {
     const outbox = phone.disk.files.get("linli-outbox")?.stores;
-    const replica = phone.disk.files.get("linli-replica");
+    const replica = phone.disk.files.get(REPLICA_FILE);
     const rows = (name, stores) => (stores ? [...stores.get(name).rows.values()] : []);
-    const entries = rows("entries", outbox).map(({ sealed, ...entry }) => ({ ...entry, bytes: sealed.byteLength }));
+    const shown = (entry) => ({ ...entry, display: displayOf(entry) });
+    const entries = rows("entries", outbox).map(shown).map(({ sealed, ...entry }) => ({ ...entry, bytes: sealed.byteLength }));
     entries.sort((a, b) => a.sequence - b.sequence);
-    const records = rows("records", replica?.stores).map(({ record }) => record);
+    const records = recordsOn(replica);
     const views = records.map((record) =>
       layOver({ record, entries: entries.filter(({ record_id }) => record_id === record.id), me: phone.me }),
     );

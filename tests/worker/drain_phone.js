@@ -55,7 +55,8 @@ const transport = {
   postSync: () => answer("/sync"),
   send: ({ method, path }) => answer(`${method} ${path}`),
 };
-const phone = { app: { schema: 1 }, outbox, replica, outboxState: async () => ({ waiting: world.waiting }) };
+const vault = { isLocked: async () => false };
+const phone = { app: { schema: 1 }, prepare: async () => {}, leave: async () => {}, outbox, replica, vault, outboxState: async () => ({ waiting: world.waiting }) };
 const uploader = new Uploader(blobs, transport);
 const drain = new Drain(phone, transport, uploader, async () => {});
 

@@ -10,6 +10,7 @@ class MemoryPhone {
   sequence = 0;
   generation = 0;
   isFilling = false;
+  isShut = false;
   now = 0;
   pauses = [];
   offers = [];
@@ -50,6 +51,7 @@ class MemoryPhone {
 
   get store() {
     return {
+      isShut: async () => this.isShut,
       entries: async () => this.entries,
       settle: async (answers, when) => {
         const byId = new Map(answers.map((answer) => [answer.change_id, answer]));

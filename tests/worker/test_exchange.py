@@ -120,6 +120,9 @@ class Phone:
     def at(self, now: int) -> None:
         self._engine.call("(now) => { phone.now = now; }", now)
 
+    def shut(self, is_shut: bool) -> None:
+        self._engine.call("(isShut) => { phone.isShut = isShut; }", is_shut)
+
     def start(self) -> None:
         self._engine.call("() => phone.start()")
 
@@ -216,6 +219,33 @@ def test_what_is_saved_during_an_exchange_goes_up_in_it(phone: Phone, server: Se
 
     assert server.notes() == ["first", "second"]
     assert phone.states() == ["acknowledged", "acknowledged"]
+
+
+def test_while_the_vault_is_locked_visits_go_up_and_the_pull_waits(phone: Phone, server: Server) -> None:
+    phone.exchange_with(server)
+    before = phone.state()["checkpoint"]
+    server.store.grant("alice", str(UUID(int=2)))
+    for number in range(60):
+        phone.visit(str(number))
+    phone.shut(True)
+    limits: list[int] = []
+
+    def carry(message: str) -> None:
+        limits.append(json.loads(message)["limit"])
+        phone.reply(200, json.dumps(server.answer(message)))
+
+    assert phone.exchange(carry) == DONE
+    assert (len(server.notes()), limits) == (60, [1, 1])
+    state = phone.state()
+    assert (state["checkpoint"], state["records"]) == (before, [])
+    assert {(entry["state"], entry["display"] is None) for entry in state["entries"]} == {("acknowledged", False)}
+
+    phone.shut(False)
+    phone.exchange_with(server)
+    phone.exchange_with(server)
+
+    assert len(phone.state()["records"]) == 60
+    assert [entry["display"] for entry in phone.state()["entries"]] == [None] * 60
 
 
 def test_many_visits_go_in_growing_batches(phone: Phone, server: Server) -> None:

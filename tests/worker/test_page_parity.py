@@ -78,7 +78,7 @@ globalThis.Response = class { constructor(text, { status, headers }) { Object.as
 PHONE = """
 globalThis.answer = async ({ device, records, settings, checkpoint, path, query, now, ids }) => {
     const phone = new Phone(APP, TEMPLATES);
-    const held = new Held(records, checkpoint);
+    const held = new Held([{ id: 1, generation: 0, records }], checkpoint);
     phone.outbox = { entries: async () => [], drafts: async () => [], device: async () => device, settings: async () => settings };
     phone.replica = {
         checkpoint: async () => checkpoint,

@@ -1,0 +1,259 @@
+"""Locking a phone with a PIN: what opens it, what goes on while it is locked, and what ten wrong ones cost."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.canaries import canaries_in
+from tests.browser.coordinator import Coordinator
+from tests.browser.phone import Phone
+from tests.browser.screen import submit_of
+from tests.browser.server_process import ServerProcess, wait_until
+from tests.browser.test_gallery import take
+from tests.browser.test_saving import entries
+
+pytestmark = pytest.mark.browser
+
+PIN = "258013"
+NOTE = "示例走访备注梧桐"
+DOORS = "() => [...document.querySelectorAll('.door__link')].map((link) => link.innerText.trim())"
+CURSOR = """() => new Promise((resolve) => {
+    indexedDB.open("linli-sealed-replica", 1).onsuccess = ({ target }) => {
+        const found = target.result.transaction("state").objectStore("state").get("checkpoint");
+        found.onsuccess = () => { target.result.close(); resolve(found.result.cursor); };
+    };
+})"""
+
+
+def set_pin(phone: Phone, pin: str = PIN) -> None:
+    phone.open("/settings/pin")
+    phone.page.locator("#pin").fill(pin)
+    phone.page.locator("#again").fill(pin)
+    phone.page.locator("#set-pin button").tap()
+    expect(phone.page.locator("#remove-pin")).to_be_visible()
+
+
+def unlock(phone: Phone, pin: str = PIN) -> None:
+    phone.page.locator("#pin").fill(pin)
+    phone.page.locator(submit_of("unlock")).tap()
+
+
+def restart(phone: Phone, path: str = "/today") -> None:
+    """The app is closed and opened again: nothing holds the key any more."""
+    phone.close()
+    phone.start()
+    phone.open(path)
+
+
+def stop_workers(phone: Phone) -> None:
+    tools = phone.context.new_cdp_session(phone.page)
+    tools.send("ServiceWorker.enable")
+    tools.send("ServiceWorker.stopAllWorkers")
+
+
+def doors_of(phone: Phone) -> list[str]:
+    expect(phone.page.locator(".door").first).to_be_visible()
+    found: list[str] = phone.page.evaluate(DOORS)
+    return found
+
+
+def expect_locked(phone: Phone) -> None:
+    expect(phone.page.locator("#unlock")).to_be_visible()
+    expect(phone.page.locator(".door")).to_have_count(0)
+
+
+def test_the_app_opens_with_the_pin_and_shows_nothing_before(phone: Phone) -> None:
+    doors = doors_of(phone)
+    set_pin(phone)
+    phone.open("/today")
+    assert doors_of(phone) == doors
+
+    restart(phone)
+
+    expect_locked(phone)
+    take(phone.page, "locked")
+    unlock(phone, "000000")
+    expect(phone.page.locator("#problems")).to_contain_text("还可以试 9 次")
+    unlock(phone)
+    phone.page.wait_for_url("**/today")
+    assert doors_of(phone) == doors
+
+
+def test_an_open_page_gives_the_key_back_to_a_worker_that_was_stopped(phone: Phone) -> None:
+    set_pin(phone)
+    phone.page.locator("nav a[href='/today']").tap()
+    doors = doors_of(phone)
+    wait_until(
+        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
+    )
+
+    stop_workers(phone)
+    phone.page.locator("nav a[href='/map']").tap()
+    phone.page.wait_for_url("**/map")
+    stop_workers(phone)
+    phone.page.locator("nav a[href='/today']").tap()
+    phone.page.wait_for_url("**/today")
+
+    assert doors_of(phone) == doors
+
+
+def test_while_locked_visits_go_up_and_the_list_waits(
+    server: ServerProcess, phone: Phone, coordinator: Coordinator
+) -> None:
+    phone.open("/today")
+    server.stop()
+    visit = phone.log_visit("no_answer", note=NOTE)
+    set_pin(phone)
+    restart(phone)
+    expect_locked(phone)
+    before = phone.page.evaluate(CURSOR)
+
+    server.start()
+
+    phone.wait_for_header("全部已上传", seconds=60)
+    assert coordinator.visit_ids().count(visit) == 1
+    assert coordinator.open_visit(visit).answers["备注"] == NOTE
+    assert phone.page.evaluate(CURSOR) == before
+    expect_locked(phone)
+    unlock(phone)
+    doors_of(phone)
+    wait_until(
+        lambda: phone.page.evaluate(CURSOR) != before, seconds=40, failure=lambda: "nothing was pulled after unlocking"
+    )
+    assert [shown.states for shown in phone.my_visits() if shown.id == visit] == [("uploaded",)]
+
+
+def test_ten_wrong_pins_erase_the_list_and_what_waits_still_uploads(
+    server: ServerProcess, phone: Phone, coordinator: Coordinator
+) -> None:
+    phone.open("/today")
+    server.stop()
+    visits = [phone.log_visit("no_answer") for _ in range(5)]
+    set_pin(phone)
+    restart(phone)
+
+    for left in range(9, 0, -1):
+        unlock(phone, "000000")
+        expect(phone.page.locator("#problems")).to_contain_text(f"还可以试 {left} 次")
+    unlock(phone, "000000")
+
+    expect(phone.page.locator("h1")).to_have_text("密码输错 10 次，名单已清除")
+    take(phone.page, "wrong_pin")
+    restart(phone)
+    expect(phone.page.locator("h1")).to_have_text("密码输错 10 次，名单已清除")
+    assert [entry["state"] for entry in entries(phone)] == ["waiting"] * 5
+    server.start()
+    wait_until(
+        lambda: [entry["state"] for entry in entries(phone)] == ["acknowledged"] * 5,
+        seconds=60,
+        failure=lambda: f"not uploaded: {entries(phone)}",
+    )
+    assert [coordinator.visit_ids().count(visit) for visit in visits] == [1] * 5
+    phone.open("/today")
+    expect(phone.page.locator(".door")).to_have_count(0)
+
+
+def test_a_form_that_is_sent_to_a_locked_phone_is_carried_along(
+    server: ServerProcess, phone: Phone, coordinator: Coordinator
+) -> None:
+    set_pin(phone)
+    phone.open("/today")
+    phone.page.locator(".door:has([data-state=open]) .door__link").first.tap()
+    phone.page.locator("a[href$='/visit']").tap()
+    phone.answer({"outcome": ["met"], "needs": ["meal_delivery", "legal_aid"], "urgency": ["h24"]})
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    wait_until(
+        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
+    )
+    phone.page.evaluate("() => { heldKey = null; }")
+    stop_workers(phone)
+
+    phone.page.locator(submit_of("visit-form")).tap()
+
+    expect(phone.page.locator(".lead")).to_contain_text("刚才写的都还在")
+    unlock(phone, "000000")
+    expect(phone.page.locator("#problems")).to_be_visible()
+    unlock(phone)
+    phone.page.wait_for_url(re.compile(r"[?&]saved="))
+    visit = re.search(r"saved=([0-9a-f-]{36})", phone.page.url)[1]  # type: ignore[index]
+    phone.wait_for_header("全部已上传")
+    received = coordinator.open_visit(visit)
+    assert received.answers["备注"] == NOTE
+    assert coordinator.visit_ids().count(visit) == 1
+
+
+def test_a_page_that_nobody_touches_locks_and_a_half_filled_form_is_its_draft(phone: Phone) -> None:
+    set_pin(phone)
+    phone.page.clock.install()
+    phone.open("/today")
+    phone.page.locator(".door:has([data-state=open]) .door__link").first.tap()
+    phone.page.locator("a[href$='/visit']").tap()
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    wait_until(
+        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
+    )
+
+    phone.page.clock.fast_forward("05:01")
+
+    expect_locked(phone)
+    unlock(phone)
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+
+
+def test_changing_and_removing_the_pin(phone: Phone) -> None:
+    set_pin(phone)
+    take(phone.page, "pin")
+    phone.page.locator("#old").fill("111111")
+    phone.page.locator("#pin").fill("4680")
+    phone.page.locator("#again").fill("4680")
+    phone.page.locator("#set-pin button").tap()
+    expect(phone.page.locator("#problems")).to_contain_text("密码不对")
+
+    phone.page.locator("#old").fill(PIN)
+    phone.page.locator("#pin").fill("4680")
+    phone.page.locator("#again").fill("4681")
+    phone.page.locator("#set-pin button").tap()
+    expect(phone.page.locator("#problems")).to_contain_text("两次输入的密码不一样")
+
+    phone.page.locator("#old-again").fill(PIN)
+    phone.page.locator("#remove-pin button").tap()
+    expect(phone.page.locator("#remove-pin")).to_have_count(0)
+    restart(phone)
+    assert len(doors_of(phone)) > 0
+
+
+def test_a_locked_phone_holds_no_clear_text_of_any_record(phone: Phone, tmp_path: Path) -> None:
+    phone.context.set_offline(True)
+    doors = doors_of(phone)
+    phone.log_visit("no_answer", note=NOTE)
+    set_pin(phone)
+    phone.close()
+    profile = tmp_path / "enrolled"
+
+    assert canaries_in(profile, [NOTE, *names_in(doors)]) == []
+
+
+def test_the_scan_finds_what_lies_in_clear_text(phone: Phone, tmp_path: Path) -> None:
+    """The control of the test above: the same phone, with one note where notes lay before there was a vault."""
+    phone.page.evaluate(
+        """(note) => new Promise((resolve) => {
+            indexedDB.open("linli-outbox", 1).onsuccess = ({ target }) => {
+                const transaction = target.result.transaction("settings", "readwrite");
+                transaction.objectStore("settings").put({ note }, "later");
+                transaction.oncomplete = () => { target.result.close(); resolve(); };
+            };
+        })""",
+        NOTE,
+    )
+    phone.close()
+
+    assert canaries_in(tmp_path / "enrolled", [NOTE]) != []
+
+
+def names_in(doors: list[str]) -> list[str]:
+    """Words that stand at a door and nowhere else in the app."""
+    found = {word for door in doors for word in re.findall(r"示例居民\S*", door)}
+    assert found
+    return sorted(found)

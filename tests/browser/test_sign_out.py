@@ -1,0 +1,201 @@
+"""Leaving a phone: what waits is said and uploads first, or later; everything else is gone (RELIABILITY.md P24)."""
+
+import base64
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.canaries import canaries_in
+from tests.browser.conftest import enrol
+from tests.browser.coordinator import Coordinator
+from tests.browser.phone import Phone
+from tests.browser.photographs import kept, photograph
+from tests.browser.screen import submit_of
+from tests.browser.server_process import ServerProcess, wait_until
+from tests.browser.test_drafts import drafts
+from tests.browser.test_gallery import take
+from tests.browser.test_lock import NOTE, doors_of, names_in, restart
+from tests.browser.test_photos import log_visit_with
+from tests.browser.test_saving import entries
+
+pytestmark = pytest.mark.browser
+
+LEFT = "已退出这部手机"
+# The worker was killed after the first step.
+CUT_SHORT = """() => new Promise((resolve) => {
+    indexedDB.open("linli-outbox", 1).onsuccess = ({ target }) => {
+        const transaction = target.result.transaction("device", "readwrite", { durability: "strict" });
+        transaction.objectStore("device").put("signed_out", "left");
+        transaction.oncomplete = () => { target.result.close(); resolve(); };
+    };
+})"""
+BLOCKS = """() => new Promise((resolve) => {
+    indexedDB.open("linli-sealed-replica", 1).onsuccess = ({ target }) => {
+        const found = target.result.transaction("blocks").objectStore("blocks").count();
+        found.onsuccess = () => { target.result.close(); resolve(found.result); };
+    };
+})"""
+
+
+def sign_out(phone: Phone) -> None:
+    phone.open("/settings")
+    phone.page.locator("a[href='/settings/sign-out']").tap()
+    phone.page.wait_for_url("**/settings/sign-out")
+    phone.page.locator(submit_of("sign-out")).tap()
+
+
+def expect_left(phone: Phone) -> None:
+    expect(phone.page.locator("h1")).to_have_text(LEFT)
+    expect(phone.page.locator(".door")).to_have_count(0)
+
+
+def wait_until_answered(phone: Phone) -> None:
+    wait_until(
+        lambda: {entry["state"] for entry in entries(phone)} == {"acknowledged"},
+        seconds=60,
+        failure=lambda: f"not uploaded: {entries(phone)}",
+    )
+
+
+def test_p24_a_phone_that_was_left_holds_no_word_of_anybody(phone: Phone, tmp_path: Path) -> None:
+    names = names_in(doors_of(phone))
+    phone.log_visit("no_answer", note=NOTE)
+    phone.wait_for_header("全部已上传")
+    phone.open("/my-visits")
+    phone.open("/calendar")
+
+    sign_out(phone)
+
+    expect_left(phone)
+    take(phone.page, "left")
+    restart(phone)
+    expect_left(phone)
+    phone.open("/my-visits")
+    expect_left(phone)
+    phone.close()
+    assert canaries_in(tmp_path / "enrolled", [NOTE, *names]) == []
+
+
+def test_leaving_that_was_cut_short_is_ended_by_the_next_worker(phone: Phone, tmp_path: Path) -> None:
+    names = names_in(doors_of(phone))
+    phone.page.evaluate(CUT_SHORT)
+    phone.kill()
+
+    phone.start()
+    phone.open("/today")
+
+    expect_left(phone)
+    assert phone.page.evaluate(BLOCKS) == 0
+    phone.close()
+    assert canaries_in(tmp_path / "enrolled", names) == []
+
+
+def test_the_server_shows_a_phone_that_was_left_nothing_either(phone: Phone) -> None:
+    assert phone.context.request.get(f"{phone.url}/today").url.endswith("/today")
+
+    sign_out(phone)
+
+    expect_left(phone)
+    wait_until(
+        lambda: phone.context.request.get(f"{phone.url}/today").url.endswith("/enrol"),
+        seconds=10,
+        failure=lambda: "its session goes on",
+    )
+
+
+def test_s20_signing_out_uploads_first(server: ServerProcess, phone: Phone, coordinator: Coordinator) -> None:
+    phone.open("/today")
+    server.stop()
+    visit = phone.log_visit("no_answer")
+    phone.open("/settings/sign-out")
+    expect(phone.page.locator("#problems")).to_contain_text("还有 1 条走访没上传")
+    take(phone.page, "sign_out")
+    server.start()
+
+    phone.page.locator(submit_of("sign-out")).tap()
+
+    expect_left(phone)
+    assert [entry["state"] for entry in entries(phone)] == ["acknowledged"]
+    assert coordinator.visit_ids().count(visit) == 1
+
+
+def test_p24_what_cannot_go_up_is_said_stays_sealed_and_uploads_later(
+    server: ServerProcess, phone: Phone, coordinator: Coordinator, tmp_path: Path
+) -> None:
+    phone.open("/today")
+    server.stop()
+    visit = log_visit_with(phone, photograph(phone, 400, 300))
+    other = phone.log_visit("no_answer", note=NOTE)
+
+    sign_out(phone)
+    expect(phone.page.locator("#problems")).to_contain_text("还有 2 条走访没上传。")
+    expect(phone.page.locator("#problems")).to_contain_text("还有 1 个照片、录音没上传。")
+    phone.page.locator("text=仍要退出").tap()
+
+    expect_left(phone)
+    expect(phone.page.locator("#sync-status")).to_contain_text("待上传 2 条")
+    phone.close()
+    assert canaries_in(tmp_path / "enrolled", [NOTE]) == []
+    phone.start()
+    phone.open("/today")
+    expect_left(phone)
+    server.start()
+    wait_until_answered(phone)
+    assert [coordinator.visit_ids().count(each) for each in (visit, other)] == [1, 1]
+    assert coordinator.open_visit(other).answers["备注"] == NOTE
+    wait_until(
+        lambda: [blob["state"] for blob in kept(phone)] == ["whole"],
+        seconds=60,
+        failure=lambda: f"the photo was not sent: {kept(phone)}",
+    )
+    (photo,) = kept(phone)
+    seen = coordinator.context.request.get(f"{coordinator.url}/sync/blobs/{photo['sha256']}")
+    assert seen.ok, base64.b64encode(seen.body()[:100])
+
+
+def test_drafts_are_named_before_they_go(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.open("/today")
+    phone.page.locator(".door:has([data-state=open]) .door__link").first.tap()
+    phone.page.locator("a[href$='/visit']").tap()
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    wait_until(lambda: len(drafts(phone)) == 1, seconds=10, failure=lambda: "no draft")
+    phone.open("/settings/sign-out")
+
+    phone.page.locator("main a", has_text="接着填").tap()
+
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+
+
+def test_the_same_volunteer_comes_back_by_a_new_code(phone: Phone, coordinator: Coordinator) -> None:
+    doors = doors_of(phone)
+    phone.log_visit("no_answer")
+    phone.wait_for_header("全部已上传")
+    sign_out(phone)
+    expect_left(phone)
+
+    # The device is known and confirmed: its code alone opens the door again.
+    phone.page.goto(coordinator.invite("0001").link)
+    expect(phone.page.locator("#code")).not_to_have_value("")
+    phone.page.locator(submit_of("enrol-form")).click()
+
+    phone.wait_until_enrolled()
+    phone.open("/today")
+    assert len(doors_of(phone)) == len(doors)
+    visit = phone.log_visit("no_answer")
+    phone.wait_for_header("全部已上传")
+    assert coordinator.visit_ids().count(visit) == 1
+
+
+def test_another_volunteer_may_take_the_phone_over(phone: Phone, coordinator: Coordinator) -> None:
+    phone.log_visit("no_answer")
+    phone.wait_for_header("全部已上传")
+    sign_out(phone)
+    expect_left(phone)
+
+    enrol(phone, coordinator, number="0002")
+
+    phone.open("/settings")
+    expect(phone.page.locator(".answers")).to_contain_text("示例志愿者")
+    assert entries(phone) == []

@@ -165,6 +165,7 @@ PAGES = (
             Load("households", "household", by_id=True),
         ),
     ),
+    Page("discarded", "/discarded", "visits/discarded.html", loads=(Load("households", "household", by_id=True),)),
     Page(
         "map",
         "/map",

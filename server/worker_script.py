@@ -64,6 +64,7 @@ SOURCES = (
     "worker/writes.js",
     "worker/uploader.js",
     "worker/drain.js",
+    "worker/queue.js",
     "service-worker.js",
 )
 EXTRA_TEMPLATES = (

@@ -140,6 +140,18 @@ async function keepDraft() {
 addEventListener("pagehide", () => void keepDraft());
 document.addEventListener("htmx:before:request", () => void keepDraft());
 
+/** A phone shares the file, with WeChat among the ways it offers; whatever cannot downloads it, as the link says. */
+async function shareExport(link, event) {
+  if (!navigator.canShare?.({ files: [new File([], "linli.txt", { type: "text/plain" })] })) return;
+  event.preventDefault();
+  const answer = await fetch(link.href);
+  const [, name = "linli.txt"] = /filename="(.+)"/.exec(answer.headers.get("Content-Disposition") ?? "") ?? [];
+  const file = new File([await answer.blob()], name, { type: "text/plain" });
+  await navigator.share({ files: [file] }).catch(({ name: why }) => {
+    if (why !== "AbortError") location.assign(link.href);
+  });
+}
+
 // Forms
 
 /** Shows the questions that the answers so far call for. One that is hidden is disabled, so that it is not sent. */
@@ -229,14 +241,16 @@ const clicks = {
   "[data-all-good]": setAllGood,
   "[data-days]": setDays,
   "[data-exchange]": () => askToDrain("asked"),
+  "[data-export]": shareExport,
   '[data-update="now"]': update,
   '[data-update="later"]': putOffUpdate,
 };
 
-document.addEventListener("click", ({ target }) => {
+document.addEventListener("click", (event) => {
+  const { target } = event;
   for (const [mark, act] of Object.entries(clicks)) {
     const button = target instanceof Element ? target.closest(mark) : null;
-    if (button) act(/** @type {HTMLElement} */ (button));
+    if (button) act(/** @type {HTMLElement} */ (button), event);
   }
 });
 

@@ -154,6 +154,11 @@ async def begin_afresh(request: Request) -> Response:
     return redirect(request, back_of(submitted) or "/today")
 
 
+async def nothing_waits(request: Request) -> Response:
+    """What waits is a phone's own (static/worker/queue.js); here everything has arrived."""
+    return redirect(request, "/my-visits")
+
+
 async def status_fragment(request: Request) -> Response:
     principal = await current_volunteer(request)
     if principal is None:
@@ -195,8 +200,9 @@ async def volunteer_context(
     context = base_context(request, entry.template)
     context["page"]["name"] = entry.name
     context |= {load.name: known[load.name] for load in entry.loads}
-    # What only a phone of its own keeps: drafts, doors put off, photos.
-    context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS, "drafts": {}, "later": {}, "kept": {}}
+    # What only a phone of its own keeps: drafts, doors put off, photos, what was given up.
+    context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS}
+    context |= {"drafts": {}, "later": {}, "kept": {}, "discarded": []}
     if device is not None:
         context |= {"language": device.language, "size": device.size}
         context["outbox"] = NOTHING_WAITS | {"uploaded_at": device.last_contact_at or None}
@@ -237,5 +243,7 @@ routes = [
     *page_routes(),
     Route("/settings", change_settings, methods=["POST"]),
     Route("/drafts", begin_afresh, methods=["GET", "POST"]),
+    Route("/queue", nothing_waits, methods=["GET", "POST"]),
+    Route("/queue/export", nothing_waits, methods=["GET"]),
     Route("/fragments/status", status_fragment, methods=["GET"]),
 ]

@@ -133,7 +133,8 @@ function chooseBatch(entries, refused, size) {
   return chosen;
 }
 
-async function writeMessage({ store, offered, schema, now }) {
+/** The message that offers these entries. @param {{ store: Store, offered: Entry[], schema: number, now: number }} given */
+export async function writeMessage({ store, offered, schema, now }) {
   const { epoch, cursor } = await store.checkpoint();
   return {
     protocol: PROTOCOL_VERSION,

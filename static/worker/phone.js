@@ -4,11 +4,13 @@
 import { Blobs } from "../store/blobs.js";
 import { Outbox } from "../store/outbox.js";
 import { groupBy, Replica } from "../store/replica.js";
+import { isGivenUp } from "../sync/entries.js";
 import { layOver } from "../sync/rebase.js";
 import { dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
 import { draftTimes } from "./drafts.js";
 import { readLater } from "./later.js";
+import { listDiscarded } from "./queue.js";
 import { createTranslate } from "./messages.js";
 import { readSettings } from "./settings.js";
 import { newUuid } from "./uuid.js";
@@ -104,6 +106,7 @@ export class Phone {
       later: readLater(settings),
       kept: Object.fromEntries((await this.blobs.all().catch(() => [])).map((blob) => [blob.sha256, blob])),
       drafts: draftTimes(await this.outbox.drafts()),
+      discarded: listDiscarded(await this.outbox.device(), now),
       now,
       today: localDate(now, app.utc_offset_minutes),
       utc_offset_minutes: app.utc_offset_minutes,
@@ -118,7 +121,7 @@ export class Phone {
 
   /** The outbox in a few numbers, which the header shows; and until the first sync is complete, how far it has come. */
   async outboxState() {
-    const entries = await this.outbox.entries();
+    const entries = (await this.outbox.entries()).filter((entry) => !isGivenUp(entry));
     const count = (state) => entries.filter((entry) => entry.state === state).length;
     const { ready, received, total, uploaded_at } = await this.replica.checkpoint();
     const filling = ready ? null : { received: Math.min(received, total ?? received), total };

@@ -3,10 +3,15 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
-from tests.browser.test_saving import worker_of
+from tests.browser.screen import submit_of
+from tests.browser.server_process import wait_until
+from tests.browser.test_saving import entries, worker_of
 
 pytestmark = pytest.mark.browser
+
+NOTE = "示例：门铃坏了"
 
 # The exchange is answered as by a server that finds every batch too large, down to one change.
 TOO_LARGE = """() => {
@@ -14,6 +19,31 @@ TOO_LARGE = """() => {
     self.fetch = (asked, ...rest) => {
         if (asked !== "/sync") return fetch(asked, ...rest);
         return Promise.resolve(new Response(JSON.stringify({ code: "too_large" }), { status: 413 }));
+    };
+}"""
+
+# The server takes what it is sent; its answers get lost.
+ANSWER_LOST = """(times) => {
+    const { fetch } = self;
+    self.lost = 0;
+    self.fetch = async (asked, ...rest) => {
+        const answer = await fetch(asked, ...rest);
+        if (asked !== "/sync" || self.lost === times) return answer;
+        self.lost += 1;
+        throw new TypeError("lost by the test");
+    };
+}"""
+# Too large is whatever holds the change that was saved first.
+FIRST_TOO_LARGE = """() => {
+    const { fetch } = self;
+    self.CompressionStream = undefined;
+    delete self.CompressionStream;
+    self.fetch = async (asked, ...rest) => {
+        if (asked !== "/sync") return fetch(asked, ...rest);
+        const { changes } = JSON.parse(new TextDecoder().decode(rest[0].body));
+        self.first ??= changes[0]?.change_id;
+        if (!changes.some(({ change_id }) => change_id === self.first)) return fetch(asked, ...rest);
+        return new Response(JSON.stringify({ code: "too_large" }), { status: 413 });
     };
 }"""
 
@@ -28,3 +58,98 @@ def test_a_record_too_long_to_upload_says_so_and_where_it_is(phone: Phone) -> No
     expect(row.locator("[data-state=failed]")).to_have_text("没传上去")
     expect(row.locator(".visit__word")).to_contain_text("太长")
     expect(row.locator(".visit__word")).to_contain_text("还在本机")
+
+
+def open_discarded(phone: Phone, visit: str) -> None:
+    phone.open(f"/visits/{visit}")
+    phone.page.locator("#unsent [value=discard]").tap()
+    phone.page.wait_for_url("**/discarded")
+
+
+def wait_until_uploaded(phone: Phone) -> None:
+    phone.context.set_offline(False)
+    phone.open("/my-visits")
+    phone.wait_for_header("全部已上传", seconds=40)
+
+
+def test_a_discarded_visit_is_taken_back_without_a_network_and_arrives_once(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer", note=NOTE)
+
+    open_discarded(phone, visit)
+
+    assert [(entry["sequence"], entry["state"]) for entry in entries(phone)] == [(1, "waiting")]  # its number stays
+    expect(phone.page.locator(f"#visit-{visit}")).to_contain_text(NOTE)
+    assert [each.id for each in phone.my_visits()] == []
+    phone.page.locator("a[href='/discarded']").tap()
+    phone.page.locator(f"#visit-{visit} button").tap()
+    phone.page.wait_for_url(f"**/visits/{visit}")
+    expect(phone.page.locator("main")).to_contain_text(NOTE)
+    phone.open("/discarded")
+    expect(phone.page.locator("main .empty")).to_be_visible()
+    wait_until_uploaded(phone)
+    assert coordinator.visit_ids().count(visit) == 1
+    assert coordinator.open_visit(visit).answers["备注"] == NOTE
+
+
+def test_what_was_discarded_reaches_nobody_and_leaves_no_gap(phone: Phone, coordinator: Coordinator) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer")
+    open_discarded(phone, visit)
+    other = phone.log_visit("no_answer")
+
+    wait_until_uploaded(phone)
+
+    assert [entry["state"] for entry in entries(phone)] == ["acknowledged", "acknowledged"]
+    assert [coordinator.visit_ids().count(each) for each in (visit, other)] == [0, 1]
+    coordinator.page.goto(f"{coordinator.url}/coordinator/devices")
+    expect(coordinator.page.locator("main")).not_to_contain_text("从未到达")
+
+
+def test_a_visit_whose_answer_was_lost_is_there_once_after_it_was_discarded_and_taken_back(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    """The server has it, and the phone does not know: nothing is lost and nothing doubled, and no phone looks cloned."""
+    worker_of(phone).evaluate(ANSWER_LOST, 1)
+    visit = phone.log_visit("no_answer", note=NOTE)
+    wait_until(lambda: worker_of(phone).evaluate("() => self.lost > 0"), seconds=20, failure=lambda: "nothing was sent")
+    phone.context.set_offline(True)
+    open_discarded(phone, visit)
+    assert "待上传" not in phone.header
+    phone.page.locator(f"#visit-{visit} button").tap()
+    phone.page.wait_for_url(f"**/visits/{visit}")
+
+    wait_until_uploaded(phone)
+
+    assert coordinator.visit_ids().count(visit) == 1
+    assert coordinator.open_visit(visit).answers["备注"] == NOTE
+    coordinator.page.goto(f"{coordinator.url}/coordinator/devices")
+    expect(coordinator.page.locator("main")).not_to_contain_text("身份重复")
+
+
+def test_s16_a_record_that_fails_is_retried_edited_and_discarded_alone(phone: Phone, coordinator: Coordinator) -> None:
+    worker = worker_of(phone)
+    worker.evaluate(FIRST_TOO_LARGE)
+    failing = phone.log_visit("no_answer", note=NOTE)
+    second = phone.log_visit("no_answer")
+    wait_until(
+        lambda: [entry["state"] for entry in entries(phone)] == ["waiting", "acknowledged"],
+        seconds=30,
+        failure=lambda: f"others wait for it: {entries(phone)}",
+    )
+    phone.open(f"/visits/{failing}")
+    expect(phone.page.locator("[data-state=failed]")).to_be_visible()
+
+    phone.page.locator("#unsent [value=retry]").tap()
+    expect(phone.page.locator("[data-state=failed]")).to_be_visible()
+    phone.page.locator(f"a[href='/visits/{failing}/edit']").tap()
+    phone.page.locator("textarea[name=note]").fill("短")
+    phone.page.locator(submit_of("visit-form")).tap()
+
+    phone.wait_for_header("全部已上传", seconds=40)
+    assert [coordinator.visit_ids().count(each) for each in (failing, second)] == [1, 1]
+    found = coordinator.open_visit(failing)
+    assert found.answers["备注"] == "短"
+    assert found.answers["结果"] == "敲门无人应"

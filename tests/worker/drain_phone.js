@@ -34,6 +34,7 @@ const outbox = {
   reofferLost: async () => {},
   conceal: async () => {},
   forget: async () => {},
+  keepDiscarded: async () => {},
 };
 
 const replica = {

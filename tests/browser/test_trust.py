@@ -1,5 +1,8 @@
 """Trust in the queue: what a volunteer sees of records that are still on her phone, and what she can do about each."""
 
+import re
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import expect
 
@@ -22,6 +25,11 @@ TOO_LARGE = """() => {
     };
 }"""
 
+# A phone's own way of sharing, which this machine has not.
+SHARES = """() => {
+    navigator.canShare = ({ files }) => files.every(({ type }) => type === "text/plain");
+    navigator.share = async ({ files: [file] }) => { window.shared = [file.name, await file.text()]; };
+}"""
 # The server takes what it is sent; its answers get lost.
 ANSWER_LOST = """(times) => {
     const { fetch } = self;
@@ -153,3 +161,49 @@ def test_s16_a_record_that_fails_is_retried_edited_and_discarded_alone(phone: Ph
     found = coordinator.open_visit(failing)
     assert found.answers["备注"] == "短"
     assert found.answers["结果"] == "敲门无人应"
+
+
+def test_p23_what_waits_leaves_the_phone_as_a_locked_file_and_is_there_once(
+    phone: Phone, coordinator: Coordinator, tmp_path: Path
+) -> None:
+    phone.context.set_offline(True)
+    first, second = phone.log_visit("no_answer", note=NOTE), phone.log_visit("no_answer")
+    phone.open("/my-visits")
+
+    with phone.page.expect_download() as download:
+        phone.page.locator("#export [data-export]").tap()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+
+    assert re.fullmatch(r"linli-\d{4}-\d\d-\d\d-2\.txt", file.name)
+    assert NOTE not in file.read_text()  # sealed
+    bring_in(coordinator, file)
+    expect(coordinator.page.locator("#import [role=status]")).to_contain_text("新收 2 条")
+    assert [coordinator.visit_ids().count(each) for each in (first, second)] == [1, 1]
+    assert coordinator.open_visit(first).answers["备注"] == NOTE
+    bring_in(coordinator, file)
+    expect(coordinator.page.locator("#import [role=status]")).to_contain_text("新收 0 条")
+    wait_until_uploaded(phone)  # the phone was found again: what it sends is known
+    assert [coordinator.visit_ids().count(each) for each in (first, second)] == [1, 1]
+
+
+def bring_in(coordinator: Coordinator, file: Path) -> None:
+    coordinator.page.goto(f"{coordinator.url}/coordinator/devices")
+    coordinator.page.locator("#file").set_input_files(file)
+    coordinator.page.locator("#import button").click()
+    coordinator.page.wait_for_url("**/coordinator/devices?new=*")
+
+
+def test_a_phone_that_shares_files_is_asked_where_to(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer")
+    phone.log_visit("no_answer")
+    phone.open(f"/visits/{visit}")
+    phone.page.evaluate(SHARES)
+
+    phone.page.locator("#unsent [data-export]").tap()
+
+    phone.wait_until_true("() => window.shared")
+    name, words = phone.page.evaluate("() => window.shared")
+    assert name.endswith("-1.txt")  # this record alone
+    assert words.startswith("邻里：")

@@ -185,6 +185,12 @@ PAGES = (
         asks=True,
     ),
     Page("settings", "/settings", "settings/page.html"),
+    Page(
+        "storage",
+        "/settings/storage",
+        "settings/storage.html",
+        loads=(Load("households", "household", by_id=True), Load("visits", "visit")),
+    ),
 )
 
 

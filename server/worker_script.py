@@ -57,6 +57,7 @@ SOURCES = (
     "worker/residents.js",
     "worker/phone.js",
     "worker/search.js",
+    "worker/storage.js",
     "worker/pages.js",
     "worker/attachments.js",
     "worker/filled.js",

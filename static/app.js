@@ -89,7 +89,7 @@ async function refreshStatus() {
 
 /** A list that shows records on their way is fetched again, unless somebody is writing. */
 function refreshRecords() {
-  const isListing = document.querySelector('main [data-state="waiting"], main [data-state="uploading"], main [data-state="failed"]');
+  const isListing = document.querySelector('main [data-state="waiting"], main [data-state="uploading"], main [data-state="failed"], main #stale');
   if (!isListing || document.querySelector("main form[data-form]")) return;
   const path = location.pathname + location.search;
   void /** @type {any} */ (window).htmx.ajax("GET", path, { target: "main", select: "main", swap: "outerMorph" });
@@ -150,6 +150,12 @@ async function shareExport(link, event) {
   await navigator.share({ files: [file] }).catch(({ name: why }) => {
     if (why !== "AbortError") location.assign(link.href);
   });
+}
+
+/** Asked by a tap: some browsers say yes only then. */
+async function keepForGood(button) {
+  if (await navigator.storage?.persist?.().catch(() => false)) location.reload();
+  else button.nextElementSibling.hidden = false;
 }
 
 // Forms
@@ -242,6 +248,7 @@ const clicks = {
   "[data-days]": setDays,
   "[data-exchange]": () => askToDrain("asked"),
   "[data-export]": shareExport,
+  "[data-persist]": keepForGood,
   '[data-update="now"]': update,
   '[data-update="later"]': putOffUpdate,
 };

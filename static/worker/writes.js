@@ -6,6 +6,7 @@ import { keepAttachments } from "./attachments.js";
 import { readFilled, readSubmitted } from "./filled.js";
 import { isHeld, LISTS, typedValues } from "./forms.js";
 import { giveUp, waitingOf } from "./queue.js";
+import { noteFull } from "./storage.js";
 import { putOff } from "./later.js";
 import { answerNotFound, describeForm, isEmptyAnswer, loadPage, renderPage } from "./pages.js";
 import { forgetPageCopies } from "./residents.js";
@@ -154,5 +155,6 @@ export async function saveChange(phone, seal, change) {
     if (/** @type {Error} */ (error).name !== "QuotaExceededError") throw error;
     await forgetPageCopies();
     await save();
+    await noteFull(phone.outbox, made_at);
   }
 }

@@ -211,17 +211,69 @@ function setDays(button) {
   noteChange(button.form);
 }
 
+/** A tab of an iPhone: cleared after seven days without use, and another store than the app on the home screen (P6, P7). */
+function isTabOfIphone() {
+  const isTouchMac = navigator.platform === "MacIntel" && navigator.maxTouchPoints > 1;
+  if (!isTouchMac && !/iPhone|iPad|iPod/.test(navigator.userAgent)) return false;
+  return !(/** @type {any} */ (navigator).standalone || matchMedia("(display-mode: standalone)").matches);
+}
+
+/** A private window, as far as a browser lets it be seen (P8): Firefox and Safari give no folder, older Chromium little room. */
+async function isPrivate() {
+  const { storage, webkitTemporaryStorage: temporary } = /** @type {any} */ (navigator);
+  try {
+    await storage?.getDirectory?.();
+    await new Promise((onsuccess, onerror) => Object.assign(indexedDB.open("linli-canary"), { onsuccess, onerror })).then(
+      ({ target }) => target.result.close(),
+    );
+    indexedDB.deleteDatabase("linli-canary");
+  } catch {
+    return true;
+  }
+  const room = await new Promise((found) => (temporary ? temporary.queryUsageAndQuota((_, quota) => found(quota), found) : found(Infinity)));
+  return room < 2 * /** @type {any} */ (performance).memory?.jsHeapSizeLimit;
+}
+
+/** Asked once for each page: neither changes while it is open. @type {Promise<string> | null} */
+let whyRefused = null;
+
+/** Not here: what to do instead takes the place of the form, before anything was typed. The address keeps the code. */
+function refuseToEnrol(form, why) {
+  form.hidden = true;
+  for (const part of document.querySelectorAll("#enrol-words")) part.remove();
+  for (const part of document.querySelectorAll("[data-refused]")) {
+    /** @type {HTMLElement} */ (part).hidden = ![why, "calendar"].includes(/** @type {any} */ (part).dataset.refused);
+  }
+  const shown = document.querySelector("[data-code]");
+  const output = shown?.querySelector("output");
+  if (!output || location.hash.length < 2) return;
+  output.value = location.hash.slice(1);
+  /** @type {HTMLElement} */ (shown).hidden = false;
+}
+
+function allowSending(form, isAllowed) {
+  for (const control of form.elements) if (control instanceof HTMLButtonElement) control.disabled = !isAllowed;
+}
+
+async function copyCode(button) {
+  await navigator.clipboard?.writeText(button.parentElement.querySelector("output").value).catch(() => {});
+}
+
 /** The link of an invite carries its code after the #, where no server log sees it. */
-function prepareEnrolment() {
+async function prepareEnrolment() {
   const form = /** @type {HTMLFormElement | null} */ (document.querySelector("form[data-enrol]"));
   if (!form) return;
+  allowSending(form, false);
+  whyRefused ??= isTabOfIphone() ? Promise.resolve("tab") : isPrivate().then((yes) => (yes ? "private" : ""));
+  const why = await whyRefused;
+  if (why) return refuseToEnrol(form, why);
   if (location.hash.length > 1) {
     form.code.value = location.hash.slice(1);
     history.replaceState(history.state, "", location.pathname);
   }
   // The worker makes the device's key, so the form waits for it; a browser without workers is enrolled without one.
   const isWaiting = "serviceWorker" in navigator && !navigator.serviceWorker.controller;
-  for (const control of form.elements) if (control instanceof HTMLButtonElement) control.disabled = isWaiting;
+  allowSending(form, !isWaiting);
 }
 
 function preparePage() {
@@ -249,6 +301,7 @@ const clicks = {
   "[data-exchange]": () => askToDrain("asked"),
   "[data-export]": shareExport,
   "[data-persist]": keepForGood,
+  "[data-copy]": copyCode,
   '[data-update="now"]': update,
   '[data-update="later"]': putOffUpdate,
 };

@@ -19,6 +19,7 @@ from server.loading import load_page
 from server.models import Community, Device
 from server.multipart import LEFT_OUT
 from server.page_table import PAGES, Page, Write
+from server.pages.enrol import is_in_app
 from server.principals import current_principal, current_volunteer
 from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, local_day, me_of, redirect
 from server.scope import Principal
@@ -34,7 +35,7 @@ SIZES = ("normal", "large")
 
 async def show(request: Request) -> Response:
     entry, principal = entry_of(request), await current_volunteer(request)
-    if principal is None:
+    if principal is None or is_in_app(request):
         return redirect(request, "/enrol")
     known = await load(request, entry, principal)
     if known is None:

@@ -150,7 +150,7 @@ def test_a_phone_that_nobody_enrolled_or_confirmed_is_unknown(world: World) -> N
 
 def test_a_phone_of_another_community_is_unknown_here(world: World) -> None:
     def move(session: Any) -> None:
-        session.add(Community(id=2, name="别处", epoch="e", created_at=NOW))
+        session.add(Community(id=2, name="别处", epoch="e"))
         session.flush()
         device = session.get_one(Device, (1, world.phone.device_id))
         owner = session.get_one(Volunteer, (1, device.volunteer_id))

@@ -113,6 +113,31 @@ function putOffUpdate() {
   showUpdatePrompt();
 }
 
+// The home screen. The browser's own offer is kept until somebody taps; put off, it stays in the settings.
+
+/** @type {any} */
+let installOffer = null;
+const NOT_NOW = "linli-install-put-off";
+
+function showInstall() {
+  const panel = /** @type {HTMLElement | null} */ (document.querySelector("[data-install]"));
+  if (panel) panel.hidden = !installOffer || (panel.dataset.install !== "settings" && localStorage.getItem(NOT_NOW) !== null);
+}
+
+async function install({ dataset }) {
+  const offer = installOffer;
+  if (dataset.add === "later") localStorage.setItem(NOT_NOW, "1");
+  else installOffer = null; // it may be used once
+  showInstall();
+  if (dataset.add === "now") await offer.prompt();
+}
+
+addEventListener("beforeinstallprompt", (event) => {
+  event.preventDefault();
+  installOffer = event;
+  showInstall();
+});
+
 // Drafts: the worker keeps what stands in a form, so that it outlives this page. Without a worker there is nobody to ask.
 
 /** @type {HTMLFormElement | null} changed since its draft was last sent */
@@ -280,6 +305,7 @@ function preparePage() {
   for (const form of document.querySelectorAll("form")) showQuestions(form);
   prepareEnrolment();
   showUpdatePrompt();
+  showInstall();
 }
 
 // Listeners
@@ -295,12 +321,14 @@ document.addEventListener("change", ({ target }) => {
 
 document.addEventListener("input", ({ target }) => noteChange(/** @type {HTMLInputElement} */ (target).form));
 
+/** @type {Record<string, (button: any, event: Event) => unknown>} */
 const clicks = {
   "[data-all-good]": setAllGood,
   "[data-days]": setDays,
   "[data-exchange]": () => askToDrain("asked"),
   "[data-export]": shareExport,
   "[data-persist]": keepForGood,
+  "[data-add]": install,
   "[data-copy]": copyCode,
   '[data-update="now"]': update,
   '[data-update="later"]': putOffUpdate,
@@ -310,7 +338,7 @@ document.addEventListener("click", (event) => {
   const { target } = event;
   for (const [mark, act] of Object.entries(clicks)) {
     const button = target instanceof Element ? target.closest(mark) : null;
-    if (button) act(/** @type {HTMLElement} */ (button), event);
+    if (button) act(button, event);
   }
 });
 

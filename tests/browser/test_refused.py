@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -41,8 +42,8 @@ STORED = """async () => {
 PRIVATE = "StorageManager.prototype.getDirectory = () => Promise.reject(new DOMException('no', 'SecurityError'));"
 
 
-def opened(browser: Browser, url: str, agent: str, *, script: str = "", **options: object) -> Iterator[Page]:
-    context = browser.new_context(**DEVICE | {"user_agent": agent} | options)  # type: ignore[arg-type]
+def opened(browser: Browser, url: str, agent: str, *, script: str = "", **options: Any) -> Iterator[Page]:
+    context = browser.new_context(**DEVICE | {"user_agent": agent} | options)
     context.add_init_script(script)
     page = context.new_page()
     page.goto(url)
@@ -61,7 +62,7 @@ def see(page: Page, why: str) -> None:
 def test_p09_nobody_is_enrolled_inside_wechat_and_the_calendar_is_there(
     browser: Browser, server: ServerProcess, agent: str, java_script: bool
 ) -> None:
-    options = {"java_script_enabled": java_script, "service_workers": "block"}
+    options: dict[str, Any] = {"java_script_enabled": java_script, "service_workers": "block"}
     for page in opened(browser, f"{server.url}/enrol#{CODE}", agent, **options):
         see(page, "in_app")
         expect(page.locator("[data-refused=in_app] svg")).to_be_visible()

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
 from tests.browser.screen import submit_of
-from tests.browser.server_process import wait_until
+from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_saving import entries, worker_of
 
 pytestmark = pytest.mark.browser
@@ -207,3 +207,93 @@ def test_a_phone_that_shares_files_is_asked_where_to(phone: Phone) -> None:
     name, words = phone.page.evaluate("() => window.shared")
     assert name.endswith("-1.txt")  # this record alone
     assert words.startswith("邻里：")
+
+
+# What every screen says of the queue (EXPERIENCE.md 7, 12 to 15)
+
+
+def test_s12_the_list_filters_by_what_each_visit_s_icon_and_words_say(phone: Phone) -> None:
+    uploaded = phone.log_visit("no_answer")
+    phone.wait_for_header("全部已上传", seconds=40)
+    phone.context.set_offline(True)
+    waiting = phone.log_visit("no_answer")
+
+    phone.open("/my-visits")
+    for visit, words in ((uploaded, "已上传"), (waiting, "待上传")):
+        state = phone.page.locator(f"#visit-{visit} .visit__state .state")
+        expect(state).to_contain_text(words)
+        expect(state.locator("svg")).to_be_visible()
+    phone.page.locator("a[href='/my-visits?state=waiting']").tap()
+
+    expect(phone.page.locator(".visits > .visit")).to_have_count(1)
+    expect(phone.page.locator(f"#visit-{waiting}")).to_be_visible()
+
+
+def test_s13_the_header_counts_what_the_outbox_holds_and_never_says_all_too_early(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    visits = []
+    for number in range(1, 4):
+        visits.append(phone.log_visit("no_answer"))
+        phone.wait_for_header(f"待上传 {number} 条")
+        assert len(entries(phone)) == number
+        assert "全部已上传" not in phone.header
+        assert "上次上传" in phone.header
+
+    open_discarded(phone, visits[0])
+
+    phone.wait_for_header("待上传 2 条")
+    wait_until_uploaded(phone)
+    assert {entry["state"] for entry in entries(phone)} == {"acknowledged"}
+
+
+def test_s14_offline_is_calm_and_says_what_still_works(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.log_visit("no_answer")
+    phone.open("/today")
+
+    strip = phone.page.locator(".status__offline")
+    expect(strip).to_contain_text("走访照常记录，联网后自动上传")
+    expect(phone.page.locator("[role=alert]:visible")).to_have_count(0)
+    red, green, blue = map(
+        int, re.findall(r"\d+", strip.evaluate("(each) => getComputedStyle(each).backgroundColor"))[:3]
+    )
+    assert max(red, green, blue) - min(red, green, blue) < 32  # grey
+
+
+def test_s15_after_an_outage_the_queue_empties_without_a_tap_or_a_reload(server: ServerProcess, phone: Phone) -> None:
+    phone.open("/today")
+    server.stop()
+    phone.log_visit("no_answer")
+    expect(phone.page.locator(".status__offline")).to_be_visible(timeout=30_000)  # it has tried, and failed
+    phone.page.evaluate("() => { window.isSamePage = true; }")
+
+    server.start()
+
+    phone.wait_for_header("全部已上传", seconds=40)
+    assert phone.page.evaluate("() => window.isSamePage") is True
+
+
+def test_p01_what_was_called_saved_outlives_a_killed_browser(phone: Phone) -> None:
+    """SIGKILL to all of it, the moment the next page says so. (Power that goes: ARCHITECTURE.md, 8.)"""
+    phone.context.set_offline(True)
+    visits = []
+    for _ in range(4):
+        visits.append(phone.log_visit("no_answer"))
+        phone.kill()
+        phone.start()
+        phone.context.set_offline(True)
+        phone.open("/my-visits")
+
+    assert [entry["record_id"] for entry in entries(phone)] == visits
+
+
+def test_p13_where_background_sync_is_refused_all_leaves_when_there_is_a_network(phone: Phone) -> None:
+    worker_of(phone).evaluate(
+        "() => { self.registration.sync.register = () => Promise.reject(new DOMException('', 'NotAllowedError')); }"
+    )
+    phone.context.set_offline(True)
+    phone.log_visit("no_answer")
+
+    phone.context.set_offline(False)
+
+    phone.wait_for_header("全部已上传", seconds=40)

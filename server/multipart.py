@@ -13,10 +13,11 @@ WITH_FILES_BYTES_MAX = 128 * 1024 * 1024
 LEFT_OUT = "left_out"
 
 
-async def read_multipart(request: Request, *, limit: int, fields_max: int) -> dict[str, list[str]]:
-    """The texts of each name, and under `LEFT_OUT` how many files there were. Raises MalformedMessage."""
+async def read_multipart(request: Request, *, limit: int, fields_max: int, file: str = "") -> dict[str, list[str]]:
+    """The texts of each name, and under `LEFT_OUT` how many files there were; the one named `file` is read as a text.
+    Raises MalformedMessage."""
     _, options = parse_options_header(request.headers.get("content-type", ""))
-    parts = Parts(limit, fields_max)
+    parts = Parts(limit, fields_max, file)
     size = 0
     try:
         parser = MultipartParser(options.get(b"boundary", b""), parts.callbacks())  # type: ignore[arg-type]
@@ -36,11 +37,12 @@ async def read_multipart(request: Request, *, limit: int, fields_max: int) -> di
 class Parts:
     """What the parser has met so far."""
 
-    def __init__(self, limit: int, fields_max: int) -> None:
+    def __init__(self, limit: int, fields_max: int, file: str) -> None:
         self.texts: dict[str, list[str]] = {}
         self.files = 0
         self._limit = limit
         self._left = fields_max
+        self._wanted = file
         self._begin()
 
     def callbacks(self) -> dict[str, object]:
@@ -61,7 +63,7 @@ class Parts:
         if self._field.lower() == b"content-disposition":
             _, options = parse_options_header(bytes(self._value))
             self._name = options.get(b"name", b"").decode("utf-8", errors="replace")
-            self._is_file = b"filename" in options
+            self._is_file = b"filename" in options and (not self._wanted or self._name != self._wanted)
         self._field.clear()
         self._value.clear()
 

@@ -165,6 +165,7 @@ PAGES = (
             Load("households", "household", by_id=True),
         ),
     ),
+    Page("discarded", "/discarded", "visits/discarded.html", loads=(Load("households", "household", by_id=True),)),
     Page(
         "map",
         "/map",
@@ -184,6 +185,12 @@ PAGES = (
         asks=True,
     ),
     Page("settings", "/settings", "settings/page.html"),
+    Page(
+        "storage",
+        "/settings/storage",
+        "settings/storage.html",
+        loads=(Load("households", "household", by_id=True), Load("visits", "visit")),
+    ),
 )
 
 

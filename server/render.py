@@ -18,7 +18,15 @@ in_thread = run_in_threadpool
 LANGUAGES = ("zh-CN", "en")
 LANGUAGE_COOKIE = "language"
 SIZE_COOKIE = "size"
-NOTHING_WAITS = {"waiting": 0, "held": 0, "uploaded_at": None, "is_offline": False, "filling": None}
+NOTHING_WAITS = {
+    "waiting": 0,
+    "held": 0,
+    "uploaded_at": None,
+    "stale_days": 0,
+    "oldest_days": 0,
+    "is_offline": False,
+    "filling": None,
+}
 
 
 def page(request: Request, template: str, context: Mapping[str, Any], *, status: int = 200) -> HTMLResponse:

@@ -60,6 +60,7 @@ SOURCES = (
     "worker/residents.js",
     "worker/phone.js",
     "worker/search.js",
+    "worker/storage.js",
     "worker/pages.js",
     "worker/lock.js",
     "worker/attachments.js",
@@ -68,6 +69,7 @@ SOURCES = (
     "worker/writes.js",
     "worker/uploader.js",
     "worker/drain.js",
+    "worker/queue.js",
     "service-worker.js",
 )
 EXTRA_TEMPLATES = (

@@ -137,7 +137,7 @@ async function refreshStatus() {
 
 /** A list that shows records on their way is fetched again, unless somebody is writing. */
 function refreshRecords() {
-  const isListing = document.querySelector('main [data-state="waiting"], main [data-state="uploading"], main [data-state="failed"]');
+  const isListing = document.querySelector('main [data-state="waiting"], main [data-state="uploading"], main [data-state="failed"], main #stale');
   if (!isListing || document.querySelector("main form[data-form]")) return;
   const path = location.pathname + location.search;
   void /** @type {any} */ (window).htmx.ajax("GET", path, { target: "main", select: "main", swap: "outerMorph" });
@@ -160,6 +160,31 @@ function putOffUpdate() {
   localStorage.setItem(PUT_OFF, String(Date.now()));
   showUpdatePrompt();
 }
+
+// The home screen. The browser's own offer is kept until somebody taps; put off, it stays in the settings.
+
+/** @type {any} */
+let installOffer = null;
+const NOT_NOW = "linli-install-put-off";
+
+function showInstall() {
+  const panel = /** @type {HTMLElement | null} */ (document.querySelector("[data-install]"));
+  if (panel) panel.hidden = !installOffer || (panel.dataset.install !== "settings" && localStorage.getItem(NOT_NOW) !== null);
+}
+
+async function install({ dataset }) {
+  const offer = installOffer;
+  if (dataset.add === "later") localStorage.setItem(NOT_NOW, "1");
+  else installOffer = null; // it may be used once
+  showInstall();
+  if (dataset.add === "now") await offer.prompt();
+}
+
+addEventListener("beforeinstallprompt", (event) => {
+  event.preventDefault();
+  installOffer = event;
+  showInstall();
+});
 
 // Drafts: the worker keeps what stands in a form, so that it outlives this page. Without a worker there is nobody to ask.
 
@@ -187,6 +212,24 @@ async function keepDraft() {
 
 addEventListener("pagehide", () => void keepDraft());
 document.addEventListener("htmx:before:request", () => void keepDraft());
+
+/** A phone shares the file, with WeChat among the ways it offers; whatever cannot downloads it, as the link says. */
+async function shareExport(link, event) {
+  if (!navigator.canShare?.({ files: [new File([], "linli.txt", { type: "text/plain" })] })) return;
+  event.preventDefault();
+  const answer = await fetch(link.href);
+  const [, name = "linli.txt"] = /filename="(.+)"/.exec(answer.headers.get("Content-Disposition") ?? "") ?? [];
+  const file = new File([await answer.blob()], name, { type: "text/plain" });
+  await navigator.share({ files: [file] }).catch(({ name: why }) => {
+    if (why !== "AbortError") location.assign(link.href);
+  });
+}
+
+/** Asked by a tap: some browsers say yes only then. */
+async function keepForGood(button) {
+  if (await navigator.storage?.persist?.().catch(() => false)) location.reload();
+  else button.nextElementSibling.hidden = false;
+}
 
 // Forms
 
@@ -241,23 +284,76 @@ function setDays(button) {
   noteChange(button.form);
 }
 
+/** A tab of an iPhone: cleared after seven days without use, and another store than the app on the home screen (P6, P7). */
+function isTabOfIphone() {
+  const isTouchMac = navigator.platform === "MacIntel" && navigator.maxTouchPoints > 1;
+  if (!isTouchMac && !/iPhone|iPad|iPod/.test(navigator.userAgent)) return false;
+  return !(/** @type {any} */ (navigator).standalone || matchMedia("(display-mode: standalone)").matches);
+}
+
+/** A private window, as far as a browser lets it be seen (P8): Firefox and Safari give no folder, older Chromium little room. */
+async function isPrivate() {
+  const { storage, webkitTemporaryStorage: temporary } = /** @type {any} */ (navigator);
+  try {
+    await storage?.getDirectory?.();
+    await new Promise((onsuccess, onerror) => Object.assign(indexedDB.open("linli-canary"), { onsuccess, onerror })).then(
+      ({ target }) => target.result.close(),
+    );
+    indexedDB.deleteDatabase("linli-canary");
+  } catch {
+    return true;
+  }
+  const room = await new Promise((found) => (temporary ? temporary.queryUsageAndQuota((_, quota) => found(quota), found) : found(Infinity)));
+  return room < 2 * /** @type {any} */ (performance).memory?.jsHeapSizeLimit;
+}
+
+/** Asked once for each page: neither changes while it is open. @type {Promise<string> | null} */
+let whyRefused = null;
+
+/** Not here: what to do instead takes the place of the form, before anything was typed. The address keeps the code. */
+function refuseToEnrol(form, why) {
+  form.hidden = true;
+  for (const part of document.querySelectorAll("#enrol-words")) part.remove();
+  for (const part of document.querySelectorAll("[data-refused]")) {
+    /** @type {HTMLElement} */ (part).hidden = ![why, "calendar"].includes(/** @type {any} */ (part).dataset.refused);
+  }
+  const shown = document.querySelector("[data-code]");
+  const output = shown?.querySelector("output");
+  if (!output || location.hash.length < 2) return;
+  output.value = location.hash.slice(1);
+  /** @type {HTMLElement} */ (shown).hidden = false;
+}
+
+function allowSending(form, isAllowed) {
+  for (const control of form.elements) if (control instanceof HTMLButtonElement) control.disabled = !isAllowed;
+}
+
+async function copyCode(button) {
+  await navigator.clipboard?.writeText(button.parentElement.querySelector("output").value).catch(() => {});
+}
+
 /** The link of an invite carries its code after the #, where no server log sees it. */
-function prepareEnrolment() {
+async function prepareEnrolment() {
   const form = /** @type {HTMLFormElement | null} */ (document.querySelector("form[data-enrol]"));
   if (!form) return;
+  allowSending(form, false);
+  whyRefused ??= isTabOfIphone() ? Promise.resolve("tab") : isPrivate().then((yes) => (yes ? "private" : ""));
+  const why = await whyRefused;
+  if (why) return refuseToEnrol(form, why);
   if (location.hash.length > 1) {
     form.code.value = location.hash.slice(1);
     history.replaceState(history.state, "", location.pathname);
   }
   // The worker makes the device's key, so the form waits for it; a browser without workers is enrolled without one.
   const isWaiting = "serviceWorker" in navigator && !navigator.serviceWorker.controller;
-  for (const control of form.elements) if (control instanceof HTMLButtonElement) control.disabled = isWaiting;
+  allowSending(form, !isWaiting);
 }
 
 function preparePage() {
   for (const form of document.querySelectorAll("form")) showQuestions(form);
   prepareEnrolment();
   showUpdatePrompt();
+  showInstall();
 }
 
 // Listeners
@@ -273,18 +369,24 @@ document.addEventListener("change", ({ target }) => {
 
 document.addEventListener("input", ({ target }) => noteChange(/** @type {HTMLInputElement} */ (target).form));
 
+/** @type {Record<string, (button: any, event: Event) => unknown>} */
 const clicks = {
   "[data-all-good]": setAllGood,
   "[data-days]": setDays,
   "[data-exchange]": () => askToDrain("asked"),
+  "[data-export]": shareExport,
+  "[data-persist]": keepForGood,
+  "[data-add]": install,
+  "[data-copy]": copyCode,
   '[data-update="now"]': update,
   '[data-update="later"]': putOffUpdate,
 };
 
-document.addEventListener("click", ({ target }) => {
+document.addEventListener("click", (event) => {
+  const { target } = event;
   for (const [mark, act] of Object.entries(clicks)) {
     const button = target instanceof Element ? target.closest(mark) : null;
-    if (button) act(/** @type {HTMLElement} */ (button));
+    if (button) act(button, event);
   }
 });
 

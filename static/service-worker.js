@@ -20,6 +20,7 @@ import { seeOther } from "./worker/responses.js";
 import { matchPage } from "./worker/router.js";
 import { postSettings } from "./worker/settings.js";
 import { Uploader } from "./worker/uploader.js";
+import { answerExport, answerQueue } from "./worker/queue.js";
 import { answerWrite } from "./worker/writes.js";
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
@@ -44,6 +45,8 @@ const rules = [
   { match: ({ path }) => path === "/settings/pin", handle: ready(pin) },
   { match: ({ path }) => path === "/settings/sign-out", handle: ready(signOut, signOut, signOut) },
   { match: ({ path }) => path === "/drafts", handle: draft },
+  { match: ({ method, path }) => method === "POST" && path === "/queue", handle: ready(queue) },
+  { match: ({ method, path }) => method === "GET" && path === "/queue/export", handle: ready(carryOff) },
   { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page, filling) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.asks, handle: ready(ask) },
@@ -147,6 +150,17 @@ async function afterLeaving() {
   if (!(await outbox.device()).left) return;
   await endSession(outbox).catch(() => {}); // tried again before each exchange
   await tellPages({ type: "locked" });
+}
+
+/** Trying again is a drain that somebody asked for. */
+async function queue(event) {
+  const response = await answerQueue(phone, await sealer(), event.request, Date.now());
+  event.waitUntil(drain.run("asked").then(report));
+  return response;
+}
+
+function carryOff(_event, url) {
+  return answerExport(phone, url.searchParams.get("record"), Date.now());
 }
 
 function page(_event, url) {

@@ -1,5 +1,7 @@
 """Enrolment on the phone: the code, then waiting for the coordinator's word. Always answered by the server."""
 
+import re
+
 from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,9 +16,17 @@ from server.urlencoded import read_form
 from server.writing import first
 from sync.kinds import Role
 
+IN_APP = re.compile(r"MicroMessenger|; wv\)")
+
 
 async def enrol(request: Request) -> Response:
-    return page(request, "enrol/page.html", {"code": "", "device_name": "", "problem": ""})
+    refused = "in_app" if is_in_app(request) else ""
+    return page(request, "enrol/page.html", {"code": "", "device_name": "", "problem": "", "refused": refused})
+
+
+def is_in_app(request: Request) -> bool:
+    """Inside WeChat or another app: its own storage, cleared with the app's, and on iPhones no worker at all (P9)."""
+    return IN_APP.search(request.headers.get("user-agent", "")) is not None
 
 
 async def claim(request: Request) -> Response:
@@ -40,7 +50,7 @@ async def claim(request: Request) -> Response:
 
     outcome = await in_thread(request.app.state.database.write, work)
     if isinstance(outcome, ClaimProblem):
-        context = {"code": code, "device_name": device_name, "problem": outcome.value}
+        context = {"code": code, "device_name": device_name, "problem": outcome.value, "refused": ""}
         return page(request, "enrol/page.html", context, status=422)
     response = redirect(request, "/enrol/waiting")
     set_session_cookie(response, request.app.state.settings, outcome, role=Role.VOLUNTEER)

@@ -19,6 +19,7 @@ from server.loading import load_page
 from server.models import Community, Device
 from server.multipart import LEFT_OUT
 from server.page_table import PAGES, Page, Write
+from server.pages.enrol import is_in_app
 from server.pages.sign_in import end
 from server.principals import current_principal, current_volunteer
 from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, local_day, me_of, redirect
@@ -35,7 +36,7 @@ SIZES = ("normal", "large")
 
 async def show(request: Request) -> Response:
     entry, principal = entry_of(request), await current_volunteer(request)
-    if principal is None:
+    if principal is None or is_in_app(request):
         return redirect(request, "/enrol")
     known = await load(request, entry, principal)
     if known is None:
@@ -177,6 +178,11 @@ async def to_today(request: Request) -> Response:
     return redirect(request, "/today")
 
 
+async def nothing_waits(request: Request) -> Response:
+    """What waits is a phone's own (static/worker/queue.js); here everything has arrived."""
+    return redirect(request, "/my-visits")
+
+
 async def status_fragment(request: Request) -> Response:
     principal = await current_volunteer(request)
     if principal is None:
@@ -218,8 +224,9 @@ async def volunteer_context(
     context = base_context(request, entry.template)
     context["page"]["name"] = entry.name
     context |= {load.name: known[load.name] for load in entry.loads}
-    # What only a phone of its own keeps: drafts, doors put off, photos.
-    context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS, "drafts": {}, "later": {}, "kept": {}}
+    # What only a phone of its own keeps: drafts, doors put off, photos, what was given up.
+    context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS}
+    context |= {"drafts": {}, "later": {}, "kept": {}, "discarded": [], "storage": None}
     if device is not None:
         context |= {"language": device.language, "size": device.size}
         context["outbox"] = NOTHING_WAITS | {"uploaded_at": device.last_contact_at or None}
@@ -264,5 +271,7 @@ routes = [
     Route("/settings/sign-out", end, methods=["POST"]),
     Route("/unlock", to_today, methods=["GET", "POST"]),
     Route("/drafts", begin_afresh, methods=["GET", "POST"]),
+    Route("/queue", nothing_waits, methods=["GET", "POST"]),
+    Route("/queue/export", nothing_waits, methods=["GET"]),
     Route("/fragments/status", status_fragment, methods=["GET"]),
 ]

@@ -2,10 +2,12 @@
 //
 // - "saved" means that one strict transaction completed: entry, sequence number and draft together;
 // - entries are never rewritten by an edit; a later save is a new entry with the next number;
-// - no code path removes an entry that the server has not answered for, and an answered one stays, sealed, for 30 days,
-//   to be offered again when the server's epoch changes (RELIABILITY.md 0.5);
+// - no code path removes an entry that the server has not answered for; one that its owner gives up makes room for a
+//   `discard` with its number, and what it said is kept beside the queue in the same transaction;
+// - an answered one stays, sealed, for 30 days, to be offered again when the server's epoch changes (RELIABILITY.md 0.5);
 // - a copy of every sealed entry lies in Cache Storage, another engine, in case this database breaks (P20);
-// - what the phone shows of an entry lies in the vault, and so do drafts. Whatever becomes of the vault, the entry travels.
+// - what the phone shows of an entry lies in the vault, and so do drafts and what was given up. Whatever becomes of the
+//   vault, the entry travels.
 //
 // The layout of the database is frozen for ever: version 1, no indexes. What changes is inside the sealed bytes.
 
@@ -27,6 +29,12 @@ import { isSealed } from "./vault.js";
  * @property {number} at
  *
  * @typedef {{ record_id: string, change_id: string, at: number, sealed: ArrayBuffer }} StoredDraft
+ * @typedef {object} Discarded what its owner gave up, with the ids under which it is taken back
+ * @property {string} record_id
+ * @property {number} at
+ * @property {{ change_id: string, display: Display }[]} changes
+ *
+ * @typedef {{ record_id: string, at: number, sealed: ArrayBuffer }} StoredDiscarded
  */
 
 const MIRROR = "linli-outbox-mirror";
@@ -98,6 +106,13 @@ export class Outbox {
     return drafts.filter(Boolean);
   }
 
+  /** @returns {Promise<Discarded[]>} what was given up, as far as the vault opens it */
+  async discarded() {
+    const { discarded = [] } = await this.device();
+    const found = await Promise.all(discarded.map((each) => this.#open(each.sealed, discardedBinding(each))));
+    return found.filter(Boolean);
+  }
+
   // Writing
 
   /**
@@ -162,6 +177,43 @@ export class Outbox {
     return this.#update((entry) => settleEntry(entry, byId, when));
   }
 
+  /**
+   * Puts discards in the place of waiting entries that their owner gives up, and keeps what these said.
+   * @param {Entry[]} given
+   * @param {Parameters<typeof newEntry>[0][]} instead with the same numbers
+   * @param {Discarded[]} kept
+   */
+  async discard(given, instead, kept) {
+    const sealed = await Promise.all(kept.map((each) => this.#sealDiscarded(each)));
+    const isDone = await this.#database.write(["entries", "device"], async (transaction) => {
+      const store = transaction.objectStore("entries");
+      const device = transaction.objectStore("device");
+      const [saved, before = []] = await Promise.all([requested(store.getAll()), requested(device.get("discarded"))]);
+      const waiting = saved.filter(({ state }) => state === "waiting").map(({ change_id }) => change_id);
+      if (!given.every(({ change_id }) => waiting.includes(change_id))) return false; // answered meanwhile
+      for (const entry of instead) store.put(newEntry(entry));
+      device.put([...before, ...sealed], "discarded");
+      return true;
+    });
+    this.refresh();
+    if (!isDone) return;
+    // Until the copies are changed as well, a broken database brings back what was given up: nothing is lost by it.
+    for (const entry of instead) await this.#mirror(entry).catch(() => {});
+    const mirror = await this.#caches.open(MIRROR);
+    for (const entry of given) await mirror.delete(mirrorPath(entry));
+  }
+
+  /** Lets go of what was given up, but for what `isKept`. @param {(each: StoredDiscarded) => boolean} isKept */
+  async keepDiscarded(isKept) {
+    const { discarded = [] } = await this.device();
+    if (discarded.every(isKept)) return;
+    await this.#database.write(["device"], async (transaction) => {
+      const device = transaction.objectStore("device");
+      device.put((await requested(device.get("discarded"))).filter(isKept), "discarded");
+    });
+    this.#device = null;
+  }
+
   /** Notes why an entry could not be sent; it keeps waiting. */
   note(changeId, code) {
     return this.#update((entry) => (entry.change_id === changeId && entry.code !== code ? { ...entry, code } : null));
@@ -200,7 +252,7 @@ export class Outbox {
       const entries = transaction.objectStore("entries");
       for (const entry of await requested(entries.getAll())) if (entry.display) entries.put({ ...entry, display: null });
       transaction.objectStore("drafts").clear();
-      transaction.objectStore("device").delete("me");
+      for (const name of ["me", "discarded"]) transaction.objectStore("device").delete(name);
       transaction.objectStore("settings").delete("later");
     });
     this.refresh();
@@ -249,6 +301,12 @@ export class Outbox {
   async #sealDraft(draft) {
     const { record_id, change_id, at } = draft;
     return { record_id, change_id, at, sealed: await this.#vault.seal(draft, draftBinding(draft)) };
+  }
+
+  /** @returns {Promise<StoredDiscarded>} */
+  async #sealDiscarded(discarded) {
+    const { record_id, at } = discarded;
+    return { record_id, at, sealed: await this.#vault.seal(discarded, discardedBinding(discarded)) };
   }
 
   /** What the vault makes of it; null while it is locked, and for what it cannot open any more: it was a copy. */
@@ -323,7 +381,9 @@ export class Outbox {
     for (const [path, entry] of known) if (!paths.has(path)) await this.#mirror(entry);
     const lost = [...paths].filter((path) => !known.has(path));
     const copies = await Promise.all(lost.map(async (path) => (await mirror.match(path))?.json()));
-    const entries = copies.filter(Boolean).map(({ sealed, ...rest }) => {
+    // A number that is taken: its owner gave this one up.
+    const taken = new Set(stored.map(({ sequence }) => sequence));
+    const entries = copies.filter((copy) => copy && !taken.has(copy.sequence)).map(({ sealed, ...rest }) => {
       return newEntry({ ...rest, display: null, sealed: decodeBase64(sealed).buffer });
     });
     if (entries.length > 0) await this.#recover(entries);
@@ -350,6 +410,7 @@ export class Outbox {
 
 const displayBinding = (changeId) => `display\n${changeId}`;
 const draftBinding = ({ record_id }) => `draft\n${record_id}`;
+const discardedBinding = ({ record_id, at }) => `discarded\n${record_id}\n${at}`;
 
 const mirrorPath = ({ change_id }) => `/mirror/${change_id}`;
 

@@ -4,7 +4,8 @@
 //                    ┌── another epoch, or missing: offered again ────────┐
 //                    ▼                                                  │
 //     saved ──> waiting ──> acknowledged (shown) ──> acknowledged (sealed only) ──> forgotten after 30 days
-//                    └────> held (shown) ───────────────────────────────────────────┘
+//       │            └────> held (shown) ───────────────────────────────────────────┘
+//       └── given up: a discard takes its number over, and what it said can be taken back for seven days
 
 /**
  * @typedef {object} Display what the phone itself shows of a change until a pulled record covers it
@@ -31,6 +32,7 @@
  */
 
 export const KEPT_MS = 30 * 24 * 60 * 60 * 1000;
+const GIVEN_UP_KEPT_MS = 7 * 24 * 60 * 60 * 1000;
 
 /**
  * @param {Pick<Entry, "sequence" | "change_id" | "record_id" | "created_at" | "sealed" | "display">} given
@@ -97,3 +99,9 @@ export function concealEntry(entry, isCovered) {
 export function isForgettable(entry, { epoch, now }) {
   return entry.state !== "waiting" && entry.epoch === epoch && now - (entry.acknowledged_at ?? now) > KEPT_MS;
 }
+
+/** A discard, which is nothing that people see. @param {Entry} entry */
+export const isGivenUp = ({ display }) => display?.action === "discard";
+
+/** Of what was given up, by this phone's own clock. @param {number} now @returns {(given: { at: number }) => boolean} */
+export const isRecallable = (now) => ({ at }) => now - at < GIVEN_UP_KEPT_MS;

@@ -135,7 +135,11 @@ function chooseBatch(entries, refused, size) {
   return chosen;
 }
 
-async function writeMessage({ store, offered, schema, now, limit }) {
+/**
+ * The message that offers these entries.
+ * @param {{ store: Store, offered: Entry[], schema: number, now: number, limit?: number }} given
+ */
+export async function writeMessage({ store, offered, schema, now, limit = PAGE_RECORDS }) {
   const { epoch, cursor, ready } = await store.checkpoint();
   return {
     protocol: PROTOCOL_VERSION,

@@ -6,6 +6,8 @@
 // *Records at the checkpoint + outbox = what the volunteer sees.* An entry whose revision the replica has reached is
 // inside the record already and is left out, so that nothing flickers while the outbox is being tidied.
 
+import { isGivenUp } from "./entries.js";
+
 /**
  * @typedef {import("./entries.js").Entry} Entry
  * @typedef {{ id: string, name: string, community: string }} Person
@@ -21,7 +23,8 @@
  * @param {(changeId: string) => boolean} [given.isUploading]
  * @returns {FlatRecord | null}
  */
-export function layOver({ record, entries, me, isUploading = () => false }) {
+export function layOver({ record, entries: all, me, isUploading = () => false }) {
+  const entries = all.filter((entry) => !isGivenUp(entry));
   const reached = record?.revision ?? 0;
   const over = entries.filter((entry) => entry.display && !(entry.revision && entry.revision <= reached));
   if (!record && over.length === 0) return null;

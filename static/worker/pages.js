@@ -7,6 +7,8 @@ import { isHeld, isShown, LISTS } from "./forms.js";
 import { htmlResponse } from "./responses.js";
 import { finds } from "./search.js";
 
+const SHOWS_STORAGE = ["today", "my_visits", "storage"];
+
 /**
  * @typedef {import("./phone.js").Phone} Phone
  * @typedef {import("./router.js").Page} Page
@@ -26,7 +28,9 @@ export async function answerPage(phone, { page, params }, url, now) {
   const query = Object.fromEntries(url.searchParams);
   const loaded = await loadPage(phone, page, params, query);
   if (!loaded) return answerNotFound(phone, url.pathname, now);
+  /** @type {Record<string, any>} */
   const context = await phone.context(now);
+  if (SHOWS_STORAGE.includes(page.name)) context.storage = await phone.storage(now);
   const form = await formOf(phone, page, { loaded, query, context, path: url.pathname });
   return renderPage(phone, { page, params, loaded, form, url, context });
 }

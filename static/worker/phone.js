@@ -6,14 +6,17 @@ import { takeOverOlder } from "../store/older.js";
 import { Outbox } from "../store/outbox.js";
 import { groupBy, Replica } from "../store/replica.js";
 import { Vault } from "../store/vault.js";
+import { isGivenUp } from "../sync/entries.js";
 import { layOver } from "../sync/rebase.js";
-import { dateFilters, localDate } from "./filters.js";
+import { DAY_MS, dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
 import { draftTimes } from "./drafts.js";
 import { readLater } from "./later.js";
+import { listDiscarded } from "./queue.js";
 import { createTranslate } from "./messages.js";
 import { forgetPageCopies } from "./residents.js";
 import { readSettings } from "./settings.js";
+import { readStorage } from "./storage.js";
 import { newUuid } from "./uuid.js";
 
 /**
@@ -170,11 +173,13 @@ export class Phone {
       later: readLater(settings),
       kept: Object.fromEntries((await this.blobs.all().catch(() => [])).map((blob) => [blob.sha256, blob])),
       drafts: draftTimes(await this.outbox.drafts()),
+      storage: null,
+      discarded: listDiscarded(await this.outbox.discarded(), now),
       now,
       today: localDate(now, app.utc_offset_minutes),
       utc_offset_minutes: app.utc_offset_minutes,
       me: await this.me(),
-      outbox: await this.outboxState(),
+      outbox: await this.outboxState(now),
       photos: await this.photosWaiting(),
       assets: app.assets,
       release: app.release,
@@ -183,15 +188,25 @@ export class Phone {
     };
   }
 
+  /** What the storage page shows, and what warns before it is too late. */
+  storage(now) {
+    return readStorage(this, now);
+  }
+
   /** The outbox in a few numbers, which the header shows; and until the first sync is complete, how far it has come. */
-  async outboxState() {
-    const entries = await this.outbox.entries();
+  async outboxState(now = Date.now()) {
+    const entries = (await this.outbox.entries()).filter((entry) => !isGivenUp(entry));
     const count = (state) => entries.filter((entry) => entry.state === state).length;
     const { ready, received, total, uploaded_at } = await this.replica.checkpoint();
     const { left } = await this.outbox.device();
     const filling = ready || left ? null : { received: Math.min(received, total ?? received), total };
     const failed = entries.filter((entry) => entry.state === "waiting" && entry.code).length;
-    return { waiting: count("waiting"), failed, held: count("held"), uploaded_at, is_offline: this.isOffline, filling };
+    const days = (at) => Math.floor((now - at) / DAY_MS);
+    const since = entries.filter(({ state }) => state === "waiting").map(({ created_at }) => created_at);
+    const stale_days = uploaded_at ? days(uploaded_at) : 0;
+    const oldest_days = since.length > 0 ? days(Math.min(...since)) : 0;
+    const times = { uploaded_at, stale_days, oldest_days };
+    return { waiting: count("waiting"), failed, held: count("held"), ...times, is_offline: this.isOffline, filling };
   }
 }
 

@@ -5,6 +5,8 @@ import { sealBinding } from "../sync/seal.js";
 import { keepAttachments } from "./attachments.js";
 import { readFilled, readSubmitted } from "./filled.js";
 import { isHeld, LISTS, typedValues } from "./forms.js";
+import { giveUp, waitingOf } from "./queue.js";
+import { noteFull } from "./storage.js";
 import { putOff } from "./later.js";
 import { answerNotFound, describeForm, isEmptyAnswer, loadPage, renderPage } from "./pages.js";
 import { forgetPageCopies } from "./residents.js";
@@ -53,8 +55,10 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   const { kept, leftOut } = await keepAttachments(phone.blobs, write.each ? new FormData() : posted, before);
   try {
     for (const one of filled) {
-      const change = await changeFrom(phone, write, { ...one, attachments: kept, now });
+      const stuck = await stuckOf(phone, one.hidden);
+      const change = await changeFrom(phone, write, { ...one, attachments: kept, stuck, now });
       if (change) await saveChange(phone, seal, change);
+      if (change && stuck.length > 0) await giveUp(phone, seal, stuck, now, false);
       else await phone.outbox.dropDraft(one.hidden.record_id); // nothing was altered, so nothing is unsaved
     }
   } catch (error) {
@@ -72,6 +76,13 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   return seeOther(record_id ? `${path}?saved=${record_id}${told}` : path);
 }
 
+/** What waits of a record that could not be sent as it is: the edit says all of it anew, and takes its place. */
+async function stuckOf(phone, { record_id, change_id }) {
+  const waiting = await waitingOf(phone, record_id);
+  const isStuck = waiting.some(({ code }) => code) && !waiting.some((entry) => entry.change_id === change_id);
+  return isStuck ? waiting : [];
+}
+
 /** Said at the first question, because that is where the reader is led. */
 function notSaved(form) {
   const [first] = form?.fields ?? [];
@@ -82,15 +93,16 @@ function notSaved(form) {
  * The change that the form asks for, or null when it asks for nothing new.
  * @param {Phone} phone
  * @param {Write} write
- * @param {{ values: object, fixed: object, hidden: Hidden, attachments: import("../store/blobs.js").Attachment[], now: number }} given
+ * @param {{ values: object, fixed: object, hidden: Hidden, attachments: import("../store/blobs.js").Attachment[], stuck: import("../sync/entries.js").Entry[], now: number }} given
  * @returns {Promise<Omit<Change, "device_sequence"> | null>}
  */
-async function changeFrom(phone, write, { values, fixed, hidden, attachments, now }) {
+async function changeFrom(phone, write, { values, fixed, hidden, attachments, stuck, now }) {
   const { kind, action } = write;
   const { record_id, opened_at } = hidden;
   const isKnown = (await phone.outbox.entries()).some(({ change_id }) => change_id === hidden.change_id);
   const standing = await phone.record(kind, record_id);
   const about = { kind, record_id, action: /** @type {"put" | "void"} */ (action), made_at: now, schema: phone.app.schema };
+  if (stuck.length > 0) hidden.base = String((await phone.replica.record(record_id))?.revision ?? 0);
   if (action === "void") return isKnown ? null : { ...about, ...idAndBase(hidden), set: {} };
   if (!standing) {
     // When the form was opened is the phone's word for when the visit began; it never ends before it began.
@@ -99,6 +111,7 @@ async function changeFrom(phone, write, { values, fixed, hidden, attachments, no
   }
   const set = { ...changedFields(phone.app.forms[write.form], standing, values), ...named(standing.attachments, attachments) };
   if (Object.keys(set).length === 0) return null;
+  Object.assign(set, { ...Object.assign({}, ...stuck.map(({ display }) => display?.set)), ...set });
   // A form that is sent twice was saved the first time. What was altered in between (Back, amend, save) is an edit of
   // what was saved, with an id of its own.
   const isEdit = write.record && !isKnown;
@@ -127,7 +140,8 @@ function changedFields(form, record, values) {
   return changed;
 }
 
-async function saveChange(phone, seal, change) {
+/** @param {Phone} phone @param {Seal} seal @param {Omit<Change, "device_sequence">} change */
+export async function saveChange(phone, seal, change) {
   const { device_id } = await phone.outbox.device();
   const { change_id, record_id, kind, action, set, made_at } = change;
   const display = { kind, action, set, made_at };
@@ -141,5 +155,6 @@ async function saveChange(phone, seal, change) {
     if (/** @type {Error} */ (error).name !== "QuotaExceededError") throw error;
     await forgetPageCopies();
     await save();
+    await noteFull(phone.outbox, made_at);
   }
 }

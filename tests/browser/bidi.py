@@ -29,9 +29,10 @@ class BidiError(Exception):
 class Firefox:
     """One window of a Firefox of our own."""
 
-    def __init__(self, executable: str, profile: Path) -> None:
+    def __init__(self, executable: str, profile: Path, **preferences: Any) -> None:
         profile.mkdir()
-        lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in PREFERENCES.items()]
+        chosen = PREFERENCES | preferences
+        lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in chosen.items()]
         (profile / "user.js").write_text("\n".join(lines), encoding="utf-8")
         port = free_port()
         self._process = subprocess.Popen(

@@ -14,6 +14,7 @@ from tests.browser.phone import SECONDS, Phone
 from tests.browser.photographs import KEPT, WHERE, bytes_kept, kept, photograph, size_of
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
+from tests.browser.test_saving import worker_of
 
 pytestmark = pytest.mark.browser
 
@@ -207,6 +208,28 @@ def test_what_cannot_be_opened_as_a_photo_is_said_and_the_text_is_saved(phone: P
     phone.wait_for_header("全部已上传")
     assert visit in coordinator.visit_ids()
     assert kept(phone) == []
+
+
+# IndexedDB has no room for a photo, as on a full phone.
+NO_ROOM = """() => {
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function (...given) {
+        if (this.name === "bytes") throw new DOMException("no room", "QuotaExceededError");
+        return put.apply(this, given);
+    };
+}"""
+
+
+def test_p04_a_full_phone_leaves_the_photo_out_and_keeps_the_text(phone: Phone, coordinator: Coordinator) -> None:
+    open_form(phone)
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 1600, 1200))])
+    worker_of(phone).evaluate(NO_ROOM)
+
+    visit = phone.save()
+
+    expect(phone.page.locator(".page")).to_contain_text("文字已保存。有 1 张照片或录音没能存下")
+    phone.wait_for_header("全部已上传")
+    assert visit in coordinator.visit_ids()
 
 
 def test_s06_a_voice_note_is_recorded_offline_heard_again_and_goes_up_later(

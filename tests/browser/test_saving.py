@@ -65,7 +65,7 @@ def open_form(phone: Phone, outcome: str = "no_answer") -> None:
     phone.answer({"outcome": [outcome]})
 
 
-def test_full_phone_makes_room_by_itself(phone: Phone) -> None:
+def test_p04_a_full_phone_makes_room_by_itself(phone: Phone) -> None:
     phone.context.set_offline(True)
     open_form(phone)
     worker_of(phone).evaluate(REFUSE, {"error": "QuotaExceededError", "times": 1})

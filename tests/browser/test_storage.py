@@ -73,7 +73,7 @@ def test_saved_entry_is_there_for_a_new_worker(page: Page) -> None:
     }
 
 
-def test_every_write_of_the_outbox_is_strict(page: Page) -> None:
+def test_p01_every_write_of_the_outbox_is_strict(page: Page) -> None:
     durabilities = run(
         page,
         """
@@ -98,7 +98,7 @@ def test_every_write_of_the_outbox_is_strict(page: Page) -> None:
     assert durabilities == ["strict"] * 7  # the first one is the vault's, which makes its keys
 
 
-def test_layout_is_the_frozen_one(page: Page) -> None:
+def test_p11_the_layout_of_the_outbox_is_the_frozen_one(page: Page) -> None:
     layout = run(
         page,
         """
@@ -122,6 +122,29 @@ def test_layout_is_the_frozen_one(page: Page) -> None:
             ["settings", None, False, []],
         ],
     ]
+
+
+def test_p11_a_full_outbox_is_byte_for_byte_the_same_after_a_newer_worker_opened_it(page: Page) -> None:
+    run(
+        page,
+        """
+        const outbox = new Outbox(caches);
+        for (let number = 0; number < 100; number += 1) await save(outbox, String(number));
+        """,
+    )
+    everything = """
+        const database = await raw("linli-outbox");
+        const all = database.transaction("entries").objectStore("entries").getAll();
+        const entries = await new Promise((resolve) => (all.onsuccess = () => resolve(all.result)));
+        database.close();
+        return JSON.stringify(entries.map((entry) => ({ ...entry, sealed: [...new Uint8Array(entry.sealed)] })));
+    """
+    before = run(page, everything)
+
+    run(page, "const outbox = new Outbox(caches); await outbox.entries(); await outbox.device();")
+
+    assert run(page, everything) == before
+    assert before.count("change-") == 100
 
 
 def test_the_same_change_twice_is_one_entry(page: Page) -> None:
@@ -166,7 +189,7 @@ def test_sealed_number_is_the_stored_one(page: Page) -> None:
     assert sealed == [[1, "sealed 1"], [2, "sealed 2"], [3, "sealed 3"]]
 
 
-def test_transaction_that_is_aborted_after_its_last_request_is_not_saved(page: Page) -> None:
+def test_p02_transaction_that_is_aborted_after_its_last_request_is_not_saved(page: Page) -> None:
     found = run(
         page,
         """
@@ -229,7 +252,7 @@ def test_database_that_never_opens_is_an_error_and_no_endless_wait(page: Page) -
     assert page.evaluate("said") == "TimeoutError"
 
 
-def test_another_tab_that_deletes_the_database_is_not_blocked(page: Page) -> None:
+def test_p12_another_tab_that_deletes_the_database_is_not_blocked(page: Page) -> None:
     found = run(
         page,
         """

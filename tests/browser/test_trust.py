@@ -1,12 +1,20 @@
 """Trust in the queue: what a volunteer sees of records that are still on her phone, and what she can do about each."""
 
+import re
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
-from tests.browser.test_saving import worker_of
+from tests.browser.screen import submit_of
+from tests.browser.server_process import ServerProcess, wait_until
+from tests.browser.test_saving import entries, worker_of
 
 pytestmark = pytest.mark.browser
+
+NOTE = "示例：门铃坏了"
 
 # The exchange is answered as by a server that finds every batch too large, down to one change.
 TOO_LARGE = """() => {
@@ -14,6 +22,36 @@ TOO_LARGE = """() => {
     self.fetch = (asked, ...rest) => {
         if (asked !== "/sync") return fetch(asked, ...rest);
         return Promise.resolve(new Response(JSON.stringify({ code: "too_large" }), { status: 413 }));
+    };
+}"""
+
+# A phone's own way of sharing, which this machine has not.
+SHARES = """() => {
+    navigator.canShare = ({ files }) => files.every(({ type }) => type === "text/plain");
+    navigator.share = async ({ files: [file] }) => { window.shared = [file.name, await file.text()]; };
+}"""
+# The server takes what it is sent; its answers get lost.
+ANSWER_LOST = """(times) => {
+    const { fetch } = self;
+    self.lost = 0;
+    self.fetch = async (asked, ...rest) => {
+        const answer = await fetch(asked, ...rest);
+        if (asked !== "/sync" || self.lost === times) return answer;
+        self.lost += 1;
+        throw new TypeError("lost by the test");
+    };
+}"""
+# Too large is whatever holds the change that was saved first.
+FIRST_TOO_LARGE = """() => {
+    const { fetch } = self;
+    self.CompressionStream = undefined;
+    delete self.CompressionStream;
+    self.fetch = async (asked, ...rest) => {
+        if (asked !== "/sync") return fetch(asked, ...rest);
+        const { changes } = JSON.parse(new TextDecoder().decode(rest[0].body));
+        self.first ??= changes[0]?.change_id;
+        if (!changes.some(({ change_id }) => change_id === self.first)) return fetch(asked, ...rest);
+        return new Response(JSON.stringify({ code: "too_large" }), { status: 413 });
     };
 }"""
 
@@ -28,3 +66,234 @@ def test_a_record_too_long_to_upload_says_so_and_where_it_is(phone: Phone) -> No
     expect(row.locator("[data-state=failed]")).to_have_text("没传上去")
     expect(row.locator(".visit__word")).to_contain_text("太长")
     expect(row.locator(".visit__word")).to_contain_text("还在本机")
+
+
+def open_discarded(phone: Phone, visit: str) -> None:
+    phone.open(f"/visits/{visit}")
+    phone.page.locator("#unsent [value=discard]").tap()
+    phone.page.wait_for_url("**/discarded")
+
+
+def wait_until_uploaded(phone: Phone) -> None:
+    phone.context.set_offline(False)
+    phone.open("/my-visits")
+    phone.wait_for_header("全部已上传", seconds=40)
+
+
+def test_a_discarded_visit_is_taken_back_without_a_network_and_arrives_once(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer", note=NOTE)
+
+    open_discarded(phone, visit)
+
+    assert [(entry["sequence"], entry["state"]) for entry in entries(phone)] == [(1, "waiting")]  # its number stays
+    expect(phone.page.locator(f"#visit-{visit}")).to_contain_text(NOTE)
+    assert [each.id for each in phone.my_visits()] == []
+    phone.page.locator("a[href='/discarded']").tap()
+    phone.page.locator(f"#visit-{visit} button").tap()
+    phone.page.wait_for_url(f"**/visits/{visit}")
+    expect(phone.page.locator("main")).to_contain_text(NOTE)
+    phone.open("/discarded")
+    expect(phone.page.locator("main .empty")).to_be_visible()
+    wait_until_uploaded(phone)
+    assert coordinator.visit_ids().count(visit) == 1
+    assert coordinator.open_visit(visit).answers["备注"] == NOTE
+
+
+def test_what_was_discarded_reaches_nobody_and_leaves_no_gap(phone: Phone, coordinator: Coordinator) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer")
+    open_discarded(phone, visit)
+    other = phone.log_visit("no_answer")
+
+    wait_until_uploaded(phone)
+
+    assert [entry["state"] for entry in entries(phone)] == ["acknowledged", "acknowledged"]
+    assert [coordinator.visit_ids().count(each) for each in (visit, other)] == [0, 1]
+    coordinator.page.goto(f"{coordinator.url}/coordinator/devices")
+    expect(coordinator.page.locator("main")).not_to_contain_text("从未到达")
+
+
+def test_a_visit_whose_answer_was_lost_is_there_once_after_it_was_discarded_and_taken_back(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    """The server has it, and the phone does not know: nothing is lost and nothing doubled, and no phone looks cloned."""
+    worker_of(phone).evaluate(ANSWER_LOST, 1)
+    visit = phone.log_visit("no_answer", note=NOTE)
+    wait_until(lambda: worker_of(phone).evaluate("() => self.lost > 0"), seconds=20, failure=lambda: "nothing was sent")
+    phone.context.set_offline(True)
+    open_discarded(phone, visit)
+    assert "待上传" not in phone.header
+    phone.page.locator(f"#visit-{visit} button").tap()
+    phone.page.wait_for_url(f"**/visits/{visit}")
+
+    wait_until_uploaded(phone)
+
+    assert coordinator.visit_ids().count(visit) == 1
+    assert coordinator.open_visit(visit).answers["备注"] == NOTE
+    coordinator.page.goto(f"{coordinator.url}/coordinator/devices")
+    expect(coordinator.page.locator("main")).not_to_contain_text("身份重复")
+
+
+def test_s16_a_record_that_fails_is_retried_edited_and_discarded_alone(phone: Phone, coordinator: Coordinator) -> None:
+    worker = worker_of(phone)
+    worker.evaluate(FIRST_TOO_LARGE)
+    failing = phone.log_visit("no_answer", note=NOTE)
+    second = phone.log_visit("no_answer")
+    wait_until(
+        lambda: [entry["state"] for entry in entries(phone)] == ["waiting", "acknowledged"],
+        seconds=30,
+        failure=lambda: f"others wait for it: {entries(phone)}",
+    )
+    phone.open(f"/visits/{failing}")
+    expect(phone.page.locator("[data-state=failed]")).to_be_visible()
+
+    phone.page.locator("#unsent [value=retry]").tap()
+    expect(phone.page.locator("[data-state=failed]")).to_be_visible()
+    phone.page.locator(f"a[href='/visits/{failing}/edit']").tap()
+    phone.page.locator("textarea[name=note]").fill("短")
+    phone.page.locator(submit_of("visit-form")).tap()
+
+    phone.wait_for_header("全部已上传", seconds=40)
+    assert [coordinator.visit_ids().count(each) for each in (failing, second)] == [1, 1]
+    found = coordinator.open_visit(failing)
+    assert found.answers["备注"] == "短"
+    assert found.answers["结果"] == "敲门无人应"
+
+
+def test_p23_what_waits_leaves_the_phone_as_a_locked_file_and_is_there_once(
+    phone: Phone, coordinator: Coordinator, tmp_path: Path
+) -> None:
+    phone.context.set_offline(True)
+    first, second = phone.log_visit("no_answer", note=NOTE), phone.log_visit("no_answer")
+    phone.open("/my-visits")
+
+    with phone.page.expect_download() as download:
+        phone.page.locator("#export [data-export]").tap()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+
+    assert re.fullmatch(r"linli-\d{4}-\d\d-\d\d-2\.txt", file.name)
+    assert NOTE not in file.read_text()  # sealed
+    bring_in(coordinator, file)
+    expect(coordinator.page.locator("#import [role=status]")).to_contain_text("新收 2 条")
+    assert [coordinator.visit_ids().count(each) for each in (first, second)] == [1, 1]
+    assert coordinator.open_visit(first).answers["备注"] == NOTE
+    bring_in(coordinator, file)
+    expect(coordinator.page.locator("#import [role=status]")).to_contain_text("新收 0 条")
+    wait_until_uploaded(phone)  # the phone was found again: what it sends is known
+    assert [coordinator.visit_ids().count(each) for each in (first, second)] == [1, 1]
+
+
+def bring_in(coordinator: Coordinator, file: Path) -> None:
+    coordinator.page.goto(f"{coordinator.url}/coordinator/devices")
+    coordinator.page.locator("#file").set_input_files(file)
+    coordinator.page.locator("#import button").click()
+    coordinator.page.wait_for_url("**/coordinator/devices?new=*")
+
+
+def test_a_phone_that_shares_files_is_asked_where_to(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer")
+    phone.log_visit("no_answer")
+    phone.open(f"/visits/{visit}")
+    phone.page.evaluate(SHARES)
+
+    phone.page.locator("#unsent [data-export]").tap()
+
+    phone.wait_until_true("() => window.shared")
+    name, words = phone.page.evaluate("() => window.shared")
+    assert name.endswith("-1.txt")  # this record alone
+    assert words.startswith("邻里：")
+
+
+# What every screen says of the queue (EXPERIENCE.md 7, 12 to 15)
+
+
+def test_s12_the_list_filters_by_what_each_visit_s_icon_and_words_say(phone: Phone) -> None:
+    uploaded = phone.log_visit("no_answer")
+    phone.wait_for_header("全部已上传", seconds=40)
+    phone.context.set_offline(True)
+    waiting = phone.log_visit("no_answer")
+
+    phone.open("/my-visits")
+    for visit, words in ((uploaded, "已上传"), (waiting, "待上传")):
+        state = phone.page.locator(f"#visit-{visit} .visit__state .state")
+        expect(state).to_contain_text(words)
+        expect(state.locator("svg")).to_be_visible()
+    phone.page.locator("a[href='/my-visits?state=waiting']").tap()
+
+    expect(phone.page.locator(".visits > .visit")).to_have_count(1)
+    expect(phone.page.locator(f"#visit-{waiting}")).to_be_visible()
+
+
+def test_s13_the_header_counts_what_the_outbox_holds_and_never_says_all_too_early(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    visits = []
+    for number in range(1, 4):
+        visits.append(phone.log_visit("no_answer"))
+        phone.wait_for_header(f"待上传 {number} 条")
+        assert len(entries(phone)) == number
+        assert "全部已上传" not in phone.header
+        assert "上次上传" in phone.header
+
+    open_discarded(phone, visits[0])
+
+    phone.wait_for_header("待上传 2 条")
+    wait_until_uploaded(phone)
+    assert {entry["state"] for entry in entries(phone)} == {"acknowledged"}
+
+
+def test_s14_offline_is_calm_and_says_what_still_works(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.log_visit("no_answer")
+    phone.open("/today")
+
+    strip = phone.page.locator(".status__offline")
+    expect(strip).to_contain_text("走访照常记录，联网后自动上传")
+    expect(phone.page.locator("[role=alert]:visible")).to_have_count(0)
+    red, green, blue = map(
+        int, re.findall(r"\d+", strip.evaluate("(each) => getComputedStyle(each).backgroundColor"))[:3]
+    )
+    assert max(red, green, blue) - min(red, green, blue) < 32  # grey
+
+
+def test_s15_after_an_outage_the_queue_empties_without_a_tap_or_a_reload(server: ServerProcess, phone: Phone) -> None:
+    phone.open("/today")
+    server.stop()
+    phone.log_visit("no_answer")
+    expect(phone.page.locator(".status__offline")).to_be_visible(timeout=30_000)  # it has tried, and failed
+    phone.page.evaluate("() => { window.isSamePage = true; }")
+
+    server.start()
+
+    phone.wait_for_header("全部已上传", seconds=40)
+    assert phone.page.evaluate("() => window.isSamePage") is True
+
+
+def test_p01_what_was_called_saved_outlives_a_killed_browser(phone: Phone) -> None:
+    """SIGKILL to all of it, the moment the next page says so. (Power that goes: ARCHITECTURE.md, 8.)"""
+    phone.context.set_offline(True)
+    visits = []
+    for _ in range(4):
+        visits.append(phone.log_visit("no_answer"))
+        phone.kill()
+        phone.start()
+        phone.context.set_offline(True)
+        phone.open("/my-visits")
+
+    assert [entry["record_id"] for entry in entries(phone)] == visits
+
+
+def test_p13_where_background_sync_is_refused_all_leaves_when_there_is_a_network(phone: Phone) -> None:
+    worker_of(phone).evaluate(
+        "() => { self.registration.sync.register = () => Promise.reject(new DOMException('', 'NotAllowedError')); }"
+    )
+    phone.context.set_offline(True)
+    phone.log_visit("no_answer")
+
+    phone.context.set_offline(False)
+
+    phone.wait_for_header("全部已上传", seconds=40)

@@ -103,7 +103,8 @@ def test_a_page_is_sound_markup(name: str, context: Context) -> None:
 @pytest.mark.parametrize("uploaded_at", [None, NOW])
 @pytest.mark.parametrize("waiting", [0, 1, 40])
 def test_all_uploaded_is_never_said_while_something_waits(language: str, uploaded_at: int | None, waiting: int) -> None:
-    outbox = {"waiting": waiting, "held": 0, "uploaded_at": uploaded_at, "is_offline": False, "filling": None}
+    outbox = {"waiting": waiting, "held": 0, "uploaded_at": uploaded_at, "oldest_days": 0}
+    outbox |= {"is_offline": False, "filling": None}
     context = CONTEXTS["today/page.html"][0] | {"language": language, "outbox": outbox}
 
     html = ENVIRONMENT.get_template("fragments/_status.html").render(context)
@@ -131,7 +132,9 @@ def test_the_style_sheet_is_light() -> None:
 
 
 def test_today_with_fourteen_doors_is_light() -> None:
-    context = CONTEXTS["today/page.html"][0] | {"outbox": WAITING | {"uploaded_at": NOW}}
+    context = CONTEXTS["today/page.html"][0] | {
+        "outbox": WAITING | {"uploaded_at": NOW, "stale_days": 0, "oldest_days": 0}
+    }
 
     html = ENVIRONMENT.get_template("today/page.html").render(context)
 

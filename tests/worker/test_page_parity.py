@@ -88,6 +88,7 @@ globalThis.answer = async ({ device, records, settings, checkpoint, path, query,
     };
     const context = phone.context.bind(phone);
     phone.context = async (now) => ({ ...(await context(now)), ...ids });
+    phone.storage = async () => null; // a phone's own, which the server knows nothing of
     const url = { pathname: path, searchParams: query };
     const { text, status } = await answerPage(phone, matchPage(APP.pages, path), url, now);
     return JSON.stringify({ text, status });

@@ -23,7 +23,7 @@ RECORD = {
 
 @pytest.fixture(scope="module")
 def phone() -> JavaScript:
-    return JavaScript("sync/rebase.js")
+    return JavaScript("sync/entries.js", "sync/rebase.js")
 
 
 def entry(sequence: int, *, set: dict[str, Any] | None = None, action: str = "put", **more: Any) -> dict[str, Any]:
@@ -145,6 +145,13 @@ def test_entry_offered_again_without_display_waits(phone: JavaScript) -> None:
     shown = lay(phone, RECORD, entry(1, display=None))
 
     assert (shown["note"], shown["base"], shown["state"]["name"]) == ("old", "7", "waiting")
+
+
+def test_a_discard_is_nothing_that_people_see(phone: JavaScript) -> None:
+    given_up = entry(2, display={"kind": "", "action": "discard", "set": {}, "made_at": 1})
+
+    assert lay(phone, RECORD, given_up)["state"]["name"] == "uploaded"
+    assert lay(phone, None, given_up) is None
 
 
 def test_entry_without_display_or_record_is_not_shown(phone: JavaScript) -> None:

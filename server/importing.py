@@ -1,0 +1,88 @@
+"""What waited on a phone, brought in by a coordinator as a file that the phone exported (PROTOCOL.md, 11).
+
+The file holds pushes as the device would have sent them, sealed and signed, but for a path of their own: whoever finds
+it can neither read it nor pull with it. Bringing it in is an ordinary push, so twice is once, and what the phone sends
+later by itself is known already.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+
+from sqlmodel import Session
+
+from server.accepting import accept_changes
+from server.callers import authenticated, confirmed
+from server.database import Database
+from server.device_requests import Signed
+from server.scope import Principal
+from server.sealing import private_keys
+from server.sync_api import read_envelope
+from sync.changes import Outcome
+from sync.errors import MalformedMessage, SyncError, UnknownDevice
+from sync.protocol import Message, decode_message
+
+IMPORT_PATH = "/sync/import"
+EXPORT_BYTES_MAX = 8 * 1024 * 1024
+FORMAT, VERSION = "linli-export", 1
+
+
+class NotOurs(Exception):
+    """The file is none of ours, was cut short or altered: `code` names the sentence that says what to do."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """How many changes of the file are new here, how many had arrived before, and how many a person must look at."""
+
+    new: int
+    again: int
+    held: int
+
+
+def bring_in(database: Database, principal: Principal, text: str, *, now: int) -> Import:
+    """Takes the file in, one message a transaction. Raises NotOurs; what was taken before it stays, and is known then."""
+    found: Counter[Outcome] = Counter()
+    for signed in signed_messages(text):
+        found += database.write(partial(take, principal=principal, signed=signed, message=readable(signed), now=now))
+    held, again = found[Outcome.HELD], found[Outcome.AGAIN]
+    return Import(new=found.total() - held - again, again=again, held=held)
+
+
+def signed_messages(text: str) -> list[Signed]:
+    """Behind the line that says to people what the file is."""
+    try:
+        wire = json.loads(text[text.index("{") :])
+        if (wire["format"], wire["version"]) != (FORMAT, VERSION):
+            raise NotOurs("not_ours")
+        return [
+            Signed(str(wire["device_id"]), str(each["signature"]), "POST", IMPORT_PATH, each["body"].encode())
+            for each in wire["messages"]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise NotOurs("not_ours") from error
+
+
+def readable(signed: Signed) -> Message:
+    try:
+        return decode_message(json.loads(signed.body))
+    except (ValueError, RecursionError, MalformedMessage) as error:
+        raise NotOurs("not_ours") from error
+
+
+def take(session: Session, *, principal: Principal, signed: Signed, message: Message, now: int) -> Counter[Outcome]:
+    """Of a phone of the coordinator's own community alone; to her any other is unknown."""
+    try:
+        caller = confirmed(authenticated(session, signed))
+        if caller.community_id != principal.community_id:
+            raise UnknownDevice("unknown_device", "of another community")
+    except SyncError as error:
+        raise NotOurs("unknown_device") from error
+    keys = private_keys(session)
+    changes = [read_envelope(envelope, keys=keys, device_id=caller.id) for envelope in message.envelopes]
+    return Counter(result.outcome for result in accept_changes(session, caller.author, changes, now))

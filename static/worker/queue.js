@@ -1,0 +1,115 @@
+// What a volunteer does with a record that is on her phone still: try again, give up, take back, carry off.
+//
+// What is given up leaves no gap: a `discard` fills its number (PROTOCOL.md, 4). Did the server have it after all, because
+// its answer was lost, then it comes back with the next pull, and taking it back is an edit of the same record.
+
+import { isGivenUp, isRecallable } from "../sync/entries.js";
+import { writeMessage } from "../sync/exchange.js";
+import { sealBinding, signRequest } from "../sync/seal.js";
+import { CHANGES_MAX } from "../sync/protocol.js";
+import { exchangeStore } from "./drain.js";
+import { readSubmitted } from "./filled.js";
+import { ownPath, seeOther } from "./responses.js";
+import { newUuid } from "./uuid.js";
+import { saveChange } from "./writes.js";
+
+/** @typedef {import("./phone.js").Phone} Phone */
+
+// Nobody can pull with what is signed for this path: a file that goes astray opens nothing.
+const IMPORT_PATH = "/sync/import";
+const EXPORT_WORDS = "邻里：还没上传的走访，已加密，只有社区打得开。请把这个文件交给协调员。";
+
+/** What pages show of what was given up, newest first. @param {import("../store/outbox.js").Discarded[]} discarded @param {number} now */
+export const listDiscarded = (discarded, now) =>
+  discarded.filter(isRecallable(now)).map(({ record_id, at, changes }) =>
+    Object.assign({}, ...changes.map(({ display }) => display.set), { id: record_id, at }),
+  ).reverse();
+
+/**
+ * @param {Phone} phone
+ * @param {import("./writes.js").Seal} seal
+ * @param {Request} request POST /queue
+ * @param {number} now
+ */
+export async function answerQueue(phone, seal, request, now) {
+  const { record_id: [id] = [""], action: [action] = [""], back: [back] = [""] } = readSubmitted(await request.formData());
+  if (action === "discard") await giveUp(phone, seal, await waitingOf(phone, id), now, true);
+  if (action === "restore") await takeBack(phone, seal, id, now);
+  return seeOther(ownPath(back, "/my-visits"));
+}
+
+/** The entries of a record that the server has not answered for, and that are not on their way. */
+export async function waitingOf({ outbox, uploading }, recordId) {
+  const entries = (await outbox.entries()).filter(
+    (entry) => entry.record_id === recordId && entry.state === "waiting" && !isGivenUp(entry),
+  );
+  return entries.every(({ change_id, display }) => display && !uploading.has(change_id)) ? entries : [];
+}
+
+/**
+ * @param {Phone} phone
+ * @param {import("./writes.js").Seal} seal
+ * @param {import("../sync/entries.js").Entry[]} entries of one record
+ * @param {number} now
+ * @param {boolean} isKept to be taken back
+ */
+export async function giveUp({ app, outbox }, seal, entries, now, isKept) {
+  if (entries.length === 0) return;
+  const { device_id } = await outbox.device();
+  const instead = await Promise.all(
+    entries.map(async ({ sequence, record_id, display: given }) => {
+      const about = { change_id: newUuid(now), device_sequence: sequence, kind: given?.kind, record_id };
+      const change = { ...about, action: "discard", base: 0, set: {}, made_at: now, schema: app.schema };
+      const sealed = await seal(JSON.stringify(change), sealBinding(device_id, about.change_id, sequence));
+      const display = { kind: "", action: "discard", set: {}, made_at: now };
+      return { sequence, change_id: about.change_id, record_id, created_at: now, sealed, display };
+    }),
+  );
+  const changes = /** @type {any[]} */ (entries.map(({ display }) => ({ change_id: newUuid(now), display })));
+  await outbox.discard(entries, instead, isKept ? [{ record_id: entries[0].record_id, at: now, changes }] : []);
+}
+
+async function takeBack(phone, seal, recordId, now) {
+  for (const { record_id, changes } of await phone.outbox.discarded()) {
+    if (record_id !== recordId) continue;
+    for (const { change_id, display } of changes) {
+      const base = (await phone.record(display.kind, record_id))?.base ?? "0";
+      const about = { ...display, change_id, record_id, schema: phone.app.schema };
+      await saveChange(phone, seal, { ...about, base: /^\d+$/.test(base) ? Number(base) : base });
+    }
+  }
+  // Last: cut off before, the same ids are known when it is taken back again.
+  await phone.outbox.keepDiscarded(({ record_id }) => record_id !== recordId);
+}
+
+/**
+ * What waits, of one record or of all, as a file that a coordinator brings in: sealed as it is, and signed.
+ * @param {Phone} phone
+ * @param {string | null} recordId
+ * @param {number} now
+ */
+export async function answerExport(phone, recordId, now) {
+  const device = await phone.outbox.device();
+  const { device_id } = device;
+  const waiting = (await phone.outbox.entries()).filter(
+    ({ state, record_id }) => state === "waiting" && (!recordId || record_id === recordId),
+  );
+  const messages = [];
+  for (let first = 0; first < waiting.length; first += CHANGES_MAX) {
+    const offered = waiting.slice(first, first + CHANGES_MAX);
+    const store = exchangeStore(phone);
+    const body = JSON.stringify(await writeMessage({ store, offered, schema: phone.app.schema, now }));
+    const request = { method: "POST", path: IMPORT_PATH, body: new TextEncoder().encode(body) };
+    messages.push({ signature: (await signRequest(request, /** @type {any} */ (device)))["Linli-Signature"], body });
+  }
+  const text = `${EXPORT_WORDS}\n${JSON.stringify({ format: "linli-export", version: 1, device_id, messages })}\n`;
+  const name = `linli-${new Date(now).toISOString().slice(0, 10)}-${waiting.length}.txt`;
+  return new Response(text, {
+    headers: {
+      "Content-Type": "text/plain; charset=utf-8",
+      "Content-Disposition": `attachment; filename="${name}"`,
+      "Cache-Control": "no-store",
+      "X-Content-Type-Options": "nosniff",
+    },
+  });
+}

@@ -1,0 +1,132 @@
+"""What a volunteer is told of her phone's storage, before it is too late (RELIABILITY.md P4 to P9)."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.phone import Phone
+from tests.browser.test_saving import REFUSE, entries, open_form, worker_of
+
+pytestmark = pytest.mark.browser
+
+DAY_MS = 24 * 60 * 60_000
+# The last exchange that came to its end, so many ms ago.
+UPLOADED_AGO = """(ms) => new Promise((resolve) => {
+    indexedDB.open("linli-replica").onsuccess = ({ target }) => {
+        const transaction = target.result.transaction("state", "readwrite");
+        const store = transaction.objectStore("state");
+        store.get("checkpoint").onsuccess = (found) =>
+            store.put({ ...found.target.result, uploaded_at: Date.now() - ms }, "checkpoint");
+        transaction.oncomplete = () => { target.result.close(); resolve(true); };
+    };
+})"""
+# What was saved, so many ms ago.
+SAVED_AGO = """(ms) => new Promise((resolve) => {
+    indexedDB.open("linli-outbox").onsuccess = ({ target }) => {
+        const transaction = target.result.transaction("entries", "readwrite");
+        const store = transaction.objectStore("entries");
+        store.getAll().onsuccess = (found) => {
+            for (const entry of found.target.result) store.put({ ...entry, created_at: Date.now() - ms });
+        };
+        transaction.oncomplete = () => { target.result.close(); resolve(true); };
+    };
+})"""
+
+
+def stop_worker(phone: Phone) -> None:
+    """What it remembers of its databases goes with it."""
+    tools = phone.context.new_cdp_session(phone.page)
+    tools.send("ServiceWorker.enable")
+    tools.send("ServiceWorker.stopAllWorkers")
+
+
+def keep_for_good(phone: Phone) -> None:
+    """As a browser does for an app that was installed."""
+    tools = phone.context.new_cdp_session(phone.page)
+    tools.send("Browser.grantPermissions", {"permissions": ["durableStorage"], "origin": phone.url})
+
+
+def test_s20_the_storage_page_says_what_is_used_and_free_and_what_lies_there(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.log_visit("no_answer")
+    phone.open("/settings")
+    phone.page.locator("a[href='/settings/storage']").tap()
+
+    assert re.fullmatch(r"\d+(\.\d)? [MG]B", phone.page.locator("#used").inner_text())
+    assert re.fullmatch(r"约 \d+(\.\d)? [MG]B", phone.page.locator("#free").inner_text())
+    expect(phone.page.locator("main")).to_contain_text("待上传")
+
+
+def test_p05_a_phone_that_may_clear_what_waits_says_so_until_it_may_not(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.log_visit("no_answer")
+    phone.open("/my-visits")
+    phone.page.locator("#export a[href='/settings/storage']").tap()
+    kept = phone.page.locator("#kept")
+    expect(kept).to_have_attribute("data-kept", "no")
+
+    kept.locator("[data-persist]").tap()
+    expect(kept.locator("[role=status]")).to_be_visible()  # refused, and what to do about it
+    keep_for_good(phone)
+    kept.locator("[data-persist]").tap()
+
+    expect(kept).to_have_attribute("data-kept", "yes")
+    phone.open("/my-visits")
+    expect(phone.page.locator("#export a[href='/settings/storage']")).to_have_count(0)
+
+
+def test_p05_persistence_is_asked_for_as_soon_as_there_is_something_to_keep(phone: Phone) -> None:
+    keep_for_good(phone)
+
+    phone.open("/today")
+
+    phone.wait_until_true("async () => navigator.storage.persisted()")
+
+
+def test_p04_a_full_phone_saves_the_text_and_says_that_it_is_full(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.open("/today")
+    expect(phone.page.locator("#storage-low")).to_have_count(0)
+    open_form(phone)
+    worker_of(phone).evaluate(REFUSE, {"error": "QuotaExceededError", "times": 1})
+
+    visit = phone.save()
+
+    assert [entry["record_id"] for entry in entries(phone)] == [visit]
+    phone.open("/today")
+    expect(phone.page.locator("#storage-low")).to_contain_text("先联网上传这 1 条")
+
+
+def test_a_list_is_called_old_after_three_days(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.page.evaluate(UPLOADED_AGO, 3 * DAY_MS - 60_000)
+    stop_worker(phone)
+    phone.open("/today")
+    expect(phone.page.locator(".round").first).to_be_visible()
+    expect(phone.page.locator("#stale")).to_have_count(0)
+
+    phone.page.evaluate(UPLOADED_AGO, 3 * DAY_MS)
+    stop_worker(phone)
+    phone.open("/today")
+
+    expect(phone.page.locator("#stale")).to_contain_text("名单更新于 3 天前。出门前联网更新一次。")
+    phone.context.set_offline(False)
+    phone.page.locator("#stale [data-exchange]").tap()
+    phone.wait_until_true("() => !document.body.textContent.includes('天前')")
+
+
+@pytest.mark.parametrize(("days", "age"), [(3, None), (4, "old"), (7, "late")])
+def test_what_has_waited_for_days_says_so_in_words_and_more_than_colour(
+    phone: Phone, days: int, age: str | None
+) -> None:
+    phone.context.set_offline(True)
+    phone.log_visit("no_answer")
+    phone.page.evaluate(SAVED_AGO, days * DAY_MS)
+    stop_worker(phone)
+
+    phone.open("/my-visits")
+
+    waiting = phone.page.locator("#sync-status strong")
+    assert waiting.get_attribute("data-age") == age
+    assert (f"已等 {days} 天" in waiting.inner_text()) == (age is not None)

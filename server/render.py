@@ -56,8 +56,15 @@ def language_of(request: Request) -> str:
 
 
 def local_day(now: int, utc_offset_minutes: int) -> str:
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=now, minutes=utc_offset_minutes)
-    return moment.strftime("%Y-%m-%d")
+    return local_moment(now, utc_offset_minutes).strftime("%Y-%m-%d")
+
+
+def local_clock(now: int, utc_offset_minutes: int) -> str:
+    return local_moment(now, utc_offset_minutes).strftime("%H:%M")
+
+
+def local_moment(now: int, utc_offset_minutes: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=now, minutes=utc_offset_minutes)
 
 
 def me_of(principal: Principal, community_name: str) -> dict[str, str]:

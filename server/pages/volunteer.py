@@ -20,7 +20,7 @@ from server.models import Community, Device
 from server.multipart import LEFT_OUT
 from server.page_table import PAGES, Page, Write
 from server.principals import current_principal, current_volunteer
-from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, local_day, me_of, redirect
+from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, local_clock, local_day, me_of, redirect
 from server.scope import Principal
 from server.store import SqlStore
 from server.urlencoded import read_form
@@ -59,7 +59,9 @@ async def save(request: Request) -> Response:
     asked_for = entry.write
     submitted = await read_form(request, limit=FORM_BYTES_MAX, with_files=True)
     now: int = request.app.state.clock()
-    today = local_day(now, request.app.state.utc_offset_minutes)
+    utc_offset_minutes: int = request.app.state.utc_offset_minutes
+    today = local_day(now, utc_offset_minutes)
+    known |= {"today": today, "clock": local_clock(now, utc_offset_minutes)}
     filled = read_filled(entry.write, submitted, known=known, now=now, today=today)
     if entry.write.action == "later" or not filled:  # only a phone of its own remembers what to show last
         return redirect(request, back_of(submitted) or entry.write.next.format(**request.path_params))

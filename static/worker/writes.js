@@ -94,10 +94,11 @@ async function changeFrom(phone, write, { values, fixed, hidden, attachments, no
   if (action === "void") return isKnown ? null : { ...about, ...idAndBase(hidden), set: {} };
   if (!standing) {
     // When the form was opened is the phone's word for when the visit began; it never ends before it began.
-    const times = { started_at: Math.min(opened_at, now), ended_at: now };
+    const times = kind === "visit" ? { started_at: Math.min(opened_at, now), ended_at: now } : {};
     return { ...about, ...idAndBase(hidden), set: { ...values, ...fixed, ...times, ...named([], attachments) } };
   }
-  const set = { ...changedFields(phone.app.forms[write.form], standing, values), ...named(standing.attachments, attachments) };
+  const edit = { ...changedFields(phone.app.forms[write.form], standing, values), ...(write.record ? fixed : {}) };
+  const set = { ...edit, ...named(standing.attachments, attachments) };
   if (Object.keys(set).length === 0) return null;
   // A form that is sent twice was saved the first time. What was altered in between (Back, amend, save) is an edit of
   // what was saved, with an id of its own.
@@ -117,7 +118,7 @@ function named(before = [], added) {
 /** Only what differs from the record. A cleared answer is an edit too, and so is one that is no longer asked for. */
 function changedFields(form, record, values) {
   const changed = {};
-  for (const { name, control } of form.fields) {
+  for (const { name, control } of form?.fields ?? []) {
     const value = values[name] ?? (LISTS.includes(control) ? [] : "");
     const isSame = isEmptyAnswer(value)
       ? isEmptyAnswer(record[name])

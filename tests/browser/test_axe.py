@@ -57,6 +57,15 @@ def addresses(phone: Phone) -> dict[str, list[str]]:
     closed = phone.log_visit("no_answer", note="敲门没有人应。")
     closed_door = phone.page.url.removeprefix(phone.url)
     phone.open("/today")
+    phone.page.locator("form[action$='/decline'] button").tap()
+    phone.page.wait_for_url("**/today?saved=*")
+    declined = saved_id(phone)
+    phone.page.locator("form[id^=declined-] button").tap()
+    phone.page.wait_for_url(f"**/today?saved={declined}")
+    expect(phone.page.locator("form[id^=declined-]")).to_have_count(0)
+    phone.page.locator("form[action$='/start'] button").tap()
+    expect(phone.page.locator("form[action$='/end']")).to_be_visible()
+    outing = saved_id(phone)
     phone.open(f"{round_path}/nobody-home?stairwell=" + stairwell(phone))
     return {
         "today": ["/today"],
@@ -65,6 +74,13 @@ def addresses(phone: Phone) -> dict[str, list[str]]:
         "visit_new": [f"{door}/visit?outcome=met", f"{door}/visit?outcome=no_answer"],
         "nobody_home": [phone.page.url.removeprefix(phone.url)],
         "nobody_home_undo": [f"{round_path}/nobody-home/undo"],
+        "outing_start": [f"{round_path}/start"],
+        "outing": [f"/outings/{outing}"],
+        "outing_end": [f"/outings/{outing}/end"],
+        "outing_withdraw": [f"/outings/{outing}/withdraw"],
+        "outings": ["/outings"],
+        "round_decline": [f"{round_path}/decline"],
+        "decline_undo": [f"/declines/{declined}/undo"],
         "visit": [f"/visits/{danger}", f"/visits/{closed}"],
         "visit_edit": [f"/visits/{danger}/edit"],
         "visit_steps": [f"/visits/{danger}/steps", f"/visits/{closed}/steps"],
@@ -75,6 +91,10 @@ def addresses(phone: Phone) -> dict[str, list[str]]:
         "settings": ["/settings"],
         "not in the table": ["/visits/00000000-0000-7000-8000-000000000000", "/enrol"],  # not found; no network
     }
+
+
+def saved_id(phone: Phone) -> str:
+    return phone.page.url.partition("saved=")[2][:36]
 
 
 def stairwell(phone: Phone) -> str:

@@ -14,9 +14,10 @@ from server.accepting import accept_changes, principal_author
 from server.bodies import FORM_BYTES_MAX
 from server.held import held_count
 from server.models import Change, Volunteer
+from server.outings import handed_back
 from server.pages.coordinator.answers import answers, emptied
 from server.pages.coordinator.guard import for_coordinators
-from server.render import in_thread, page, redirect
+from server.render import in_thread, local_day, page, redirect
 from server.scope import Principal
 from server.urlencoded import read_form
 from server.visits import (
@@ -40,11 +41,13 @@ PAGE_MAX = 10_000
 @for_coordinators
 async def visits(request: Request, principal: Principal) -> Response:
     wanted = filter_from(request.query_params)
+    today = local_day(request.app.state.clock(), request.app.state.utc_offset_minutes)
 
     def work(session: Session) -> dict[str, Any]:
         return {
             "found": visits_found(session, principal, wanted),
             "held": held_count(session, principal),
+            "handed_back": handed_back(session, principal, today=today),
             "volunteers": volunteer_names(session, principal),
         }
 

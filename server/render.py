@@ -18,6 +18,8 @@ in_thread = run_in_threadpool
 LANGUAGES = ("zh-CN", "en")
 LANGUAGE_COOKIE = "language"
 SIZE_COOKIE = "size"
+SCHEMES = ("auto", "light", "dark")
+SCHEME_COOKIE = "scheme"
 NOTHING_WAITS = {"waiting": 0, "held": 0, "uploaded_at": None, "is_offline": False, "filling": None}
 
 
@@ -37,6 +39,7 @@ def base_context(request: Request, template: str) -> dict[str, Any]:
         "query": dict(request.query_params),
         "language": language_of(request),
         "size": "large" if request.cookies.get(SIZE_COOKIE) == "large" else "normal",
+        "scheme": scheme_of(request),
         "now": now,
         "today": local_day(now, state.utc_offset_minutes),
         "utc_offset_minutes": state.utc_offset_minutes,
@@ -53,6 +56,12 @@ def base_context(request: Request, template: str) -> dict[str, Any]:
 def language_of(request: Request) -> str:
     chosen = request.cookies.get(LANGUAGE_COOKIE, "")
     return chosen if chosen in LANGUAGES else LANGUAGES[0]
+
+
+def scheme_of(request: Request) -> str:
+    """On a phone with a worker its pages know; the worker tells the server, for pages of the server's own."""
+    chosen = request.cookies.get(SCHEME_COOKIE, "")
+    return chosen if chosen in SCHEMES else SCHEMES[0]
 
 
 def local_day(now: int, utc_offset_minutes: int) -> str:

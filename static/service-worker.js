@@ -9,7 +9,7 @@ import { createSealer } from "./sync/seal.js";
 import { decodeBase64 } from "./sync/protocol.js";
 import { answerAsset, forgetOldAssets, installAssets } from "./worker/assets.js";
 import { answerKept } from "./worker/attachments.js";
-import { postDraft } from "./worker/drafts.js";
+import { answerChosen, postDraft } from "./worker/drafts.js";
 import { Drain } from "./worker/drain.js";
 import { postEnrolment } from "./worker/enrolment.js";
 import { answerFilling, answerOffline, answerPage, answerStatus } from "./worker/pages.js";
@@ -104,12 +104,20 @@ function status() {
   return answerStatus(phone, Date.now());
 }
 
-function settings({ request }) {
-  return postSettings(outbox, request);
+/** Also told to the server, whose own pages (the calendar) read a cookie: whoever stands on one waits for that, for a while. */
+async function settings(event) {
+  const told = fetch(event.request.clone()).catch(() => {});
+  event.waitUntil(told);
+  const answer = await postSettings(outbox, event.request);
+  const { pathname } = new URL(answer.headers.get("Location") ?? "/", worker.location.origin);
+  if (!matchPage(app.pages, pathname)) await Promise.race([told, new Promise((resolve) => setTimeout(resolve, 3000))]);
+  return answer;
 }
 
-async function draft({ request }) {
-  return request.method === "POST" ? postDraft(outbox, request, Date.now()) : seeOther("/today");
+async function draft({ request }, url) {
+  if (request.method === "POST") return postDraft(phone, request, Date.now());
+  const of = url.searchParams.get("chosen");
+  return of ? answerChosen(phone, of) : seeOther("/today");
 }
 
 function page(_event, url) {

@@ -20,7 +20,17 @@ from server.models import Community, Device
 from server.multipart import LEFT_OUT
 from server.page_table import PAGES, Page, Write
 from server.principals import current_principal, current_volunteer
-from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, local_clock, local_day, me_of, redirect
+from server.render import (
+    LANGUAGES,
+    NOTHING_WAITS,
+    SCHEMES,
+    base_context,
+    in_thread,
+    local_clock,
+    local_day,
+    me_of,
+    redirect,
+)
 from server.scope import Principal
 from server.store import SqlStore
 from server.urlencoded import read_form
@@ -123,7 +133,7 @@ async def ask(request: Request) -> Response:
 
 
 async def change_settings(request: Request) -> Response:
-    """Language and display size: on the device for a volunteer, in a cookie for everybody else."""
+    """Language, display size and colours: on the device for a volunteer, in a cookie for everybody else."""
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     language, size = first(submitted, "language"), first(submitted, "size")
     principal = await current_principal(request)
@@ -140,6 +150,8 @@ async def change_settings(request: Request) -> Response:
         response.set_cookie("language", language, **options)
     if size in SIZES:
         response.set_cookie("size", size, **options)
+    if (scheme := first(submitted, "scheme")) in SCHEMES:
+        response.set_cookie("scheme", scheme, **options)
     return response
 
 

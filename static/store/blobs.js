@@ -26,6 +26,8 @@ import { Database, requested } from "./database.js";
 
 const BLOB_KEPT_MS = 30 * 24 * 60 * 60 * 1000;
 
+const DRAFT = "draft "; // no hash begins like this
+
 function layOutBlobs(database) {
   database.createObjectStore("blobs", { keyPath: "sha256" });
   database.createObjectStore("bytes");
@@ -54,6 +56,12 @@ export class Blobs {
     return this.#database.read(["bytes"], (transaction) => requested(transaction.objectStore("bytes").get(sha256)));
   }
 
+  /** @returns {Promise<{ kind: string, name: string, type: string, bytes: ArrayBuffer }[]>} of a form not saved yet */
+  async draft(recordId) {
+    const key = DRAFT + recordId;
+    return (await this.#database.read(["bytes"], (transaction) => requested(transaction.objectStore("bytes").get(key)))) ?? [];
+  }
+
   // Writing
 
   /**
@@ -75,6 +83,23 @@ export class Blobs {
     });
     this.#all = null;
     return { sha256, length, kind };
+  }
+
+  /**
+   * What was chosen for a form that is not saved yet, as it was chosen; no files let go of it. Other forms' that are
+   * drafts no more are let go of as well.
+   * @param {string} recordId
+   * @param {{ kind: string, name: string, type: string, bytes: ArrayBuffer }[]} files
+   * @param {string[]} drafts the records of all drafts
+   */
+  keepDraft(recordId, files, drafts) {
+    return this.#database.write(["bytes"], async (transaction) => {
+      const store = transaction.objectStore("bytes");
+      const isOver = (key) => key.startsWith(DRAFT) && !drafts.includes(key.slice(DRAFT.length));
+      for (const key of await requested(store.getAllKeys())) if (isOver(key)) store.delete(key);
+      if (files.length > 0) store.put(files, DRAFT + recordId);
+      else store.delete(DRAFT + recordId);
+    });
   }
 
   /** Notes that the server has all of it. */

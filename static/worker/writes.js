@@ -66,6 +66,7 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
     return answer;
   }
   const record_id = filled[0]?.hidden.record_id;
+  if (posted.has("photo") || posted.has("voice")) await phone.blobs.keepDraft(record_id, [], []).catch(() => {});
   const urgent = write.urgent && isHeld(write.urgent, filled[0]?.values ?? {}) ? write.urgent.next : "";
   const path = (!urgent && back) || fillPath(urgent || write.next, { ...params, visit_id: record_id });
   const told = leftOut ? `&left_out=${leftOut}` : "";

@@ -13,7 +13,16 @@ from sync.changes import RESERVED
 
 TIMES = ("started_at", "ended_at")
 # What is no answer: where it is filed, and what stands beside the fields of a record that is shown.
-LEFT_OUT = RESERVED | {"household_id", "round_id", "visit_id", "review_outdated", "base", "household", "attention"}
+LEFT_OUT = RESERVED | {
+    "household_id",
+    "round_id",
+    "visit_id",
+    "review_outdated",
+    "base",
+    "household",
+    "attention",
+    "attachments",
+}
 
 
 @dataclass(frozen=True, slots=True)

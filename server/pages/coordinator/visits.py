@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from server.accepting import accept_changes, principal_author
+from server.attachments import digests_arrived
 from server.bodies import FORM_BYTES_MAX
 from server.held import held_count
 from server.models import Change, Volunteer
@@ -115,7 +116,8 @@ async def show_visit(request: Request, principal: Principal, *, problem: str = "
         if found is None:
             return None
         history = [entry_shown(change) for change in history_of(session, principal, visit_id)]
-        return {"visit": found, "answers": answers(found), "history": history}
+        arrived = digests_arrived(session, principal, visit_id) if found.get("attachments") else set()
+        return {"visit": found, "answers": answers(found), "history": history, "arrived": arrived}
 
     context = await in_thread(request.app.state.database.read, work)
     if context is None:

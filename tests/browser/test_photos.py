@@ -254,7 +254,7 @@ def test_s06_a_voice_note_is_recorded_offline_heard_again_and_goes_up_later(
     assert at_the_desk(coordinator, note["sha256"]) == bytes_kept(phone, note["sha256"])
 
 
-def test_no_outcome_asks_for_a_photo_and_a_form_without_one_is_sent_as_ever(phone: Phone) -> None:
+def test_s06_no_outcome_asks_for_a_photo_and_a_form_without_one_is_sent_as_ever(phone: Phone) -> None:
     open_form(phone)
 
     assert phone.page.locator("#visit-form").evaluate("(form) => form.enctype") == "application/x-www-form-urlencoded"

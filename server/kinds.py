@@ -52,17 +52,17 @@ KINDS = kinds_by_name(
         },
     ),
     # A volunteer's own: when she was out, and that she hands a round back. Filed under herself, so that her colleagues'
-    # phones never hold them.
+    # phones never hold them. A coordinator writes none, but may answer for one that was held (server/held.py).
     Kind(
         "outing",
         scope_field="volunteer_id",
-        writers=frozenset({Role.VOLUNTEER}),
+        writers=frozenset({Role.VOLUNTEER, Role.COORDINATOR}),
         fields=dict.fromkeys(("volunteer_id", "round_id", *OUTING_FORM.field_names()), Rule.OWN),
     ),
     Kind(
         "decline",
         scope_field="volunteer_id",
-        writers=frozenset({Role.VOLUNTEER}),
+        writers=frozenset({Role.VOLUNTEER, Role.COORDINATOR}),
         fields={"volunteer_id": Rule.OWN, "round_id": Rule.OWN},
     ),
     Kind(

@@ -18,6 +18,7 @@ from server.store import SqlStore
 from sync import changes
 
 ROUNDS_MAX = 60
+RECORDS_MAX = 2000
 
 
 @dataclass(slots=True)
@@ -102,5 +103,7 @@ def answered(decline: Shown, *, now: int) -> changes.Change:
 
 
 def records_of(session: Session, principal: Principal, kind: str, *conditions: ColumnElement[bool]) -> list[Shown]:
+    """The newest, by when they last moved."""
     statement = select(Record).where(col(Record.kind) == kind, *conditions)
+    statement = statement.order_by(col(Record.revision).desc()).limit(RECORDS_MAX)
     return [shown(record) for record in session.exec(scoped(principal, statement))]

@@ -1,7 +1,7 @@
 """Outings and rounds handed back: each volunteer's own word, seen by her and the coordinators and by nobody else."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +246,18 @@ def test_rounds_from_before_are_completed_when_the_server_starts(world: World) -
 
     (after,) = log_visits(world.database, ALICE, outing_change("after", ALICE))
     assert (before.outcome, after.outcome) == (Outcome.HELD, Outcome.ACCEPTED)
+
+
+def test_what_a_revoked_phone_said_may_be_taken_in_and_is_readable(world: World) -> None:
+    revoked = replace(ALICE.author(), is_revoked=True)
+    change = outing_change("late", ALICE, companions=["Carol"])
+    world.database.write(lambda session: accept_changes(session, revoked, [change], NOW))
+    world.become(COORDINATOR)
+    page = world.text("/coordinator/held")
+
+    said = world.post(f"/coordinator/held/{change.change_id}", decision="taken", decision_id=made_up_id("a decision"))
+
+    assert ("同行人" in page, "Carol" in page, "from_time" in page) == (True, True, False)
+    assert said == "/coordinator/held?said=taken"
+    (record,) = world.mine(ALICE, "outing")
+    assert record.author_id == ALICE.id

@@ -7,6 +7,7 @@ from sqlmodel import Session
 from server.attachments import note_references
 from server.households import households_without_keys, search_changes
 from server.models import Staff
+from server.rounds import active_holders, assign_round, people_changes, rounds_without_people
 from server.rules import RULES, SERVER_ID
 from server.scope import Principal
 from server.store import SqlStore
@@ -27,6 +28,9 @@ def accept_changes(session: Session, author: Author, changes: Sequence[Change], 
     renamed = {change.record_id for change in moved if change.kind == "household" and "members" in change.set}
     if renamed:
         keep_search_keys(session, author.community_id, renamed, now)
+    manned = {change.record_id for change in moved if change.kind == "round" and "volunteer_ids" in change.set}
+    if manned:
+        keep_people(session, author.community_id, manned, now)
     return results
 
 
@@ -40,6 +44,21 @@ def complete_search_keys(session: Session, *, now: int) -> None:
     """For households from before there were keys; once, when the server starts."""
     for community_id, household_ids in households_without_keys(session).items():
         keep_search_keys(session, community_id, household_ids, now)
+
+
+def keep_people(session: Session, community_id: int, round_ids: Collection[str], now: int) -> None:
+    named = people_changes(session, community_id, round_ids, now)
+    if named:
+        accept(SqlStore(session), RULES, named, author=server_author(community_id), received_at=now)
+
+
+def complete_rounds(session: Session, *, now: int) -> None:
+    """For rounds from before anybody could say who went along; once, when the server starts."""
+    for community_id, round_ids in rounds_without_people(session).items():
+        keep_people(session, community_id, round_ids, now)
+        for round_id in round_ids:
+            people = active_holders(session, community_id=community_id, scope_id=round_id)
+            assign_round(session, community_id=community_id, round_id=round_id, household_ids=(), volunteer_ids=people)
 
 
 def staff_author(staff: Staff) -> Author:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from server import assets, blob_api, health, holdings_api, render, sync_api, worker_script
-from server.accepting import complete_search_keys
+from server.accepting import complete_rounds, complete_search_keys
 from server.admission import Admission
 from server.blobs.opening import open_blobs
 from server.bodies import BodyTooLarge
@@ -92,6 +92,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
 def get_ready(session: Session, now: int) -> None:
     ensure_sealing_key(session, now=now)
     complete_search_keys(session, now=now)
+    complete_rounds(session, now=now)
 
 
 async def refuse_body(request: Request, error: Exception) -> Response:

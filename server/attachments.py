@@ -79,6 +79,26 @@ def has_too_many_unnamed(session: Session, device: Caller, length: int) -> bool:
     return session.exec(statement).one() + length > UNNAMED_BYTES_MAX
 
 
+def digests_arrived(session: Session, principal: Principal, record_id: str) -> set[str]:
+    """Of what this record names: what its author has brought, whole."""
+    statement = (
+        select(BlobReference.sha256)
+        .join(
+            Record,
+            (col(Record.community_id) == BlobReference.community_id)
+            & (col(Record.record_id) == BlobReference.record_id),
+        )
+        .join(
+            BlobUpload,
+            (col(BlobUpload.community_id) == BlobReference.community_id)
+            & (col(BlobUpload.sha256) == BlobReference.sha256)
+            & (col(BlobUpload.person_id) == Record.author_id),
+        )
+        .where(BlobReference.record_id == record_id, BlobReference.community_id == principal.community_id)
+    )
+    return {digest.hex() for digest in session.exec(scoped(principal, statement))}
+
+
 def blob_seen_by(session: Session, principal: Principal, digest: str) -> Blob | None:
     """None for what there is not, what has not arrived, and what is not theirs to see: nobody can tell which."""
     statement = (

@@ -22,6 +22,7 @@ class Control(StrEnum):
     TEXT = "text"
     NAMES = "names"  # some of a household's members
     MOMENT = "moment"  # ticked: ms UTC of the tick
+    CLOCK = "clock"  # a time of the local day, as somebody says it: 08:40
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Form:
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 MOMENT = re.compile(r"[1-9][0-9]{0,14}", re.ASCII).fullmatch
+CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII).fullmatch
 
 Submitted = Mapping[str, Sequence[str]]
 
@@ -181,6 +183,8 @@ def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
             return (None, text) if text in codes_of(each) else ("unknown_choice", None)
         case Control.DATE:
             return (None, text) if is_date(text) else ("bad_date", None)
+        case Control.CLOCK:
+            return (None, text) if CLOCK(text) else ("bad_time", None)
         case Control.MOMENT:
             return (None, int(text)) if MOMENT(text) else ("unknown_choice", None)
         case _:

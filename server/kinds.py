@@ -1,6 +1,6 @@
 """The record kinds of the community. A new kind is one entry here; both hosts and the engine read it."""
 
-from server.visit_form import STEPS_FORM, VISIT_FORM
+from server.visit_form import OUTING_FORM, STEPS_FORM, VISIT_FORM
 from sync.kinds import Kind, Role, Rule, kinds_by_name
 
 COORDINATOR = frozenset({Role.COORDINATOR})
@@ -48,7 +48,22 @@ KINDS = kinds_by_name(
             "household_ids": Rule.SET,
             "volunteer_ids": Rule.SET,
             "duty_phone": Rule.REGISTER,  # whom to tell during this round
+            "people": Rule.SERVER,  # who may go along: names of the team's (server/rounds.py)
         },
+    ),
+    # A volunteer's own: when she was out, and that she hands a round back. Filed under herself, so that her colleagues'
+    # phones never hold them. A coordinator writes none, but may answer for one that was held (server/held.py).
+    Kind(
+        "outing",
+        scope_field="volunteer_id",
+        writers=frozenset({Role.VOLUNTEER, Role.COORDINATOR}),
+        fields=dict.fromkeys(("volunteer_id", "round_id", *OUTING_FORM.field_names()), Rule.OWN),
+    ),
+    Kind(
+        "decline",
+        scope_field="volunteer_id",
+        writers=frozenset({Role.VOLUNTEER, Role.COORDINATOR}),
+        fields={"volunteer_id": Rule.OWN, "round_id": Rule.OWN},
     ),
     Kind(
         "visit",

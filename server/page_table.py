@@ -5,7 +5,7 @@ entry only when the phone is enrolled; otherwise, and where there is no worker, 
 the same scope. Coordinators' and residents' pages are ordinary server pages and not in this table (server/pages/).
 
 Keys of a Load or a Write name where a value comes from: `household_id` is a part of the path, `me` the volunteer,
-`visit.household_id` a field of a record loaded before.
+`visit.household_id` a field of a record loaded before, `today` and `clock` when the form was sent.
 """
 
 from collections.abc import Mapping
@@ -89,6 +89,10 @@ DOOR_LOADS = (
 AT_A_DOOR = {"household_id": "household_id", "round_id": "round_id"}
 STEPS = "/visits/{visit_id}/steps"
 NOBODY_HOME = "/rounds/{round_id}/nobody-home"
+MINE = Load("mine", "visit", by="author_id", key="me")
+OUTING = "/outings/{outing_id}"
+OUTING_LOADS = (Load("outing", "outing", id="outing_id"), Load("rounds", "round", by_id=True), MINE)
+OF_ME = {"round_id": "round_id", "volunteer_id": "me"}
 
 PAGES = (
     Page(
@@ -100,7 +104,9 @@ PAGES = (
             Load("households", "household", by_id=True),
             Load("visits", "visit", group="round_id"),
             Load("visits_at", "visit", group="household_id"),
-            Load("mine", "visit", by="author_id", key="me"),
+            MINE,
+            Load("outings", "outing"),
+            Load("declines", "decline"),
         ),
     ),
     Page("door", DOOR, "doors/page.html", loads=DOOR_LOADS),
@@ -125,6 +131,54 @@ PAGES = (
         "rounds/nobody_home.html",
         loads=(ROUND, *WALK),
         write=Write("visit", "void", each="visit", next=NOBODY_HOME),
+    ),
+    Page(
+        "outing_start",
+        "/rounds/{round_id}/start",
+        "outings/start.html",
+        loads=(ROUND, Load("outings", "outing")),
+        write=Write("outing", "put", form="outing", set={**OF_ME, "went_on": "today", "from_time": "clock"}),
+    ),
+    Page(
+        "outing",
+        OUTING,
+        "outings/page.html",
+        loads=OUTING_LOADS,
+        write=Write("outing", "put", form="outing", record="outing"),
+    ),
+    Page(
+        "outing_end",
+        OUTING + "/end",
+        "outings/page.html",
+        loads=OUTING_LOADS,
+        write=Write("outing", "put", record="outing", set={"to_time": "clock"}, next=OUTING),
+    ),
+    Page(
+        "outing_withdraw",
+        OUTING + "/withdraw",
+        "outings/withdraw.html",
+        loads=OUTING_LOADS,
+        write=Write("outing", "void", record="outing", next="/outings"),
+    ),
+    Page(
+        "outings",
+        "/outings",
+        "outings/mine.html",
+        loads=(Load("outings", "outing"), Load("rounds", "round", by_id=True)),
+    ),
+    Page(
+        "round_decline",
+        "/rounds/{round_id}/decline",
+        "rounds/decline.html",
+        loads=(ROUND,),
+        write=Write("decline", "put", set=OF_ME),
+    ),
+    Page(
+        "decline_undo",
+        "/declines/{decline_id}/undo",
+        "rounds/decline.html",
+        loads=(Load("decline", "decline", id="decline_id"), Load("rounds", "round", by_id=True)),
+        write=Write("decline", "void", record="decline"),
     ),
     Page("visit", "/visits/{visit_id}", "visits/page.html", loads=(VISIT, VISIT_HOUSEHOLD)),
     Page(

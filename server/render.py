@@ -18,6 +18,8 @@ in_thread = run_in_threadpool
 LANGUAGES = ("zh-CN", "en")
 LANGUAGE_COOKIE = "language"
 SIZE_COOKIE = "size"
+SCHEMES = ("auto", "light", "dark")
+SCHEME_COOKIE = "scheme"
 NOTHING_WAITS = {
     "waiting": 0,
     "held": 0,
@@ -45,6 +47,7 @@ def base_context(request: Request, template: str) -> dict[str, Any]:
         "query": dict(request.query_params),
         "language": language_of(request),
         "size": "large" if request.cookies.get(SIZE_COOKIE) == "large" else "normal",
+        "scheme": scheme_of(request),
         "now": now,
         "today": local_day(now, state.utc_offset_minutes),
         "utc_offset_minutes": state.utc_offset_minutes,
@@ -63,9 +66,22 @@ def language_of(request: Request) -> str:
     return chosen if chosen in LANGUAGES else LANGUAGES[0]
 
 
+def scheme_of(request: Request) -> str:
+    """On a phone with a worker its pages know; the worker tells the server, for pages of the server's own."""
+    chosen = request.cookies.get(SCHEME_COOKIE, "")
+    return chosen if chosen in SCHEMES else SCHEMES[0]
+
+
 def local_day(now: int, utc_offset_minutes: int) -> str:
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=now, minutes=utc_offset_minutes)
-    return moment.strftime("%Y-%m-%d")
+    return local_moment(now, utc_offset_minutes).strftime("%Y-%m-%d")
+
+
+def local_clock(now: int, utc_offset_minutes: int) -> str:
+    return local_moment(now, utc_offset_minutes).strftime("%H:%M")
+
+
+def local_moment(now: int, utc_offset_minutes: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=now, minutes=utc_offset_minutes)
 
 
 def me_of(principal: Principal, community_name: str) -> dict[str, str]:

@@ -1,16 +1,24 @@
 """Rounds: who walks which doors. An assignment is a grant on the round, on each of its households, and on the charts of
-their buildings, which say nothing about anybody.
+their buildings, which say nothing about anybody. With her first one a volunteer is granted what is filed under herself
+(her outings), which no other volunteer ever is.
 
 A grant takes a place in the feed, so a phone that pulls learns of the new scope in order, and of its end likewise.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from uuid import UUID, uuid5
 
 from sqlmodel import Session, col, select, update
 
 from server.buildings import building_id, building_of
-from server.models import Grant
+from server.models import Community, Grant, Record, Volunteer
+from server.rules import SCHEMA
+from server.scope import Principal, scoped
 from server.store import SqlStore
+from sync import changes
+from sync.kinds import Role
+
+PEOPLE_MAX = 60
 
 
 def assign_round(
@@ -24,7 +32,7 @@ def assign_round(
     """Lets the volunteers see the round and its households. Safe to repeat: what somebody sees already is left alone."""
     doors = list(household_ids)
     scopes = [round_id, *doors, *buildings_of(session, community_id, doors)]
-    wanted = [(person_id, scope_id) for person_id in volunteer_ids for scope_id in scopes]
+    wanted = [(person_id, scope_id) for person_id in volunteer_ids for scope_id in (*scopes, person_id)]
     held = active_grants(session, community_id=community_id, person_ids={person_id for person_id, _ in wanted})
     missing = [pair for pair in dict.fromkeys(wanted) if pair not in held]
     if not missing:
@@ -61,6 +69,55 @@ def withdraw_round(session: Session, *, community_id: int, round_id: str, person
     )
 
 
+def people_changes(session: Session, community_id: int, round_ids: Collection[str], now: int) -> list[changes.Change]:
+    """What the server must write so that each round names who may go along: the teams of those who walk it."""
+    records = SqlStore(session).records(community_id, round_ids).values()
+    found = [(record, people_of(session, community_id, record.fields.get("volunteer_ids") or ())) for record in records]
+    return [named_anew(record, people, now) for record, people in found if people != record.fields.get("people")]
+
+
+def people_of(session: Session, community_id: int, volunteer_ids: Collection[str]) -> list[str]:
+    """In order of their numbers; a name that two of them bear is told apart by them."""
+    of_community = Volunteer.community_id == community_id
+    teams = select(Volunteer.team).where(of_community, col(Volunteer.id).in_(volunteer_ids))
+    rows = session.exec(
+        select(Volunteer.number, Volunteer.name)
+        .where(of_community, col(Volunteer.is_active), col(Volunteer.team).in_(teams))
+        .order_by(col(Volunteer.number))
+        .limit(PEOPLE_MAX)
+    ).all()
+    names = [name for _, name in rows]
+    return [name if names.count(name) == 1 else f"{name} {number}" for number, name in rows]
+
+
+def named_anew(record: changes.Record, people: list[str], now: int) -> changes.Change:
+    return changes.Change(
+        # Two processes that find the same round make the same change, which is taken once.
+        change_id=str(uuid5(UUID(record.record_id), f"people {record.revision}")),
+        device_sequence=0,
+        kind="round",
+        record_id=record.record_id,
+        action=changes.Action.PUT,
+        base=record.revision,
+        set={"people": people},
+        made_at=now,
+        schema=SCHEMA,
+    )
+
+
+def rounds_without_people(session: Session) -> Mapping[int, list[str]]:
+    """Those written before rounds named them, by community."""
+    found: dict[int, list[str]] = {}
+    for community_id in session.exec(select(Community.id)).all():
+        server = Principal(Role.COORDINATOR, "", community_id, "")
+        statement = select(Record.record_id).where(
+            col(Record.kind) == "round", col(Record.fields).not_like('%"people":%')
+        )
+        if ids := session.exec(scoped(server, statement)).all():
+            found[community_id] = list(ids)
+    return found
+
+
 def buildings_of(session: Session, community_id: int, household_ids: Collection[str]) -> set[str]:
     """The ids of the charts that these doors stand on, drawn already or not."""
     records = SqlStore(session).records(community_id, household_ids).values()
@@ -76,6 +133,14 @@ def active_grants(session: Session, *, community_id: int, person_ids: Collection
         )
     )
     return {(person_id, scope_id) for person_id, scope_id in rows}
+
+
+def active_holders(session: Session, *, community_id: int, scope_id: str) -> list[str]:
+    """Who may see this now."""
+    statement = select(Grant.person_id).where(
+        Grant.community_id == community_id, Grant.scope_id == scope_id, Grant.ended_revision == 0
+    )
+    return sorted(session.exec(statement).all())
 
 
 def households_of_rounds(session: Session, community_id: int, record_ids: Collection[str]) -> dict[str, list[str]]:

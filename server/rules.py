@@ -20,7 +20,7 @@ SCHEMA_OLDEST = 1
 FIELDS_MAX = 60
 DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
 ATTACHMENT_KINDS = ("photo", "voice")
-IDENTIFIERS = frozenset({"household_id", "round_id", "visit_id"})
+IDENTIFIERS = frozenset({"household_id", "round_id", "visit_id", "volunteer_id"})
 FOUR_DIGITS = re.compile(r"[0-9]{4}", re.ASCII).fullmatch
 KNOWN_NAMES = frozenset(name for kind in KINDS.values() for name in kind.fields)
 DECLARED = {kind: declared(*(form for form in FORMS.values() if form.kind == kind)) for kind in KINDS}

@@ -1,4 +1,5 @@
-"""The visit form: sixteen questions, under a minute (DOMAIN.md 2.2), and the two that two outcomes add (2.3).
+"""The visit form: sixteen questions, under a minute (DOMAIN.md 2.2), and the two that two outcomes add (2.3). After it, the
+smaller forms: whom the visitor called, and when she was out.
 
 Adding a question is one `Field` here: no migration, no template, no JavaScript.
 """
@@ -162,4 +163,17 @@ STEPS_FORM = Form(
     ),
 )
 
-FORMS = {form.name: form for form in (VISIT_FORM, STEPS_FORM)}
+# When somebody was out on a round, and with whom: once a round, not per visit. Hours are what she says they are, so they
+# are times of her day and no measurement of anything.
+OUTING_FORM = Form(
+    name="outing",
+    kind="outing",
+    fields=(
+        Field("went_on", Control.DATE, ("哪天", "Day")),
+        Field("from_time", Control.CLOCK, ("开始", "From")),
+        Field("to_time", Control.CLOCK, ("结束", "To")),
+        Field("companions", Control.NAMES, ("同行人", "Who went along"), limit=40),
+    ),
+)
+
+FORMS = {form.name: form for form in (VISIT_FORM, STEPS_FORM, OUTING_FORM)}

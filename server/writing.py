@@ -208,12 +208,12 @@ def change_from(
     form = FORMS.get(write.form)
     record = known[write.record] if write.record else None
     fields: dict[str, Any] = {}
-    if form and record:
-        fields = edited(form, record, values)
-        if not fields:
+    if write.action != "void":
+        fields = edited(form, record, values) if form and record else dict(values)
+        fields |= {name: resolve(key, known) for name, key in write.set.items()}
+        if record and not fields:
             return None
-    elif form:
-        fields = {**values, **{name: resolve(key, known) for name, key in write.set.items()}}
+    if write.kind == "visit" and form and not record:
         fields |= {"started_at": min(hidden.opened_at, now), "ended_at": now}
     return Change(
         change_id=hidden.change_id,

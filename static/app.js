@@ -367,6 +367,11 @@ document.addEventListener("change", ({ target }) => {
   noteChange(form);
 });
 
+// A photo or a voice note (attach.js) is no answer, but its form is a draft from now on.
+document.addEventListener("chosen", ({ target }) => {
+  noteChange(target);
+  void keepDraft();
+});
 document.addEventListener("input", ({ target }) => noteChange(/** @type {HTMLInputElement} */ (target).form));
 
 /** @type {Record<string, (button: any, event: Event) => unknown>} */

@@ -28,7 +28,33 @@ function carry(box, name, files) {
   showChosen(box);
 }
 
-const add = (box, name, files) => carry(box, name, [...(carrier(box, name).files ?? []), ...files]);
+/** The worker keeps what is chosen until it is saved, as it keeps what is written (app.js), so that it outlives this page. */
+async function keepChosen(box) {
+  const form = box.closest("form");
+  const body = new FormData();
+  body.append("record_id", form.dataset.record);
+  body.append("chosen", "1");
+  for (const name of ["photo", "voice"]) for (const file of carrier(box, name).files ?? []) body.append(name, file);
+  form.dispatchEvent(new Event("chosen", { bubbles: true }));
+  await fetch("/drafts", { method: "POST", body }).catch(() => {});
+}
+
+/** A form that is taken up again has what was chosen for it. */
+async function takeUp(box) {
+  const form = box.closest("form");
+  if (!document.getElementById("draft") || carrier(box, "photo").files?.length || carrier(box, "voice").files?.length) return;
+  const answer = await fetch(`/drafts?chosen=${encodeURIComponent(form.dataset.record)}`).catch(() => null);
+  const kept = answer?.ok && !answer.redirected ? await answer.formData().catch(() => null) : null;
+  for (const name of ["photo", "voice"]) {
+    const files = /** @type {File[]} */ (kept?.getAll(name) ?? []);
+    if (files.length > 0) carry(box, name, files);
+  }
+}
+
+function add(box, name, files) {
+  carry(box, name, [...(carrier(box, name).files ?? []), ...files]);
+  void keepChosen(box);
+}
 
 function showChosen(box) {
   const list = box.querySelector("[data-chosen]");
@@ -58,6 +84,7 @@ function line(box, name, file, place) {
   remove.setAttribute("aria-label", `${box.dataset.remove}: ${words}`);
   remove.addEventListener("click", () => {
     carry(box, name, [...(carrier(box, name).files ?? [])].filter((each) => each !== file));
+    void keepChosen(box);
     box.querySelector("[data-microphone]").focus();
   });
   item.append(shown, remove);
@@ -108,7 +135,9 @@ function finish() {
   button.lastElementChild.textContent = button.dataset.words;
   const type = recorder.mimeType;
   const keep = () => {
-    if (pieces.length > 0) carry(box, "voice", [...before, new File(pieces, "voice", { type })]);
+    if (pieces.length === 0) return;
+    carry(box, "voice", [...before, new File(pieces, "voice", { type })]);
+    void keepChosen(box);
   };
   const before = [...(carrier(box, "voice").files ?? [])];
   keep();
@@ -125,6 +154,7 @@ function prepare() {
   const isKept = navigator.serviceWorker?.controller != null;
   for (const box of document.querySelectorAll("[data-attach]")) {
     /** @type {HTMLElement} */ (box).hidden = !isKept;
+    if (isKept) void takeUp(box);
     const canRecord = typeof MediaRecorder === "function" && navigator.mediaDevices;
     /** @type {HTMLElement} */ (box.querySelector("[data-microphone]")).hidden = !canRecord;
   }

@@ -9,7 +9,7 @@ import { createSealer } from "./sync/seal.js";
 import { decodeBase64 } from "./sync/protocol.js";
 import { answerAsset, forgetOldAssets, installAssets } from "./worker/assets.js";
 import { answerKept } from "./worker/attachments.js";
-import { postDraft } from "./worker/drafts.js";
+import { answerChosen, postDraft } from "./worker/drafts.js";
 import { Drain } from "./worker/drain.js";
 import { answerLeft, answerLocked, answerPin, answerSignOut, askPages, endSession, postPin, postSignOut, postUnlock } from "./worker/lock.js";
 import { postEnrolment } from "./worker/enrolment.js";
@@ -113,14 +113,21 @@ function status() {
   return answerStatus(phone, Date.now());
 }
 
-function settings({ request }) {
-  return postSettings(outbox, request);
+/** Also told to the server, whose own pages (the calendar) read a cookie: whoever stands on one waits for that, for a while. */
+async function settings(event) {
+  const told = fetch(event.request.clone()).catch(() => {});
+  event.waitUntil(told);
+  const answer = await postSettings(outbox, event.request);
+  const { pathname } = new URL(answer.headers.get("Location") ?? "/", worker.location.origin);
+  if (!matchPage(app.pages, pathname)) await Promise.race([told, new Promise((resolve) => setTimeout(resolve, 3000))]);
+  return answer;
 }
 
-async function draft({ request }) {
-  if (request.method !== "POST") return seeOther("/today");
+async function draft({ request }, url) {
   const isShut = (await outbox.device()).left || (await phone.vault.isLocked());
-  return isShut ? new Response(null, { status: 423 }) : postDraft(outbox, request, Date.now());
+  if (request.method === "POST") return isShut ? new Response(null, { status: 423 }) : postDraft(phone, request, Date.now());
+  const of = url.searchParams.get("chosen");
+  return of && !isShut ? answerChosen(phone, of) : seeOther("/today");
 }
 
 function unlock(event) {

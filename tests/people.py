@@ -171,6 +171,31 @@ def visit_change(
     )
 
 
+def outing_change(name: str, who: Person, *, round_id: str = ROUND_ID, base: int | str = 0, **fields: Any) -> Change:
+    """When this person was out on a round."""
+    given = {"round_id": round_id, "volunteer_id": who.id, "went_on": TODAY, "from_time": "08:40"} if base == 0 else {}
+    return own_change("outing", name, base=base, fields={**given, **fields})
+
+
+def decline_change(name: str, who: Person, *, round_id: str = ROUND_ID) -> Change:
+    """That this person hands a round back."""
+    return own_change("decline", name, base=0, fields={"round_id": round_id, "volunteer_id": who.id})
+
+
+def own_change(kind: str, name: str, *, base: int | str, fields: Mapping[str, Any]) -> Change:
+    return Change(
+        change_id=made_up_id(f"change of {name} on {base}: {sorted(fields.items())}"),
+        device_sequence=0,
+        kind=kind,
+        record_id=made_up_id(name),
+        action=Action.PUT,
+        base=base,
+        set=fields,
+        made_at=NOW,
+        schema=1,
+    )
+
+
 def log_visits(database: Database, who: Person, *changes: Change, now: int = NOW) -> list[Result]:
     """The changes as this volunteer's phone would have pushed them."""
     return database.write(lambda session: accept_changes(session, who.author(), changes, now))

@@ -22,7 +22,17 @@ from server.page_table import PAGES, Page, Write
 from server.pages.enrol import is_in_app
 from server.pages.sign_in import end
 from server.principals import current_principal, current_volunteer
-from server.render import LANGUAGES, NOTHING_WAITS, base_context, in_thread, local_day, me_of, redirect
+from server.render import (
+    LANGUAGES,
+    NOTHING_WAITS,
+    SCHEMES,
+    base_context,
+    in_thread,
+    local_clock,
+    local_day,
+    me_of,
+    redirect,
+)
 from server.scope import Principal
 from server.store import SqlStore
 from server.urlencoded import read_form
@@ -61,7 +71,9 @@ async def save(request: Request) -> Response:
     asked_for = entry.write
     submitted = await read_form(request, limit=FORM_BYTES_MAX, with_files=True)
     now: int = request.app.state.clock()
-    today = local_day(now, request.app.state.utc_offset_minutes)
+    utc_offset_minutes: int = request.app.state.utc_offset_minutes
+    today = local_day(now, utc_offset_minutes)
+    known |= {"today": today, "clock": local_clock(now, utc_offset_minutes)}
     filled = read_filled(entry.write, submitted, known=known, now=now, today=today)
     if entry.write.action == "later" or not filled:  # only a phone of its own remembers what to show last
         return redirect(request, back_of(submitted) or entry.write.next.format(**request.path_params))
@@ -123,7 +135,7 @@ async def ask(request: Request) -> Response:
 
 
 async def change_settings(request: Request) -> Response:
-    """Language and display size: on the device for a volunteer, in a cookie for everybody else."""
+    """Language, display size and colours: on the device for a volunteer, in a cookie for everybody else."""
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     language, size = first(submitted, "language"), first(submitted, "size")
     principal = await current_principal(request)
@@ -140,6 +152,8 @@ async def change_settings(request: Request) -> Response:
         response.set_cookie("language", language, **options)
     if size in SIZES:
         response.set_cookie("size", size, **options)
+    if (scheme := first(submitted, "scheme")) in SCHEMES:
+        response.set_cookie("scheme", scheme, **options)
     return response
 
 

@@ -27,7 +27,9 @@ import { Database, requested } from "./database.js";
 
 const BLOB_KEPT_MS = 30 * 24 * 60 * 60 * 1000;
 
+const DRAFT = "draft "; // no hash begins like this
 const photoBinding = (sha256) => `photo\n${sha256}`;
+const chosenBinding = (recordId) => `chosen\n${recordId}`;
 
 function layOutBlobs(database) {
   database.createObjectStore("blobs", { keyPath: "sha256" });
@@ -64,6 +66,13 @@ export class Blobs {
     return kept?.sealed ? this.#vault.openPhoto(kept.sealed, photoBinding(sha256)) : kept;
   }
 
+  /** @returns {Promise<{ kind: string, name: string, type: string, bytes: ArrayBuffer }[]>} of a form not saved yet */
+  async draft(recordId) {
+    const files = (await this.#stored(DRAFT + recordId)) ?? [];
+    const open = async ({ sealed, ...about }) => ({ ...about, bytes: await this.#vault.openPhoto(sealed, chosenBinding(recordId)) });
+    return Promise.all(files.map(open));
+  }
+
   // Writing
 
   /**
@@ -86,6 +95,25 @@ export class Blobs {
     });
     this.#all = null;
     return { sha256, length, kind };
+  }
+
+  /**
+   * What was chosen for a form that is not saved yet, as it was chosen; no files let go of it. Other forms' that are
+   * drafts no more are let go of as well.
+   * @param {string} recordId
+   * @param {{ kind: string, name: string, type: string, bytes: ArrayBuffer }[]} files
+   * @param {string[]} drafts the records of all drafts
+   */
+  async keepDraft(recordId, files, drafts) {
+    const seal = async ({ bytes, ...about }) => ({ ...about, sealed: await this.#vault.sealPhoto(bytes, chosenBinding(recordId)) });
+    const sealed = await Promise.all(files.map(seal));
+    await this.#database.write(["bytes"], async (transaction) => {
+      const store = transaction.objectStore("bytes");
+      const isOver = (key) => key.startsWith(DRAFT) && !drafts.includes(key.slice(DRAFT.length));
+      for (const key of await requested(store.getAllKeys())) if (isOver(key)) store.delete(key);
+      if (sealed.length > 0) store.put(sealed, DRAFT + recordId);
+      else store.delete(DRAFT + recordId);
+    });
   }
 
   /** Notes that the server has all of it. */
@@ -111,8 +139,9 @@ export class Blobs {
     await this.#remove((await this.all()).filter(isOld));
   }
 
-  /** Lets go of those that the server has or will not have. */
+  /** Lets go of those that the server has or will not have, and of what was chosen for forms that are not saved. */
   async forgetCopies() {
+    await this.keepDraft("", [], []);
     await this.#remove((await this.all()).filter(({ state }) => state !== "waiting"));
   }
 

@@ -11,21 +11,51 @@ import { ownPath, seeOther } from "./responses.js";
  */
 
 /**
- * What a page sends of its form by itself, or the wish to begin afresh.
- * @param {Outbox} outbox
+ * What a page sends of its form by itself, what was chosen for it, or the wish to begin afresh.
+ * @param {import("./phone.js").Phone} phone
  * @param {Request} request
  * @param {number} now
  */
-export async function postDraft(outbox, request, now) {
-  const submitted = readSubmitted(await request.formData());
+export async function postDraft({ outbox, blobs }, request, now) {
+  const form = await request.formData();
+  const submitted = readSubmitted(form);
   const { record_id, change_id } = readHidden(submitted, null, now);
+  if (submitted.chosen) {
+    const drafts = (await outbox.drafts()).map((draft) => draft.record_id);
+    await blobs.keepDraft(record_id, await readChosen(form), [...drafts, record_id]);
+    return new Response(null, { status: 204 });
+  }
   if (submitted.discard) {
     await outbox.dropDraft(record_id);
+    await letGoOfChosen({ outbox, blobs }, record_id);
     return seeOther(ownPath(submitted.back?.[0] ?? "", "/today"));
   }
   const { draft_path: [path] = [""], ...texts } = submitted;
   await outbox.saveDraft({ record_id, change_id, path, submitted: texts, at: now });
   return new Response(null, { status: 204 });
+}
+
+/** Of what was chosen for a form that is saved or given up; not of what other forms still have. */
+export async function letGoOfChosen({ outbox, blobs }, recordId) {
+  const drafts = (await outbox.drafts()).map((draft) => draft.record_id);
+  await blobs.keepDraft(recordId, [], drafts).catch(() => {}); // the next one tidies up
+}
+
+/** As bytes: WebKit at times refuses to keep files (P16). @param {FormData} form */
+function readChosen(form) {
+  const files = ["photo", "voice"].flatMap((kind) => form.getAll(kind).map((file) => ({ kind, file })));
+  return Promise.all(
+    files.flatMap(({ kind, file }) =>
+      typeof file === "string" ? [] : [file.arrayBuffer().then((bytes) => ({ kind, name: file.name, type: file.type, bytes }))],
+    ),
+  );
+}
+
+/** What was chosen for a form, on its way back to a page that lost it. */
+export async function answerChosen({ blobs }, recordId) {
+  const form = new FormData();
+  for (const { kind, name, type, bytes } of await blobs.draft(recordId)) form.append(kind, new File([bytes], name, { type }));
+  return new Response(form);
 }
 
 /** @param {Draft[]} drafts @returns {Record<string, number>} when each was last written, by the path of its form */

@@ -3,7 +3,7 @@
 
 import { checkSubmitted } from "./forms.js";
 import { firstAnswers, resolveKey } from "./pages.js";
-import { localDate } from "./filters.js";
+import { dateFilters, localDate } from "./filters.js";
 import { isUuid, newUuid, nthUuid } from "./uuid.js";
 
 /**
@@ -57,7 +57,8 @@ export function readHidden(submitted, record, now) {
  */
 export function readFilled(app, write, { submitted, params, loaded, me, now }) {
   const hidden = readHidden(submitted, write.record ? loaded[write.record] : null, now);
-  const given = { params, loaded, me, today: localDate(now, app.utc_offset_minutes) };
+  const today = localDate(now, app.utc_offset_minutes);
+  const given = { params, loaded, me, today, moment: { today, clock: dateFilters.clock({ ...app, language: "" }, now) } };
   if (!write.each) return [fill(app, write, submitted, hidden, given)];
   const isTicked = (id) => submitted[write.each]?.includes(id);
   const nth = (place) => ({ change_id: nthUuid(hidden.change_id, place), opened_at: hidden.opened_at });

@@ -5,7 +5,7 @@ import { readDay } from "./filters.js";
 /**
  * @typedef {object} Field one question of a form (server/forms.py, field_wire)
  * @property {string} name
- * @property {"choice" | "choices" | "date" | "text" | "names" | "moment"} control
+ * @property {"choice" | "choices" | "date" | "text" | "names" | "moment" | "clock"} control
  * @property {string[]} codes
  * @property {boolean} is_required
  * @property {{ field: string, values: string[] }[]} shown_when
@@ -68,6 +68,8 @@ function readField(field, filled) {
       return field.codes.includes(value) ? { problem: "", value } : { problem: "unknown_choice" };
     case "date":
       return isDate(value) ? { problem: "", value } : { problem: "bad_date" };
+    case "clock":
+      return /^([01]\d|2[0-3]):[0-5]\d$/.test(value) ? { problem: "", value } : { problem: "bad_time" };
     case "moment":
       return /^[1-9]\d{0,14}$/.test(value) ? { problem: "", value: Number(value) } : { problem: "unknown_choice" };
     default:

@@ -100,9 +100,13 @@ export async function loadPage(phone, page, params, query = {}) {
   return loaded;
 }
 
-/** `household_id` is a part of the path, `me` the volunteer, `visit.household_id` a field of a record loaded before. */
-export function resolveKey(key, { params, loaded, me }) {
+/**
+ * `household_id` is a part of the path, `me` the volunteer, `visit.household_id` a field of a record loaded before; the
+ * `moment` is that at which a form is sent: `today`, `clock`.
+ */
+export function resolveKey(key, { params, loaded, me, moment = {} }) {
   if (key === "me") return me.id;
+  if (key in moment) return moment[key];
   const [name, field] = key.split(".");
   return field ? loaded[name]?.[field] : params[name];
 }

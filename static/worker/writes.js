@@ -7,6 +7,7 @@ import { readFilled, readSubmitted } from "./filled.js";
 import { isHeld, LISTS, typedValues } from "./forms.js";
 import { giveUp, waitingOf } from "./queue.js";
 import { noteFull } from "./storage.js";
+import { letGoOfChosen } from "./drafts.js";
 import { putOff } from "./later.js";
 import { answerNotFound, describeForm, isEmptyAnswer, loadPage, renderPage } from "./pages.js";
 import { forgetPageCopies } from "./residents.js";
@@ -70,6 +71,7 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
     return answer;
   }
   const record_id = filled[0]?.hidden.record_id;
+  if (posted.has("photo") || posted.has("voice")) await letGoOfChosen(phone, record_id);
   const urgent = write.urgent && isHeld(write.urgent, filled[0]?.values ?? {}) ? write.urgent.next : "";
   const path = (!urgent && back) || fillPath(urgent || write.next, { ...params, visit_id: record_id });
   const told = leftOut ? `&left_out=${leftOut}` : "";
@@ -106,10 +108,11 @@ async function changeFrom(phone, write, { values, fixed, hidden, attachments, st
   if (action === "void") return isKnown ? null : { ...about, ...idAndBase(hidden), set: {} };
   if (!standing) {
     // When the form was opened is the phone's word for when the visit began; it never ends before it began.
-    const times = { started_at: Math.min(opened_at, now), ended_at: now };
+    const times = kind === "visit" ? { started_at: Math.min(opened_at, now), ended_at: now } : {};
     return { ...about, ...idAndBase(hidden), set: { ...values, ...fixed, ...times, ...named([], attachments) } };
   }
-  const set = { ...changedFields(phone.app.forms[write.form], standing, values), ...named(standing.attachments, attachments) };
+  const edit = { ...changedFields(phone.app.forms[write.form], standing, values), ...(write.record ? fixed : {}) };
+  const set = { ...edit, ...named(standing.attachments, attachments) };
   if (Object.keys(set).length === 0) return null;
   Object.assign(set, { ...Object.assign({}, ...stuck.map(({ display }) => display?.set)), ...set });
   // A form that is sent twice was saved the first time. What was altered in between (Back, amend, save) is an edit of
@@ -130,7 +133,7 @@ function named(before = [], added) {
 /** Only what differs from the record. A cleared answer is an edit too, and so is one that is no longer asked for. */
 function changedFields(form, record, values) {
   const changed = {};
-  for (const { name, control } of form.fields) {
+  for (const { name, control } of form?.fields ?? []) {
     const value = values[name] ?? (LISTS.includes(control) ? [] : "");
     const isSame = isEmptyAnswer(value)
       ? isEmptyAnswer(record[name])

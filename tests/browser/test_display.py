@@ -1,10 +1,13 @@
 """大字版, high contrast, and less movement, on the volunteer's screens (EXPERIENCE.md 36, DOMAIN.md 6)."""
 
-from typing import Any
+import re
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import expect
 
+from server.assets import STATIC
+from tests.browser.axe import bring_axe, findings
 from tests.browser.phone import Phone
 
 pytestmark = pytest.mark.browser
@@ -24,6 +27,27 @@ SMALL_TARGETS = """() => [...document.querySelectorAll("a[href], button, input, 
     .filter(([{ width, height }]) => width > 0 && (width < 60 || height < 60))
     .map(([{ width, height }, html]) => [width, height, html])"""
 COLOUR = "(element) => getComputedStyle(element).color"
+INK_ON_PAPER = """() => [document.body, document.querySelector(".dock")].map((element) => getComputedStyle(element))
+    .map(({ color, backgroundColor }) => [color, backgroundColor])"""
+# Of each text that shows: its contrast with the nearest colour behind it.
+CONTRASTS = """() => {
+    const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const light = (colour) => numbers(colour).slice(0, 3).map((part) => part / 255)
+        .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+    const behind = (element) => {
+        const { backgroundColor } = getComputedStyle(element);
+        return numbers(backgroundColor)[3] === 0 ? behind(element.parentElement) : backgroundColor;
+    };
+    return [...document.querySelectorAll("main *, .dock *")]
+        .filter((element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+        .filter((element) => element.checkVisibility({ visibilityProperty: true }))
+        .map((element) => {
+            const [high, low] = [light(getComputedStyle(element).color), light(behind(element))].sort((a, b) => b - a);
+            return [(high + 0.05) / (low + 0.05), element.outerHTML.slice(0, 100)];
+        });
+}"""
+Scheme = Literal["light", "dark"]
 MOVING = """() => [...document.querySelectorAll("*")]
     .map((element) => [getComputedStyle(element), element.outerHTML.slice(0, 100)])
     .filter(([style]) => style.transitionDuration.split(", ").some((each) => each !== "0s")
@@ -82,4 +106,59 @@ def test_where_colours_are_the_reader_s_own_a_frame_says_what_is_chosen(phone: P
         "(found) => found.map((each) => getComputedStyle(each).borderTopWidth)"
     )
 
-    assert frames == ["4px", "2px", "4px", "2px"]
+    assert frames == ["4px", "2px", "4px", "2px", "4px", "2px", "2px"]
+
+
+def test_the_dark_that_is_chosen_is_the_dark_of_the_phone() -> None:
+    """Nothing stands between them that could drift: axe judges one (test_axe.py), and so both."""
+    style = (STATIC / "css" / "app.css").read_text(encoding="utf-8")
+    asked, chosen = re.findall(
+        r'(?:not\(\[data-scheme="light"\]\)|^  \[data-scheme="dark"\]) \{(.*?)\}', style, re.S | re.M
+    )
+
+    assert tokens(asked) == tokens(chosen)
+    assert len(tokens(asked)) == 18
+
+
+def tokens(block: str) -> list[str]:
+    return re.findall(r"--[a-z-]+: #[0-9a-f]{6};", block)
+
+
+@pytest.mark.parametrize(("chosen", "phone_is"), [("dark", "light"), ("light", "dark")])
+def test_colours_are_a_choice_of_one_tap_kept_without_a_network(phone: Phone, chosen: Scheme, phone_is: Scheme) -> None:
+    """Text on the door screen has 7:1 in both (EXPERIENCE.md 6.1)."""
+    path = screens(phone)[1]
+    phone.page.emulate_media(color_scheme=chosen)
+    phone.open(path)
+    wanted = phone.page.evaluate(INK_ON_PAPER)
+    phone.page.emulate_media(color_scheme=phone_is)
+    phone.context.set_offline(True)
+    phone.open("/settings")
+
+    phone.page.locator(f"button.chip[name=scheme][value={chosen}]").tap()
+
+    expect(phone.page.locator("html")).to_have_attribute("data-scheme", chosen)
+    phone.kill()
+    phone.start()
+    phone.context.set_offline(True)
+    phone.page.emulate_media(color_scheme=phone_is, reduced_motion="reduce")
+    phone.open(path)
+    assert phone.page.evaluate(INK_ON_PAPER) == wanted
+    assert [low for low in phone.page.evaluate(CONTRASTS) if low[0] < 7] == []
+    assert phone.page.evaluate("() => getComputedStyle(document.documentElement).colorScheme") == chosen
+    bring_axe(phone.page)
+    for screen in ("/today", path, f"{path}/visit?outcome=met", "/settings", "/map"):
+        phone.open(screen)
+        assert findings(phone.page) == [], screen
+
+
+def test_a_page_of_the_server_s_own_has_the_colours_that_were_chosen(phone: Phone) -> None:
+    phone.open("/settings")
+    phone.page.locator("button.chip[name=scheme][value=dark]").tap()
+    expect(phone.page.locator("html")).to_have_attribute("data-scheme", "dark")
+
+    phone.open("/sign-in")
+
+    expect(phone.page.locator("html")).to_have_attribute("data-scheme", "dark")
+    phone.page.locator("button.switch[name=scheme]").tap()
+    expect(phone.page.locator("html")).to_have_attribute("data-scheme", "light")

@@ -27,6 +27,15 @@ SEND = """async ({ name, file, type }) => {
     return answer.url;
 }"""
 DRAIN = "() => navigator.serviceWorker.controller.postMessage({ type: 'drain', cause: 'asked' })"
+# How many are chosen in each form that is not saved yet.
+CHOSEN = """() => new Promise((resolve) => {
+    const request = indexedDB.open("linli-blobs", 1);
+    request.onsuccess = () => {
+        const store = request.result.transaction("bytes").objectStore("bytes");
+        const rows = store.getAll(IDBKeyRange.bound("draft ", "draft~"));
+        rows.onsuccess = () => { request.result.close(); resolve(rows.result.map((files) => files.length)); };
+    };
+})"""
 TAKE = "[data-take]"
 SEEN = "(image) => image.complete && image.naturalWidth"
 
@@ -268,9 +277,98 @@ def test_s06_a_voice_note_is_recorded_offline_heard_again_and_goes_up_later(
     assert at_the_desk(coordinator, note["sha256"]) == bytes_kept(phone, note["sha256"])
 
 
-def test_no_outcome_asks_for_a_photo_and_a_form_without_one_is_sent_as_ever(phone: Phone) -> None:
+def test_s06_no_outcome_asks_for_a_photo_and_a_form_without_one_is_sent_as_ever(phone: Phone) -> None:
     open_form(phone)
 
     assert phone.page.locator("#visit-form").evaluate("(form) => form.enctype") == "application/x-www-form-urlencoded"
     assert phone.page.locator("[data-attach] [required]").count() == 0
     assert phone.page.locator(submit_of("visit-form")).is_enabled()
+
+
+def test_s07_a_photo_that_was_chosen_and_not_saved_outlives_its_page(phone: Phone) -> None:
+    open_form(phone)
+    form = phone.page.url
+    phone.context.set_offline(True)
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 300, 400))])
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(2)
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [2], seconds=SECONDS, failure=lambda: "the choice was never kept")
+
+    phone.kill()
+    phone.start()
+    phone.context.set_offline(True)
+    phone.page.goto(form)
+
+    chosen = phone.page.locator("[data-chosen] img")
+    expect(chosen).to_have_count(2)
+    wait_until(lambda: chosen.first.evaluate(SEEN) == 400, seconds=SECONDS, failure=lambda: "the photo is not shown")
+    phone.page.locator("[data-chosen] button").last.tap()
+    expect(chosen).to_have_count(1)
+    visit = phone.save()
+    assert len(kept(phone)) == 1
+    assert phone.page.evaluate(CHOSEN) == []
+    phone.open(f"/visits/{visit}")
+    expect(phone.page.locator(".attached img")).to_have_count(1)
+
+
+def test_saving_one_form_leaves_what_was_chosen_for_another(phone: Phone) -> None:
+    open_form(phone)
+    form = phone.page.url
+    phone.page.locator("textarea[name=note]").fill("两张照片")
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [1], seconds=SECONDS, failure=lambda: "the choice was never kept")
+    phone.open("/today")
+    phone.page.locator(".door:has([data-state=open]) .door__link").nth(1).tap()
+    phone.page.locator("a[href$='/visit?outcome=met']").tap()
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 300, 400))])
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [1, 1], seconds=SECONDS, failure=lambda: "the other was not kept")
+
+    phone.save()
+
+    assert phone.page.evaluate(CHOSEN) == [1]
+    phone.page.goto(form)
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+
+
+def test_who_begins_afresh_has_no_photo_chosen(phone: Phone) -> None:
+    open_form(phone)
+    form = phone.page.url
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [1], seconds=SECONDS, failure=lambda: "the choice was never kept")
+    phone.open("/today")
+    phone.page.goto(form)
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+
+    phone.page.locator("#draft button").tap()
+
+    expect(phone.page.locator("#draft")).to_have_count(0)
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(0)
+    assert phone.page.evaluate(CHOSEN) == []
+
+
+def test_a_coordinator_sees_the_photos_of_a_visit_and_which_have_not_come(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    with LossyProxy(server.port) as line:
+        phone = make_phone(line.url)
+        enrol(phone, coordinator)
+        line.pieces_left = 0
+        visit = log_visit_with(phone, photograph(phone, 400, 300))
+        phone.wait_for_header("全部已上传")
+        coordinator.page.goto(f"{coordinator.url}/coordinator/visits/{visit}")
+        expect(coordinator.page.locator(".attached")).to_have_text("还在那部手机上，没有传到")
+
+        line.pieces_left = None
+        phone.open("/today")
+        phone.page.evaluate(DRAIN)
+        wait_for_state(phone, "whole")
+
+    coordinator.page.reload()
+    photo = coordinator.page.locator(".attached img")
+    wait_until(lambda: photo.evaluate(SEEN) == 400, seconds=SECONDS, failure=lambda: "the photo is not shown")
+    answer = coordinator.context.request.get(f"{coordinator.url}{photo.get_attribute('src')}")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    assert "attachments" not in coordinator.page.locator(".answers").first.inner_text()

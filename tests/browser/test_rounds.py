@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
+from tests.browser.server_process import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -157,6 +158,97 @@ def test_s11_last_visits_and_promises_stand_above_the_fold(phone: Phone) -> None
         box = line.bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= dock["y"], line.inner_text()
+
+
+def begin(phone: Phone) -> str:
+    """Out on the round, by one tap. The outing's id."""
+    phone.open("/today")
+    tap(phone, ".actions form[action$='/start'] button")
+    phone.page.wait_for_url("**/today?saved=*")
+    return re.search(r"saved=([0-9a-f-]{36})", phone.page.url)[1]  # type: ignore[index]
+
+
+def test_hours_take_two_taps_and_the_companion_is_remembered_for_the_round(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    phone.context.set_offline(True)
+    first = begin(phone)
+    tap(phone, f"a[href='/outings/{first}']")
+    phone.page.locator("label.chip:has(input[name=companions])").first.tap()
+    friend = phone.page.locator("label.chip:has(input[name=companions])").first.inner_text().strip()
+    tap(phone, "button[form=outing-form]")
+    phone.page.wait_for_url("**/today?saved=*")
+    expect(phone.page.locator(f"a[href='/outings/{first}']")).to_contain_text(f"同行：{friend}")
+
+    tap(phone, ".actions form[action$='/end'] button")
+    expect(phone.page.locator(".panel strong")).to_contain_text("分钟")
+    second = begin(phone)
+
+    expect(phone.page.locator(f"a[href='/outings/{second}']")).to_contain_text(f"同行：{friend}")
+    phone.context.set_offline(False)
+    phone.wait_for_header("全部已上传", seconds=40)
+    coordinator.page.goto(f"{coordinator.url}/coordinator/rounds")
+    lines = coordinator.page.locator(".people__person .hint").all_inner_texts()
+    assert len([line for line in lines if f"同行：{friend}" in line]) == 2
+
+
+def test_an_end_that_was_forgotten_is_asked_for_the_next_day(phone: Phone) -> None:
+    """What it proposes, where there was a visit: tests/server/test_outings.py."""
+    phone.context.set_offline(True)
+    outing = begin(phone)
+    phone.open(f"/outings/{outing}")
+    yesterday = phone.page.evaluate("() => new Date(Date.now() + 8 * 3600e3 - 864e5).toISOString().slice(0, 10)")
+
+    phone.page.locator("input[name=went_on]").fill(yesterday)
+    tap(phone, "button[form=outing-form]")
+
+    phone.page.wait_for_url("**/today?saved=*")
+    expect(phone.page.locator(f"#forgotten-{outing}")).to_contain_text("没有记结束的时间")
+    tap(phone, f"#forgotten-{outing} a")
+    phone.page.locator("input[name=from_time]").fill("08:40")
+    phone.page.locator("input[name=to_time]").fill("11:10")
+    tap(phone, "button[form=outing-form]")
+    phone.page.wait_for_url("**/today?saved=*")
+    phone.open("/outings")
+    expect(phone.page.locator(f"#outing-{outing}")).to_contain_text("08:40–11:10 · 2 小时 30 分")
+
+
+def test_a_round_is_handed_back_by_one_tap_and_taken_again_by_another(phone: Phone, coordinator: Coordinator) -> None:
+    doors = open_doors(phone)
+    phone.context.set_offline(True)
+
+    tap(phone, ".round form[action$='/decline'] button")
+
+    declined = "form[id^=declined-]"
+    expect(phone.page.locator(declined)).to_contain_text("已交回")
+    expect(phone.page.locator(f"{declined} [data-state=waiting]")).to_be_visible()
+    expect(phone.page.locator(OPEN_DOOR)).to_have_count(0)
+    phone.kill()
+    phone.start()
+    phone.context.set_offline(True)
+    phone.open("/today")
+    tap(phone, "form[id^=declined-] button")
+    expect(phone.page.locator("form[id^=declined-]")).to_have_count(0)
+    assert open_doors(phone) == doors
+    tap(phone, ".round form[action$='/decline'] button")
+    expect(phone.page.locator(declined)).to_be_visible()
+    phone.context.set_offline(False)
+    phone.wait_for_header("全部已上传", seconds=40)
+
+    coordinator.page.goto(f"{coordinator.url}/coordinator")
+    coordinator.page.locator("#rounds").click()
+    free = coordinator.page.locator(".panel:has([data-free])")
+    expect(free).to_have_count(1)
+    expect(free).to_contain_text("空出来了")
+    free.locator("form[action$='/take-back'] button").click()
+    expect(coordinator.page.locator(".saved")).to_be_visible()
+
+    def has_left() -> bool:
+        phone.wait_until_ready()
+        phone.open("/today")
+        return phone.page.locator(".round, form[id^=declined-]").count() == 0
+
+    wait_until(has_left, seconds=30, failure=lambda: "the round stayed on the phone")
 
 
 def test_nobody_home_on_a_stairwell_is_one_visit_a_door_and_one_undo(phone: Phone, coordinator: Coordinator) -> None:

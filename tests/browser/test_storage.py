@@ -236,7 +236,7 @@ def test_lost_connection_is_opened_again_and_the_change_saved_once(page: Page, f
     assert found == [[1, "change-a"], [2, "change-b"]]
 
 
-def test_database_that_never_opens_is_an_error_and_no_endless_wait(page: Page) -> None:
+def test_p18_database_that_never_opens_is_an_error_and_no_endless_wait(page: Page) -> None:
     page.clock.install()
     page.evaluate(
         f"""async () => {{ {KIT}
@@ -269,7 +269,7 @@ def test_p12_another_tab_that_deletes_the_database_is_not_blocked(page: Page) ->
 # The mirror
 
 
-def test_outbox_that_was_lost_comes_back_from_its_mirror(page: Page) -> None:
+def test_p20_outbox_that_was_lost_comes_back_from_its_mirror(page: Page) -> None:
     run(page, 'const outbox = new Outbox(caches, vault); await save(outbox, "a"); await save(outbox, "b");')
     run(page, 'await remove("linli-outbox");')
 

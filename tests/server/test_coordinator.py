@@ -47,7 +47,7 @@ from tests.statements import statements
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 WHO_STATEMENTS = 3  # session, name, whether the session is due
-LIST_STATEMENTS = WHO_STATEMENTS + 4  # visits, counts, held, volunteers' names
+LIST_STATEMENTS = WHO_STATEMENTS + 5  # visits, counts, held, rounds handed back, volunteers' names
 VISIT_STATEMENTS = WHO_STATEMENTS + 2  # visit with household, history
 VOLUNTEERS_STATEMENTS = WHO_STATEMENTS + 2  # volunteers, phones
 

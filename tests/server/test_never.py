@@ -42,7 +42,7 @@ TEXT = {".html", ".js", ".css", ".svg", ".json", ".webmanifest", ".toml"}
 NO_ADDRESS = re.compile(r"https?://(www\.w3\.org/|htmx\.org)")
 
 
-def test_no_field_of_a_kind_or_form_is_of_that_sort() -> None:
+def test_s09_no_field_of_a_kind_or_form_is_of_that_sort() -> None:
     names = [name for kind in KINDS.values() for name in (kind.name, *kind.fields)]
     names += [field.name for form in FORMS.values() for field in form.fields]
 
@@ -56,7 +56,7 @@ def test_no_column_is_of_that_sort() -> None:
     assert [column for column in columns if FORBIDDEN_NAMES.search(column)] == []
 
 
-def test_no_route_is_of_that_sort(tmp_path: Path) -> None:
+def test_s09_no_route_is_of_that_sort(tmp_path: Path) -> None:
     app = create_app(Settings(data_dir=tmp_path))
     paths = [route.path for route in app.routes if isinstance(route, Route)] + [page.path for page in PAGES]
 

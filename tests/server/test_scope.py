@@ -29,18 +29,29 @@ from tests.people import (
     ROUND_ID,
     Person,
     build_world,
+    decline_change,
     log_visits,
     made_up_id,
+    outing_change,
     sign_in,
     visit_change,
 )
 
 ALICES_CANARY, CHARLIES_CANARY = "canary-of-Alice", "canary-of-Charlie"
-ALICES = {"household_id": RED_DOOR, "round_id": ROUND_ID, "visit_id": made_up_id("hers"), "door": "2-1-101"}
+ALICES = {
+    "household_id": RED_DOOR,
+    "round_id": ROUND_ID,
+    "visit_id": made_up_id("hers"),
+    "outing_id": made_up_id("her outing"),
+    "decline_id": made_up_id("her decline"),
+    "door": "2-1-101",
+}
 CHARLIES = {
     "household_id": CHARLIES_DOOR,
     "round_id": CHARLIES_ROUND_ID,
     "visit_id": made_up_id("his"),
+    "outing_id": made_up_id("his outing"),
+    "decline_id": made_up_id("his decline"),
     "door": "5-2-501",
 }
 OTHERS = {
@@ -82,6 +93,9 @@ def world(tmp_path: Path) -> Iterator[World]:
         log_visits(database, ALICE, visit_change("hers", note=ALICES_CANARY))
         his = visit_change("his", door=CHARLIES_DOOR, round_id=CHARLIES_ROUND_ID, note=CHARLIES_CANARY)
         log_visits(database, CHARLIE, his)
+        log_visits(database, ALICE, outing_change("her outing", ALICE, companions=[ALICES_CANARY]))
+        out = outing_change("his outing", CHARLIE, round_id=CHARLIES_ROUND_ID, companions=[CHARLIES_CANARY])
+        log_visits(database, CHARLIE, out, decline_change("his decline", CHARLIE, round_id=CHARLIES_ROUND_ID))
         yield World(client, database, [route for route in app.routes if isinstance(route, Route)])
 
 

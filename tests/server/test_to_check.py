@@ -246,7 +246,7 @@ def choose(world: World, choice: str) -> None:
     assert post(world, "/coordinator/conflicts", **form).headers["location"] == "/coordinator/conflicts?said=resolved"
 
 
-def test_a_conflict_shows_both_values_with_who_and_when(world: World) -> None:
+def test_s18_a_conflict_shows_both_values_with_who_and_when(world: World) -> None:
     dispute(world)
 
     page = re.sub(r"\s+", " ", world.get("/coordinator/conflicts"))
@@ -298,7 +298,7 @@ def test_the_more_cautious_value_stands_until_somebody_decides(world: World) -> 
     assert '"risk":"green"' in after.fields
 
 
-def test_both_are_kept_where_a_field_holds_several(world: World) -> None:
+def test_s18_both_are_kept_where_a_field_holds_several(world: World) -> None:
     dispute(world)
     (found,) = world.database.read(lambda session: open_conflicts(session, COORDINATOR))
 
@@ -331,7 +331,7 @@ def known(world: World, device_id: str, **values: object) -> None:
     world.database.write(work)
 
 
-def test_what_never_arrived_is_named_by_its_number(world: World) -> None:
+def test_p21_what_never_arrived_is_named_by_its_number(world: World) -> None:
     for number in (41, 43, 46):
         change = replace(visit_change(f"visit {number}"), device_sequence=number)
         assert log_visits(world.database, BOB, change)[0].outcome is Outcome.ACCEPTED

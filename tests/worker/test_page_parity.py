@@ -221,7 +221,7 @@ def log_own_visits(replica: Replica, database: Database) -> list[str]:
         {"outcome": "met_other", "person_well": "unknown"},
         {"outcome": "away_known", "until_on": "2027-01-31"},
     ]
-    changes = []
+    changes: list[Change] = []
     for number, fields in enumerate(sets, start=1):
         scope = {"household_id": round_record["household_ids"][number // 2], "round_id": round_record["id"]}
         changes.append(change(number, f"own visit {number}", Action.PUT, 0, fields | scope))
@@ -231,13 +231,29 @@ def log_own_visits(replica: Replica, database: Database) -> list[str]:
         lambda session: review(session, "own visit 4", {"review_state": "sent_back", "review_note": HOSTILE})
     )
     database.write(lambda session: review(session, "own visit 5", {"review_state": "approved"}))
+    log_own_outings(replica, round_record["id"])
     replica.exchange()
     return [made.record_id for made in changes]
 
 
-def change(number: int, name: str, action: Action, base: int | str, fields: dict[str, Any]) -> Change:
+def log_own_outings(replica: Replica, round_id: str) -> None:
+    """One of yesterday without an end, one of today with everything, and a round handed back."""
+    mine = {"round_id": round_id, "volunteer_id": replica.phone.owner.id}
+    forgotten = mine | {"went_on": "2026-11-22", "from_time": "08:00"}
+    whole = mine | {"went_on": "2026-11-23", "from_time": "08:40", "to_time": "11:20", "companions": [HOSTILE[:8]]}
+    declined = mine | {"round_id": made_up_id("a round that is gone")}
+    replica.exchange(
+        change(7, "forgotten outing", Action.PUT, 0, forgotten, kind="outing"),
+        change(8, "whole outing", Action.PUT, 0, whole, kind="outing"),
+        change(9, "own decline", Action.PUT, 0, declined, kind="decline"),
+    )
+
+
+def change(
+    number: int, name: str, action: Action, base: int | str, fields: dict[str, Any], *, kind: str = "visit"
+) -> Change:
     made_at = NOW - (20 - number) * MINUTE_MS
-    return Change(made_up_id(f"{number} {name}"), number, "visit", made_up_id(name), action, base, fields, made_at, 1)
+    return Change(made_up_id(f"{number} {name}"), number, kind, made_up_id(name), action, base, fields, made_at, 1)
 
 
 def review(session: Session, name: str, fields: dict[str, Any]) -> None:
@@ -272,6 +288,10 @@ def concrete_paths(records: list[dict[str, Any]], visits: list[str]) -> dict[str
         if "{household_id}" in page.path:
             doors = households if page.write is None else households[:3]
             paths = [page.path.format(round_id=rounds[0], household_id=door) for door in doors]
+        elif "{outing_id}" in page.path:
+            paths = [page.path.format(outing_id=made_up_id(name)) for name in ("forgotten outing", "whole outing")]
+        elif "{decline_id}" in page.path:
+            paths = [page.path.format(decline_id=made_up_id("own decline"))]
         elif "{visit_id}" in page.path:
             about = [*visits, *others[:5]] if page.write is None else visits
             paths = [page.path.format(visit_id=visit) for visit in about]

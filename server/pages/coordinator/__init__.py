@@ -1,6 +1,6 @@
 """The coordinators' pages: they need the network, and a session."""
 
-from server.pages.coordinator import buildings, conflicts, devices, held, people_map, visits, volunteers
+from server.pages.coordinator import buildings, conflicts, devices, held, people_map, rounds, visits, volunteers
 
 routes = [
     *visits.routes,
@@ -8,6 +8,7 @@ routes = [
     *conflicts.routes,
     *devices.routes,
     *volunteers.routes,
+    *rounds.routes,
     *people_map.routes,
     *buildings.routes,
 ]

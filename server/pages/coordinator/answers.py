@@ -7,13 +7,23 @@ from typing import Any
 
 from server.forms import Control, Field, is_date
 from server.kinds import KINDS
-from server.visit_form import STEPS_FORM, VISIT_FORM
+from server.visit_form import FORMS, OUTING_FORM, STEPS_FORM, VISIT_FORM
 from server.vocabularies import CONSENT, NEED, OCCASION, RISK, URGENCY
 from sync.changes import RESERVED
 
 TIMES = ("started_at", "ended_at")
 # What is no answer: where it is filed, and what stands beside the fields of a record that is shown.
-LEFT_OUT = RESERVED | {"household_id", "round_id", "visit_id", "review_outdated", "base", "household", "attention"}
+LEFT_OUT = RESERVED | {
+    "household_id",
+    "round_id",
+    "visit_id",
+    "volunteer_id",
+    "review_outdated",
+    "base",
+    "household",
+    "attention",
+    "attachments",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,12 @@ def answers(fields: Mapping[str, Any]) -> list[Answer]:
         for name in STEPS_FORM.field_names()
         if isinstance(fields.get(name), int)
     ]
-    declared = {*VISIT_FORM.field_names(), *STEPS_FORM.field_names()}
+    asked += [
+        Answer(f"outing.{each.name}", True, *shape_of(each, value))
+        for each in OUTING_FORM.fields
+        if (value := fields.get(each.name)) not in (None, "", [])
+    ]
+    declared = {name for form in FORMS.values() for name in form.field_names()}
     others = [
         other_answer(name, value)
         for name, value in fields.items()

@@ -11,12 +11,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from server.accepting import accept_changes, principal_author
+from server.attachments import digests_arrived
 from server.bodies import FORM_BYTES_MAX
 from server.held import held_count
 from server.models import Change, Volunteer
+from server.outings import handed_back
 from server.pages.coordinator.answers import answers, emptied
 from server.pages.coordinator.guard import for_coordinators
-from server.render import in_thread, page, redirect
+from server.render import in_thread, local_day, page, redirect
 from server.scope import Principal
 from server.urlencoded import read_form
 from server.visits import (
@@ -40,11 +42,13 @@ PAGE_MAX = 10_000
 @for_coordinators
 async def visits(request: Request, principal: Principal) -> Response:
     wanted = filter_from(request.query_params)
+    today = local_day(request.app.state.clock(), request.app.state.utc_offset_minutes)
 
     def work(session: Session) -> dict[str, Any]:
         return {
             "found": visits_found(session, principal, wanted),
             "held": held_count(session, principal),
+            "handed_back": handed_back(session, principal, today=today),
             "volunteers": volunteer_names(session, principal),
         }
 
@@ -112,7 +116,8 @@ async def show_visit(request: Request, principal: Principal, *, problem: str = "
         if found is None:
             return None
         history = [entry_shown(change) for change in history_of(session, principal, visit_id)]
-        return {"visit": found, "answers": answers(found), "history": history}
+        arrived = digests_arrived(session, principal, visit_id) if found.get("attachments") else set()
+        return {"visit": found, "answers": answers(found), "history": history, "arrived": arrived}
 
     context = await in_thread(request.app.state.database.read, work)
     if context is None:

@@ -1,0 +1,54 @@
+"""Rounds: who walks each, who handed one back, and when somebody was out."""
+
+from typing import Any
+
+from sqlmodel import Session
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from server.accepting import accept_changes, server_author
+from server.bodies import FORM_BYTES_MAX
+from server.outings import answered, walked_rounds
+from server.pages.coordinator.guard import for_coordinators
+from server.render import in_thread, page, redirect
+from server.rounds import withdraw_round
+from server.scope import Principal
+from server.urlencoded import read_form
+from server.writing import first
+from sync.changes import IDENTIFIER
+
+
+@for_coordinators
+async def rounds(request: Request, principal: Principal) -> Response:
+    found = await in_thread(request.app.state.database.read, lambda session: walked_rounds(session, principal))
+    said = "taken" if request.query_params.get("said") == "taken" else ""
+    context: dict[str, Any] = {"found": found, "said": said, "me": {"name": principal.name}}
+    return page(request, "coordinator/rounds.html", context)
+
+
+@for_coordinators
+async def take_back(request: Request, principal: Principal) -> Response:
+    """From a volunteer who handed it back: its doors leave her phone, unless another of her rounds has them."""
+    submitted = await read_form(request, limit=FORM_BYTES_MAX)
+    round_id, person_id = request.path_params["round_id"], first(submitted, "volunteer_id")
+    now = request.app.state.clock()
+
+    def work(session: Session) -> bool:
+        found = {each.round["id"]: each.walkers for each in walked_rounds(session, principal)}
+        declines = [walker.declined for walker in found.get(round_id, ()) if walker.id == person_id]
+        if not declines or declines[0] is None:
+            return False
+        community_id = principal.community_id
+        withdraw_round(session, community_id=community_id, round_id=round_id, person_id=person_id, now=now)
+        accept_changes(session, server_author(community_id), [answered(declines[0], now=now)], now)
+        return True
+
+    is_done = IDENTIFIER(round_id) and await in_thread(request.app.state.database.write, work)
+    return redirect(request, "/coordinator/rounds?said=taken" if is_done else "/coordinator/rounds")
+
+
+routes = [
+    Route("/coordinator/rounds", rounds, methods=["GET"]),
+    Route("/coordinator/rounds/{round_id}/take-back", take_back, methods=["POST"]),
+]

@@ -1,0 +1,64 @@
+"""Where each record is, on its own line and in words; and how calm it is without a network (EXPERIENCE.md B)."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.phone import Phone
+from tests.browser.server_process import ServerProcess
+
+pytestmark = pytest.mark.browser
+
+# Colours of alarm on screen: more red than anything else, where something is drawn with it.
+ALARMS = """() => [...document.querySelectorAll(".top *, main *")]
+    .filter((element) => element.checkVisibility() && !element.matches(".tag--red, .tag--red *, .tag--yellow, .tag--yellow *"))
+    .filter((element) => {
+        const { color, backgroundColor } = getComputedStyle(element);
+        return [color, backgroundColor].some((each) => {
+            const [red, green, blue, alpha = 1] = each.match(/[\\d.]+/g).map(Number);
+            return alpha > 0 && red > green + 60 && red > blue + 60;
+        });
+    })
+    .map((element) => element.outerHTML.slice(0, 100))"""
+
+
+def test_s12_every_visit_says_where_it_is_and_the_list_shows_one_state_alone(phone: Phone) -> None:
+    up = phone.log_visit("met")
+    phone.wait_for_header("全部已上传", seconds=40)
+    phone.context.set_offline(True)
+    waits = phone.log_visit("no_answer")
+
+    states = {visit.id: (visit.states, visit.words) for visit in phone.my_visits()}
+
+    assert states[waits] == (("waiting",), "待上传")
+    assert states[up][0] == ("uploaded",)
+    assert states[up][1].startswith("已上传 ")
+    phone.page.locator("a.chip[href$='state=waiting']").tap()
+    expect(phone.page.locator(".visits > .visit")).to_have_count(1)
+    expect(phone.page.locator(f"#visit-{waits}")).to_be_visible()
+    phone.open("/today")
+    expect(phone.page.locator(".door [data-state=waiting]")).to_have_count(1)
+    expect(phone.page.locator(".door [data-state=uploaded]")).to_have_count(1)
+
+
+def test_s14_without_a_network_nothing_is_red_and_the_strip_says_what_still_works(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.log_visit("no_answer")
+
+    for path in ("/today", "/my-visits", "/settings", "/map"):
+        phone.open(path)
+        expect(phone.page.locator(".status__offline")).to_have_text("现在没有网络。走访照常记录，联网后自动上传")
+        assert phone.page.evaluate(ALARMS) == [], path
+
+
+def test_s04_the_app_that_was_killed_opens_on_today_s_round_with_nobody_to_ask(
+    phone: Phone, server: ServerProcess
+) -> None:
+    """How fast: ./linli bench phone."""
+    icon = phone.page.evaluate("async () => (await (await fetch('/manifest.webmanifest')).json()).start_url")
+    phone.kill()
+    server.stop()
+
+    phone.start()
+    phone.page.goto(phone.url + icon)
+
+    expect(phone.page.locator(".round .door")).to_have_count(14)

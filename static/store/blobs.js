@@ -97,10 +97,14 @@ export class Blobs {
   /** Removes what has been whole in this epoch for long enough. */
   async forget({ epoch, now }) {
     const isOld = (blob) => blob.state === "whole" && blob.epoch === epoch && now - blob.whole_at > BLOB_KEPT_MS;
-    const old = (await this.all()).filter(isOld);
-    if (old.length === 0) return;
+    await this.remove((await this.all()).filter(isOld).map(({ sha256 }) => sha256));
+  }
+
+  /** @param {string[]} hashes */
+  async remove(hashes) {
+    if (hashes.length === 0) return;
     await this.#database.write(["blobs", "bytes"], (transaction) => {
-      for (const { sha256 } of old) {
+      for (const sha256 of hashes) {
         for (const name of ["blobs", "bytes"]) transaction.objectStore(name).delete(sha256);
       }
     });

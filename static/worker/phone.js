@@ -4,7 +4,7 @@
 import { Blobs } from "../store/blobs.js";
 import { Outbox } from "../store/outbox.js";
 import { groupBy, Replica } from "../store/replica.js";
-import { isGivenUp } from "../sync/entries.js";
+import { isGivenUp, isRecallable } from "../sync/entries.js";
 import { layOver } from "../sync/rebase.js";
 import { DAY_MS, dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
@@ -92,6 +92,23 @@ export class Phone {
     return found;
   }
 
+  /** Photos that only what was given up names: they wait with it. @returns {Promise<string[]>} their hashes */
+  async photosGivenUp() {
+    const { discarded = [] } = await this.outbox.device();
+    if (discarded.length === 0) return [];
+    const named = new Set(hashesIn(await this.records("visit")));
+    const given = discarded.flatMap(({ changes }) => hashesIn(changes.map(({ display }) => display.set)));
+    return given.filter((sha256) => !named.has(sha256));
+  }
+
+  /** Lets go of what can no longer be taken back, with its photos. */
+  async forgetGivenUp(now) {
+    const before = await this.photosGivenUp();
+    await this.outbox.keepDiscarded(isRecallable(now));
+    const kept = await this.photosGivenUp();
+    await this.blobs.remove(before.filter((sha256) => !kept.includes(sha256)));
+  }
+
   async #layOver(record, entries) {
     return layOver({ record, entries, me: await this.me(), isUploading: (changeId) => this.uploading.has(changeId) });
   }
@@ -141,6 +158,9 @@ export class Phone {
     return { waiting: count("waiting"), failed, held: count("held"), ...times, is_offline: this.isOffline, filling };
   }
 }
+
+/** @param {Record<string, any>[]} records @returns {string[]} */
+const hashesIn = (records) => records.flatMap(({ attachments = [] }) => attachments.map(({ sha256 }) => sha256));
 
 const shownIds = (byRecord, kind) =>
   [...byRecord].filter(([, entries]) => entries.some(({ display }) => display?.kind === kind)).map(([id]) => id);

@@ -34,7 +34,6 @@ const outbox = {
   reofferLost: async () => {},
   conceal: async () => {},
   forget: async () => {},
-  keepDiscarded: async () => {},
 };
 
 const replica = {

@@ -29,7 +29,7 @@ const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (
 const phone = new Phone(APP, TEMPLATES, () => askPages(worker.clients));
 const { app, outbox } = phone;
 const transport = createTransport({ fetch: (path, options) => fetch(path, options), device });
-const uploader = new Uploader(phone.blobs, transport);
+const uploader = new Uploader(phone.blobs, transport, () => phone.photosGivenUp());
 const drain = new Drain(phone, transport, uploader, report);
 
 // Answers, in order
@@ -275,6 +275,7 @@ async function drainFor(client, cause) {
 
 /** Photos, after all text; the pages that show them learn of it. */
 async function sendPhotos() {
+  await phone.forgetGivenUp(Date.now()).catch((error) => console.error("given up", error));
   await uploader.run();
   await report();
 }

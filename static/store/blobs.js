@@ -136,13 +136,13 @@ export class Blobs {
   /** Removes what has been whole in this epoch for long enough. */
   async forget({ epoch, now }) {
     const isOld = (blob) => blob.state === "whole" && blob.epoch === epoch && now - blob.whole_at > BLOB_KEPT_MS;
-    await this.#remove((await this.all()).filter(isOld));
+    await this.remove((await this.all()).filter(isOld).map(({ sha256 }) => sha256));
   }
 
   /** Lets go of those that the server has or will not have, and of what was chosen for forms that are not saved. */
   async forgetCopies() {
     await this.keepDraft("", [], []);
-    await this.#remove((await this.all()).filter(({ state }) => state !== "waiting"));
+    await this.remove((await this.all()).filter(({ state }) => state !== "waiting").map(({ sha256 }) => sha256));
   }
 
   /** Seals what an older worker kept in clear. */
@@ -163,10 +163,11 @@ export class Blobs {
     return this.#database.read(["bytes"], (transaction) => requested(transaction.objectStore("bytes").get(sha256)));
   }
 
-  async #remove(blobs) {
-    if (blobs.length === 0) return;
+  /** @param {string[]} hashes */
+  async remove(hashes) {
+    if (hashes.length === 0) return;
     await this.#database.write(["blobs", "bytes"], (transaction) => {
-      for (const { sha256 } of blobs) {
+      for (const sha256 of hashes) {
         for (const name of ["blobs", "bytes"]) transaction.objectStore(name).delete(sha256);
       }
     });

@@ -34,7 +34,7 @@ import { isSealed } from "./vault.js";
  * @property {number} at
  * @property {{ change_id: string, display: Display }[]} changes
  *
- * @typedef {{ record_id: string, at: number, sealed: ArrayBuffer }} StoredDiscarded
+ * @typedef {{ record_id: string, at: number, photos: string[], sealed: ArrayBuffer }} StoredDiscarded `photos`: their hashes
  */
 
 const MIRROR = "linli-outbox-mirror";
@@ -305,8 +305,9 @@ export class Outbox {
 
   /** @returns {Promise<StoredDiscarded>} */
   async #sealDiscarded(discarded) {
-    const { record_id, at } = discarded;
-    return { record_id, at, sealed: await this.#vault.seal(discarded, discardedBinding(discarded)) };
+    const { record_id, at, changes } = discarded;
+    const photos = changes.flatMap(({ display }) => (display.set.attachments ?? []).map(({ sha256 }) => sha256));
+    return { record_id, at, photos, sealed: await this.#vault.seal(discarded, discardedBinding(discarded)) };
   }
 
   /** What the vault makes of it; null while it is locked, and for what it cannot open any more: it was a copy. */

@@ -54,10 +54,11 @@ export class Pieces {
  * @param {() => number} given.now by this phone's clock
  * @param {number} given.at by the server's clock
  * @param {() => boolean} given.isStopped asked before each piece: there may be text to send
+ * @param {(sha256: string) => boolean} [given.isWithheld] its visit was given up, and may be taken back
  * @returns {Promise<Ended>}
  */
-export async function runUploads({ isStopped, ...given }) {
-  for (const blob of (await given.blobs.all()).filter(({ state }) => state === "waiting")) {
+export async function runUploads({ isStopped, isWithheld = () => false, ...given }) {
+  for (const blob of (await given.blobs.all()).filter(({ state, sha256 }) => state === "waiting" && !isWithheld(sha256))) {
     const end = await upload(blob, { ...given, isStopped });
     if (isStopped()) return { reason: "stopped", retry_after_ms: null };
     if (end) return end;

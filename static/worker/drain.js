@@ -2,7 +2,7 @@
 // it waits. The lock is only an optimisation: the server takes a change once however often it comes.
 
 import { BACKOFF_MAX_MS, waitAfter } from "../sync/backoff.js";
-import { isRecallable, KEPT_MS } from "../sync/entries.js";
+import { KEPT_MS } from "../sync/entries.js";
 import { Batch, runExchange } from "../sync/exchange.js";
 import { digestOf, holdingsText } from "../sync/holdings.js";
 import { askStanding } from "./enrolment.js";
@@ -154,7 +154,6 @@ export class Drain {
   async #succeed() {
     this.#reset();
     this.#phone.isOffline = false;
-    await this.#phone.outbox.keepDiscarded(isRecallable(Date.now()));
     const { compared_at } = await this.#phone.outbox.device();
     if (compared_at === undefined) await this.#phone.outbox.setDevice({ compared_at: Date.now() });
     else if (Math.abs(Date.now() - compared_at) >= COMPARED_EVERY_MS) await this.#compare().catch(() => {}); // tomorrow

@@ -6,7 +6,7 @@ import { takeOverOlder } from "../store/older.js";
 import { Outbox } from "../store/outbox.js";
 import { groupBy, Replica } from "../store/replica.js";
 import { Vault } from "../store/vault.js";
-import { isGivenUp } from "../sync/entries.js";
+import { isGivenUp, isRecallable } from "../sync/entries.js";
 import { layOver } from "../sync/rebase.js";
 import { DAY_MS, dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
@@ -156,6 +156,24 @@ export class Phone {
       if (record && record.kind === kind && (!field || record[field] === value)) found.push(record);
     }
     return found;
+  }
+
+  /** Photos that only what was given up names: they wait with it. @returns {Promise<string[]>} their hashes */
+  async photosGivenUp() {
+    const { discarded = [] } = await this.outbox.device();
+    if (discarded.length === 0) return [];
+    const visits = (await this.vault.isLocked()) ? [] : await this.records("visit");
+    const named = new Set(visits.flatMap(({ attachments = [] }) => attachments.map(({ sha256 }) => sha256)));
+    return discarded.flatMap(({ photos }) => photos).filter((sha256) => !named.has(sha256));
+  }
+
+  /** Lets go of what can no longer be taken back, with its photos. */
+  async forgetGivenUp(now) {
+    if (await this.vault.isLocked()) return; // what else names a photo is not known
+    const before = await this.photosGivenUp();
+    await this.outbox.keepDiscarded(isRecallable(now));
+    const kept = await this.photosGivenUp();
+    await this.blobs.remove(before.filter((sha256) => !kept.includes(sha256)));
   }
 
   async #layOver(record, entries) {

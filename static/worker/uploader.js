@@ -16,11 +16,15 @@ export class Uploader {
   /** @type {{ epoch: string, now: number } | null} the server as it last answered, while all text is up */
   #server = null;
 
+  #withheld;
+
   /**
    * @param {import("../store/blobs.js").Blobs} blobs
    * @param {Pick<ReturnType<typeof import("../sync/transport.js").createTransport>, "send">} transport
+   * @param {() => Promise<string[]>} [withheld] the hashes of what is not to go up
    */
-  constructor(blobs, transport) {
+  constructor(blobs, transport, withheld = async () => []) {
+    this.#withheld = withheld;
     this.#blobs = blobs;
     this.#transport = transport;
   }
@@ -55,7 +59,10 @@ export class Uploader {
     await blobs.forget({ epoch, now: at });
     const send = (request) => this.#transport.send({ ...request, signal });
     const isStopped = () => signal.aborted;
-    const { reason, retry_after_ms } = await runUploads({ blobs, send, pieces: this.#pieces, now: Date.now, at, isStopped });
+    const withheld = await this.#withheld();
+    const isWithheld = (sha256) => withheld.includes(sha256);
+    const given = { blobs, send, pieces: this.#pieces, now: Date.now, at, isStopped, isWithheld };
+    const { reason, retry_after_ms } = await runUploads(given);
     const hasFailed = reason !== "" && reason !== "stopped";
     this.#failures = hasFailed ? this.#failures + 1 : 0;
     this.#nextAt = hasFailed ? Date.now() + waitAfter(this.#failures, { retryAfterMs: retry_after_ms }) : 0;

@@ -241,6 +241,52 @@ def test_p04_a_full_phone_leaves_the_photo_out_and_keeps_the_text(phone: Phone, 
     assert visit in coordinator.visit_ids()
 
 
+def test_photos_of_a_discarded_visit_wait_with_it_and_go_when_it_does(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 1600, 1200))])
+    visit = phone.save()
+    phone.open(f"/visits/{visit}")
+    phone.page.locator("#unsent [value=discard]").tap()
+    phone.page.wait_for_url("**/discarded")
+    phone.context.set_offline(False)
+    phone.open("/my-visits")
+    phone.wait_for_header("全部已上传", seconds=40)
+    log_visit_with(phone, photograph(phone, 800, 600))  # of another visit, which goes up
+    wait_until(
+        lambda: sorted(blob["state"] for blob in phone.page.evaluate(KEPT)) == ["waiting", "whole"],
+        seconds=2 * SECONDS,
+        failure=lambda: f"not apart: {phone.page.evaluate(KEPT)}",
+    )
+    phone.wait_until_ready()
+    assert "waiting" in [blob["state"] for blob in phone.page.evaluate(KEPT)]
+
+    phone.open("/discarded")
+    phone.page.locator(f"#visit-{visit} button").tap()
+    phone.page.wait_for_url(f"**/visits/{visit}")
+    wait_until(
+        lambda: [blob["state"] for blob in phone.page.evaluate(KEPT)] == ["whole", "whole"],
+        seconds=2 * SECONDS,
+        failure=lambda: f"not up: {phone.page.evaluate(KEPT)}",
+    )
+
+
+def test_photos_of_a_discarded_visit_are_gone_after_seven_days(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 1600, 1200))])
+    visit = phone.save()
+    phone.open(f"/visits/{visit}")
+    phone.page.locator("#unsent [value=discard]").tap()
+    phone.page.wait_for_url("**/discarded")
+    worker_of(phone).evaluate("(ms) => { const { now } = Date; Date.now = () => now.call(Date) + ms; }", 7 * 86_400_000)
+    phone.page.evaluate(DRAIN)
+
+    wait_until(lambda: phone.page.evaluate(KEPT) == [], seconds=SECONDS, failure=lambda: "they stay")
+    phone.open("/discarded")
+    expect(phone.page.locator("main .empty")).to_be_visible()
+
+
 def test_s06_a_voice_note_is_recorded_offline_heard_again_and_goes_up_later(
     make_phone: MakePhone, server: ServerProcess, morning: Morning, coordinator: Coordinator, tmp_path: Path
 ) -> None:

@@ -34,7 +34,6 @@ const outbox = {
   reofferLost: async (isLost) => world.reoffered.push(...world.entries.filter(isLost).map(({ change_id }) => change_id)),
   conceal: async () => {},
   forget: async () => {},
-  keepDiscarded: async () => {},
 };
 
 const replica = {

@@ -134,7 +134,7 @@ def test_p24_what_cannot_go_up_is_said_stays_sealed_and_uploads_later(
     phone.page.locator("text=仍要退出").tap()
 
     expect_left(phone)
-    expect(phone.page.locator("#sync-status")).to_contain_text("待上传 2 条")
+    expect(phone.page.locator("main")).to_contain_text("还有 2 条走访没上传。")
     phone.close()
     assert canaries_in(tmp_path / "enrolled", [NOTE]) == []
     phone.start()

@@ -170,12 +170,11 @@ export class Vault {
 
   /** @returns {Promise<Keys>} made when they are asked for first */
   async #keys() {
-    const read = (transaction) => requested(transaction.objectStore("keys").get("vault"));
-    const found = await this.#database.read(["keys"], read);
+    const found = await this.#database.read(["keys"], (transaction) => requested(transaction.objectStore("keys").get("vault")));
     if (found) return found;
     const made = await makeKeys();
     return this.#database.write(["keys"], async (transaction) => {
-      const first = await read(transaction);
+      const first = await requested(transaction.objectStore("keys").get("vault"));
       if (!first) transaction.objectStore("keys").put(made, "vault");
       return first ?? made;
     });

@@ -79,7 +79,8 @@ PHONE = """
 globalThis.answer = async ({ device, records, settings, checkpoint, path, query, now, ids }) => {
     const phone = new Phone(APP, TEMPLATES);
     const held = new Held([{ id: 1, generation: 0, records }], checkpoint);
-    phone.outbox = { entries: async () => [], drafts: async () => [], device: async () => device, settings: async () => settings };
+    const none = async () => [];
+    phone.outbox = { entries: none, drafts: none, discarded: none, device: async () => device, settings: async () => settings };
     phone.replica = {
         checkpoint: async () => checkpoint,
         record: async (id) => held.records.get(id) ?? null,

@@ -30,5 +30,5 @@ def test_p26_what_is_kept_has_the_same_name_on_every_phone() -> None:
     assert not [
         path
         for path in scripts
-        if re.search(r"indexedDB\.open\((?!this|name|\w+\.name|"linli-canary")", path.read_text(encoding="utf-8"))
+        if re.search(r'indexedDB\.open\((?!this|name|\w+\.name|"linli-canary")', path.read_text(encoding="utf-8"))
     ]

@@ -51,8 +51,18 @@ def pages_with_forms(phone: Phone) -> list[str]:
     phone.open("/today")
     door = phone.page.locator(".door__link").first.get_attribute("href") or ""
     round_id, household_id = door.split("/")[2], door.split("/")[4]
-    parts = {"round_id": round_id, "household_id": household_id, "visit_id": visit}
+    declined = sent(phone, "form[action$='/decline'] button")
+    sent(phone, "form[id^=declined-] button")
+    parts = {"round_id": round_id, "household_id": household_id, "visit_id": visit, "decline_id": declined}
+    parts["outing_id"] = sent(phone, "form[action$='/start'] button")
     return [page.path.format(**parts) for page in PAGES]
+
+
+def sent(phone: Phone, button: str) -> str:
+    """The id of what a button of 今天 saved."""
+    phone.page.locator(button).first.tap()
+    expect(phone.page.locator(button)).to_have_count(0)
+    return phone.page.url.partition("saved=")[2][:36]
 
 
 # What it answers

@@ -41,7 +41,7 @@ const rules = [
   { match: ({ method, path }) => method === "GET" && path === "/fragments/status", handle: ready(status, status) },
   { match: ({ method, path }) => method === "POST" && path === "/settings", handle: ready(settings, settings) },
   { match: ({ path }) => path === "/drafts", handle: draft },
-  { match: ({ method, path }) => method === "POST" && path === "/queue", handle: ready(queue) },
+  { match: ({ path }) => path === "/queue", handle: ready(queue) },
   { match: ({ method, path }) => method === "GET" && path === "/queue/export", handle: ready(carryOff) },
   { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page, filling) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write) },
@@ -117,6 +117,7 @@ async function draft({ request }) {
 
 /** Trying again is a drain that somebody asked for. */
 async function queue(event) {
+  if (event.request.method !== "POST") return seeOther("/my-visits");
   const response = await answerQueue(phone, await sealer(), event.request, Date.now());
   event.waitUntil(drain.run("asked").then(report));
   return response;

@@ -72,7 +72,9 @@ def addresses(phone: Phone) -> dict[str, list[str]]:
         "my_visits": ["/my-visits"],
         "map": ["/map"],
         "find": ["/find"],
+        "discarded": ["/discarded"],
         "settings": ["/settings"],
+        "storage": ["/settings/storage"],
         "not in the table": ["/visits/00000000-0000-7000-8000-000000000000", "/enrol"],  # not found; no network
     }
 

@@ -45,7 +45,7 @@ const rules = [
   { match: ({ path }) => path === "/settings/pin", handle: ready(pin) },
   { match: ({ path }) => path === "/settings/sign-out", handle: ready(signOut, signOut, signOut) },
   { match: ({ path }) => path === "/drafts", handle: draft },
-  { match: ({ method, path }) => method === "POST" && path === "/queue", handle: ready(queue) },
+  { match: ({ path }) => path === "/queue", handle: ready(queue) },
   { match: ({ method, path }) => method === "GET" && path === "/queue/export", handle: ready(carryOff) },
   { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page, filling) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write) },
@@ -161,6 +161,7 @@ async function afterLeaving() {
 
 /** Trying again is a drain that somebody asked for. */
 async function queue(event) {
+  if (event.request.method !== "POST") return seeOther("/my-visits");
   const response = await answerQueue(phone, await sealer(), event.request, Date.now());
   event.waitUntil(drain.run("asked").then(report));
   return response;

@@ -32,9 +32,9 @@ export const listDiscarded = (discarded, now) =>
  * @param {number} now
  */
 export async function answerQueue(phone, seal, request, now) {
-  const { record_id: [id] = [""], action: [action] = [""], back: [back] = [""] } = readSubmitted(await request.formData());
-  if (action === "discard") await giveUp(phone, seal, await waitingOf(phone, id), now, true);
-  if (action === "restore") await takeBack(phone, seal, id, now);
+  const { record_id: [id] = [""], wish: [wish] = [""], back: [back] = [""] } = readSubmitted(await request.formData());
+  if (wish === "discard") await giveUp(phone, seal, await waitingOf(phone, id), now, true);
+  if (wish === "restore") await takeBack(phone, seal, id, now);
   return seeOther(ownPath(back, "/my-visits"));
 }
 

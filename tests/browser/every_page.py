@@ -30,6 +30,8 @@ PRIMARY_ACTIONS = {
     "map": ".actions .button--primary",
     "find": ".dock #q, .dock #find-form button",
     "settings": ".actions [data-exchange]",
+    "storage": ".actions .button--primary",
+    "discarded": ".actions .button--primary",
     "not in the table": ".actions .button--primary",
 }
 
@@ -80,6 +82,8 @@ def addresses(phone: Phone) -> dict[str, list[str]]:
         "map": ["/map"],
         "find": ["/find"],
         "settings": ["/settings"],
+        "storage": ["/settings/storage"],
+        "discarded": ["/discarded"],
         "not in the table": ["/visits/00000000-0000-7000-8000-000000000000", "/enrol"],  # not found; no network
     }
 

@@ -50,7 +50,7 @@ def test_axe_finds_nothing_on_a_volunteer_s_pages(phone: Phone) -> None:
 
     for look in looks(phone.page, lambda: phone.open("/settings")):
         seen.add(look)
-        for path in [path for paths in places.values() for path in paths]:
+        for path in [*(path for paths in places.values() for path in paths), "/settings/pin", "/settings/sign-out"]:
             phone.open(path)
             if path == "/find":
                 phone.page.locator("#q").fill("sl")

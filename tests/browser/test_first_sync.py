@@ -4,20 +4,24 @@ import pytest
 from playwright.sync_api import expect
 from sqlmodel import Session, select
 
+from server.accepting import accept_changes, server_author
 from server.models import Record, Volunteer
 from server.rounds import assign_round
 from server.scope import SCOPED
+from sync.changes import Action, Change
 from tests.browser.conftest import VOLUNTEER, MakePhone
 from tests.browser.coordinator import Coordinator
 from tests.browser.lossy_proxy import LossyProxy
 from tests.browser.phone import Phone
 from tests.browser.server_process import ServerProcess, with_database
 from tests.browser.test_gallery import take
+from tests.people import NOW, made_up_id
 
 pytestmark = pytest.mark.browser
 
 PROGRESS = "main #sync-status"
 DOORS = 640
+MORE_DOORS = 500  # so that a first sync has two pages
 
 
 def give_every_door(session: Session) -> None:
@@ -27,7 +31,15 @@ def give_every_door(session: Session) -> None:
     (round_id, *_) = [record_id for kind, record_id in records if kind == "round"]
     doors = [record_id for kind, record_id in records if kind == "household"]
     assert len(doors) == DOORS
+    more = [made_up_id(f"door {number} of the large round") for number in range(MORE_DOORS)]
+    accept_changes(session, server_author(me.community_id), [household(each) for each in more], NOW)
+    doors += more
     assign_round(session, community_id=me.community_id, round_id=round_id, household_ids=doors, volunteer_ids=[me.id])
+
+
+def household(record_id: str) -> Change:
+    fields = {"door": "99-1-101", "address": "示例小区", "members": ["示例居民"], "risk": "green"}
+    return Change(made_up_id(f"change of {record_id}"), 0, "household", record_id, Action.PUT, 0, fields, NOW, 1)
 
 
 @pytest.fixture
@@ -51,13 +63,13 @@ def test_the_first_sync_says_how_far_it_has_come_and_goes_on_after_a_kill(
         phone = make_phone(line.url, device_scale_factor=1)
         enrol_without_waiting(phone, coordinator)
 
-        expect(phone.page.locator(PROGRESS)).to_contain_text("正在取名单：500 / ")
+        expect(phone.page.locator(PROGRESS)).to_contain_text("正在取名单：1000 / ")
         expect(phone.page.locator(PROGRESS)).to_contain_text("现在没有网络，联网后接着取。")
         take(phone.page, "first-sync")
         phone.kill()
         phone.start()
         phone.open("/today")
-        expect(phone.page.locator(PROGRESS)).to_contain_text("正在取名单：500 / ")
+        expect(phone.page.locator(PROGRESS)).to_contain_text("正在取名单：1000 / ")
         total = int(phone.page.locator("progress").get_attribute("max") or "0")
         line.exchanges_left = None
 
@@ -66,7 +78,7 @@ def test_the_first_sync_says_how_far_it_has_come_and_goes_on_after_a_kill(
         cursors = [asked.message["cursor"] for asked in line.asked]
         assert cursors[0] == ""
         assert "" not in cursors[1:]
-        assert total > DOORS
+        assert total > DOORS + MORE_DOORS
         phone.wait_until_ready()
         line.is_cut = True
         phone.open("/today")
@@ -80,11 +92,11 @@ def test_the_language_may_be_switched_while_the_first_sync_runs(
         line.exchanges_left = 1
         phone = make_phone(line.url, device_scale_factor=1)
         enrol_without_waiting(phone, coordinator)
-        expect(phone.page.locator(PROGRESS)).to_contain_text("正在取名单：500 / ")
+        expect(phone.page.locator(PROGRESS)).to_contain_text("正在取名单：1000 / ")
 
         phone.switch_language()
 
-        expect(phone.page.locator(PROGRESS)).to_contain_text("Fetching your list: 500 of ")
+        expect(phone.page.locator(PROGRESS)).to_contain_text("Fetching your list: 1000 of ")
         take(phone.page, "first-sync-english")
 
 

@@ -128,7 +128,7 @@ def test_p11_a_full_outbox_is_byte_for_byte_the_same_after_a_newer_worker_opened
     run(
         page,
         """
-        const outbox = new Outbox(caches);
+        const outbox = new Outbox(caches, vault);
         for (let number = 0; number < 100; number += 1) await save(outbox, String(number));
         """,
     )
@@ -141,7 +141,7 @@ def test_p11_a_full_outbox_is_byte_for_byte_the_same_after_a_newer_worker_opened
     """
     before = run(page, everything)
 
-    run(page, "const outbox = new Outbox(caches); await outbox.entries(); await outbox.device();")
+    run(page, "const outbox = new Outbox(caches, vault); await outbox.entries(); await outbox.device();")
 
     assert run(page, everything) == before
     assert before.count("change-") == 100

@@ -248,7 +248,7 @@ def test_whoever_is_given_a_door_sees_its_building_until_the_last_door_is_gone(w
         )
     )
 
-    assert scopes(ALICE) == set()
+    assert scopes(ALICE) == {ALICE.id}, "what is hers alone stays hers"
     assert CHARLIES_ROUND_ID in scopes(CHARLIE)
 
 

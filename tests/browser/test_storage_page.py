@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 DAY_MS = 24 * 60 * 60_000
 # The last exchange that came to its end, so many ms ago.
 UPLOADED_AGO = """(ms) => new Promise((resolve) => {
-    indexedDB.open("linli-replica").onsuccess = ({ target }) => {
+    indexedDB.open("linli-sealed-replica").onsuccess = ({ target }) => {
         const transaction = target.result.transaction("state", "readwrite");
         const store = transaction.objectStore("state");
         store.get("checkpoint").onsuccess = (found) =>

@@ -114,9 +114,9 @@ async function lock() {
 const hasFiles = () =>
   [...document.querySelectorAll("form[data-form] input[type=file]")].some((input) => /** @type {any} */ (input).files.length > 0);
 
-/** The worker answers this very page with the question for the PIN. What stood in a form is its draft. */
+/** The worker answers this very page with the question for the PIN, unless it shows it already. What stood in a form is its draft. */
 function showLocked() {
-  if (hasFiles()) return;
+  if (hasFiles() || document.querySelector("[data-shut]")) return;
   heldKey = null;
   location.reload();
 }
@@ -191,6 +191,8 @@ addEventListener("beforeinstallprompt", (event) => {
 /** @type {HTMLFormElement | null} changed since its draft was last sent */
 let changedForm = null;
 let draftTimer = 0;
+/** @type {Promise<unknown>} */
+let keeping = Promise.resolve();
 
 function noteChange(form) {
   if (!form?.matches("[data-form]")) return;
@@ -199,15 +201,21 @@ function noteChange(form) {
   draftTimer = setTimeout(keepDraft, DRAFT_PAUSE_MS);
 }
 
-async function keepDraft() {
+/** Ends when the worker has every draft that was sent, not only the last one: then the page may go. */
+function keepDraft() {
   clearTimeout(draftTimer);
   const form = changedForm;
   changedForm = null;
-  if (!form || !navigator.serviceWorker?.controller) return;
+  if (form && navigator.serviceWorker?.controller) keeping = Promise.all([keeping, sendDraft(form)]);
+  return keeping;
+}
+
+async function sendDraft(form) {
   const body = new URLSearchParams();
   for (const [name, text] of new FormData(form)) if (typeof text === "string") body.append(name, text);
   body.append("draft_path", new URL(form.action).pathname);
-  await fetch("/drafts", { method: "POST", body, keepalive: true }).catch(() => {});
+  const response = await fetch("/drafts", { method: "POST", body, keepalive: true }).catch(() => null);
+  if (!response?.ok) changedForm ??= form; // it goes with the next one
 }
 
 addEventListener("pagehide", () => void keepDraft());

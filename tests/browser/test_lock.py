@@ -26,6 +26,14 @@ CURSOR = """() => new Promise((resolve) => {
     };
 })"""
 
+SLOW_DRAFTS = """() => {
+    const { fetch } = window;
+    window.fetch = async (path, ...rest) => {
+        if (path === "/drafts") await new Promise((resolve) => setTimeout(resolve, 1000));
+        return fetch(path, ...rest);
+    };
+}"""
+
 
 def set_pin(phone: Phone, pin: str = PIN) -> None:
     phone.open("/settings/pin")
@@ -196,6 +204,24 @@ def test_a_page_that_nobody_touches_locks_and_a_half_filled_form_is_its_draft(ph
     )
 
     phone.page.clock.fast_forward("05:01")
+
+    expect_locked(phone)
+    unlock(phone)
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+
+
+def test_the_lock_waits_for_a_draft_that_is_on_its_way(phone: Phone) -> None:
+    set_pin(phone)
+    phone.open("/today")
+    phone.page.locator(".door:has([data-state=open]) .door__link").first.tap()
+    phone.page.locator("a[href$='/visit']").tap()
+    wait_until(
+        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
+    )
+    phone.page.evaluate(SLOW_DRAFTS)
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+
+    phone.page.evaluate("() => { void keepDraft(); void lock(); }")
 
     expect_locked(phone)
     unlock(phone)

@@ -37,6 +37,12 @@ BLOCKS = """() => new Promise((resolve) => {
     };
 })"""
 
+# Two answers of the worker later, a page that was going to be loaded again is gone.
+TOLD_AGAIN = """async () => {
+    navigator.serviceWorker.dispatchEvent(new MessageEvent("message", { data: { type: "locked" } }));
+    for (let asked = 0; asked < 20; asked += 1) await fetch("/fragments/status");
+}"""
+
 
 def sign_out(phone: Phone) -> None:
     phone.open("/settings")
@@ -82,6 +88,16 @@ def test_p24_a_phone_that_was_left_holds_no_word_of_anybody(phone: Phone, tmp_pa
     expect_left(phone)
     phone.close()
     assert canaries_in(tmp_path / "enrolled", [NOTE, *names]) == []
+
+
+def test_a_page_that_says_it_already_is_not_loaded_again(phone: Phone) -> None:
+    sign_out(phone)
+    expect_left(phone)
+    phone.page.evaluate("() => { window.isTheSame = true; }")
+
+    phone.page.evaluate(TOLD_AGAIN)
+
+    assert phone.page.evaluate("() => window.isTheSame")
 
 
 def test_leaving_that_was_cut_short_is_ended_by_the_next_worker(phone: Phone, tmp_path: Path) -> None:

@@ -149,6 +149,12 @@ class SqlStore:
         statement = f"SELECT count(*) FROM ({VISIBLE_IDS}) AS visible"  # noqa: S608 -- our own names
         return int(self._statements.value(statement, visibility(community_id, person_id, Position(0))))
 
+    def first_sync(self, community_id: int, person_id: str) -> tuple[int, int]:
+        """Households, and records in all, that a first sync of this person brings."""
+        statement = f"SELECT count(CASE WHEN kind = 'household' THEN 1 END), count(*) FROM ({VISIBLE_KINDS}) AS visible"  # noqa: S608 -- our own names
+        households, records = self._statements.row(statement, visibility(community_id, person_id, Position(0)))
+        return households, records
+
     def holdings(self, community_id: int, person_id: str) -> Sequence[tuple[str, int]]:
         rows = self._statements.rows(VISIBLE_HOLDINGS, visibility(community_id, person_id, Position(0)))
         return [(text_id(row[0]), row[1]) for row in rows]
@@ -297,6 +303,7 @@ NEXT_RECORDS = f"""
       JOIN record r ON r.community_id = :community AND r.record_id = v.record_id
      ORDER BY v.place, v.record_id
 """  # noqa: S608 -- our own names
+VISIBLE_KINDS = VISIBLE.format(columns="r.record_id, r.kind")
 VISIBLE_HOLDINGS = VISIBLE.format(columns="r.record_id, r.revision")
 CHANGE_COLUMNS = (
     "community_id", "change_id", "device_id", "device_sequence", "person_id", "person_name", "kind", "record_id",

@@ -43,6 +43,7 @@ from sync.protocol import (
 )
 from sync.store import Store
 
+FIRST_SYNC_BYTES = 70  # on the wire, for each record (tests/server/test_first_sync_weight.py)
 UPLOAD_BYTES = 512  # a message without changes is smaller; it decides about the order only
 Answer = dict[str, Any]
 
@@ -88,6 +89,8 @@ def greet(session: Session, signed: Signed, now: int) -> dict[str, Any]:
     caller = authenticated(session, signed)
     community = session.get_one(Community, caller.community_id)
     key = current_sealing_key(session)
+    of_store = SqlStore(session)
+    households, records = of_store.first_sync(caller.community_id, caller.volunteer_id) if caller.may_read else (0, 0)
     return {
         "protocol": PROTOCOL_VERSION,
         "schema": SCHEMA,
@@ -104,6 +107,7 @@ def greet(session: Session, signed: Signed, now: int) -> dict[str, Any]:
             "blob_chunk_bytes": BLOB_CHUNK_BYTES_MAX,
         },
         "language": caller.language,
+        "first_sync": {"households": households, "records": records, "bytes": records * FIRST_SYNC_BYTES},
     }
 
 

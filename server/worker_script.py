@@ -37,6 +37,7 @@ SOURCES = (
     "worker/router.js",
     "worker/responses.js",
     "worker/assets.js",
+    "sync/grouping.js",
     "store/database.js",
     "store/vault.js",
     "store/outbox.js",

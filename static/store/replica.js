@@ -2,9 +2,14 @@
 // it may be dropped and filled again at any time, and the outbox never depends on it. A page of records and the checkpoint
 // that covers it are one transaction.
 //
+// Of visits it keeps the last three of each household, and those that were sent back to be answered: who carries a phone
+// about carries no more of anybody than the next visit needs.
+//
 // Starting afresh (a first sync, another epoch) fills blocks of a new generation beside the old ones, which go with the
 // last page, so a phone that loses its network half-way still has whole pages to show.
 
+import { groupBy } from "../sync/grouping.js";
+import { olderVisits } from "../sync/holdings.js";
 import { Database, requested } from "./database.js";
 
 /**
@@ -114,7 +119,8 @@ export class Replica {
       const { blocks, checkpoint: before } = await this.#load();
       const checkpoint = nextCheckpoint(before, answer, records.length, now);
       const isSweeping = (before.filling || answer.reset) && !answer.more;
-      const next = nextBlocks(blocks, { records, purged: answer.purge, generation: checkpoint.generation, isSweeping });
+      const old = checkpoint.filling || isSweeping ? new Set() : outlived(blocks, records);
+      const next = nextBlocks(blocks, { records, purged: answer.purge, old, generation: checkpoint.generation, isSweeping });
       const isStored = await this.#write(next, checkpoint, asked);
       // What was just sealed need not be opened again.
       this.#held = isStored ? Promise.resolve(new Held(next.blocks, checkpoint)) : null;
@@ -128,7 +134,7 @@ export class Replica {
   async takeOver(records, checkpoint) {
     const { version } = await this.checkpoint();
     const { generation } = checkpoint;
-    const next = nextBlocks([], { records, purged: [], generation, isSweeping: false });
+    const next = nextBlocks([], { records, purged: [], old: new Set(), generation, isSweeping: false });
     if (version === 0) await this.#write(next, { ...NOTHING, ...checkpoint, version: 1 }, NOTHING);
     this.#held = null;
   }
@@ -202,11 +208,12 @@ const blockBinding = (id, generation) => `replica\n${id}\n${generation}`;
 /**
  * The blocks after a page: what it brings takes the place of what was there, or joins the last block that has room.
  * @param {Block[]} before in order of their ids; in later ones stands what is newer
- * @param {{ records: FlatRecord[], purged: string[], generation: number, isSweeping: boolean }} page
+ * @param {{ records: FlatRecord[], purged: string[], old: Set<string>, generation: number, isSweeping: boolean }} page `old`:
+ *   ids that it makes too many
  * @returns {{ blocks: Block[], changed: Set<number>, removed: number[] }}
  */
-function nextBlocks(before, { records, purged, generation, isSweeping }) {
-  const fresh = new Map(records.map((record) => [record.id, record]));
+function nextBlocks(before, { records, purged, old, generation, isSweeping }) {
+  const fresh = new Map(records.filter(({ id }) => !old.has(id)).map((record) => [record.id, record]));
   const gone = new Set(purged);
   /** @type {Block[]} */
   const blocks = [];
@@ -218,7 +225,7 @@ function nextBlocks(before, { records, purged, generation, isSweeping }) {
     const take = (record) => {
       const newer = isOld ? undefined : fresh.get(record.id);
       if (newer) fresh.delete(record.id);
-      return newer ?? (gone.has(record.scope_id) ? [] : record);
+      return newer ?? (gone.has(record.scope_id) || old.has(record.id) ? [] : record);
     };
     const left = isSweeping && isOld ? [] : block.records.flatMap(take);
     const isSame = left.length === block.records.length && left.every((record, place) => record === block.records[place]);
@@ -236,6 +243,14 @@ function nextBlocks(before, { records, purged, generation, isSweeping }) {
     last.records.push(record);
   }
   return { blocks, changed, removed };
+}
+
+/** The visits that a page makes too many. @returns {Set<string>} their ids */
+function outlived(blocks, page) {
+  if (!page.some(({ kind }) => kind === "visit")) return new Set();
+  const records = new Map([...blocks.flatMap((block) => block.records), ...page].map((record) => [record.id, record]));
+  const older = [...olderVisits(records.values())].filter(({ review_state }) => review_state !== "sent_back");
+  return new Set(older.map(({ id }) => id));
 }
 
 /**
@@ -276,20 +291,4 @@ class Held {
     if (!this.#indexes.has(name)) this.#indexes.set(name, groupBy(this.byKind.get(kind) ?? [], field));
     return this.#indexes.get(name);
   }
-}
-
-/**
- * @template {Record<string, any>} T
- * @param {T[]} records
- * @param {string} field
- * @returns {Map<any, T[]>}
- */
-export function groupBy(records, field) {
-  const groups = new Map();
-  for (const record of records) {
-    const group = groups.get(record[field]);
-    if (group) group.push(record);
-    else groups.set(record[field], [record]);
-  }
-  return groups;
 }

@@ -1,6 +1,6 @@
 // What this phone holds, for the server to compare (sync/holdings.py has the words).
 
-import { groupBy } from "../store/replica.js";
+import { groupBy } from "./grouping.js";
 import { sha256Of } from "./hash.js";
 
 const VISITS_KEPT = 3;
@@ -10,10 +10,23 @@ const VISITS_KEPT = 3;
  * @param {import("./rebase.js").FlatRecord[]} records of the replica
  */
 export function holdingsText(records) {
-  const visits = records.filter(({ kind }) => kind === "visit");
-  const kept = [...groupBy(visits, "scope_id").values()].flatMap((own) => own.sort(byNewest).slice(0, VISITS_KEPT));
-  const others = records.filter(({ kind }) => kind !== "visit");
-  return [...others, ...kept].map(({ id, revision }) => `${id} ${revision}`).sort().join("\n");
+  const older = olderVisits(records);
+  return records
+    .filter((record) => !older.has(record))
+    .map(({ id, revision }) => `${id} ${revision}`)
+    .sort()
+    .join("\n");
+}
+
+/**
+ * What came after the last three visits of each household.
+ * @template {import("./rebase.js").FlatRecord} T
+ * @param {Iterable<T>} records
+ * @returns {Set<T>}
+ */
+export function olderVisits(records) {
+  const visits = [...records].filter(({ kind }) => kind === "visit");
+  return new Set([...groupBy(visits, "scope_id").values()].flatMap((own) => own.sort(byNewest).slice(VISITS_KEPT)));
 }
 
 const byNewest = (a, b) => b.made_at - a.made_at || (a.id < b.id ? 1 : -1);

@@ -4,9 +4,10 @@
 import { Blobs } from "../store/blobs.js";
 import { takeOverOlder } from "../store/older.js";
 import { Outbox } from "../store/outbox.js";
-import { groupBy, Replica } from "../store/replica.js";
+import { Replica } from "../store/replica.js";
 import { Vault } from "../store/vault.js";
 import { isGivenUp, isRecallable } from "../sync/entries.js";
+import { groupBy } from "../sync/grouping.js";
 import { layOver } from "../sync/rebase.js";
 import { DAY_MS, dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
@@ -16,7 +17,7 @@ import { listDiscarded } from "./queue.js";
 import { createTranslate } from "./messages.js";
 import { forgetPageCopies } from "./residents.js";
 import { readSettings } from "./settings.js";
-import { readStorage } from "./storage.js";
+import { readStorage, sizeText } from "./storage.js";
 import { newUuid } from "./uuid.js";
 
 /**
@@ -34,6 +35,9 @@ import { newUuid } from "./uuid.js";
  * @typedef {import("../sync/rebase.js").FlatRecord} FlatRecord
  * @typedef {import("../sync/rebase.js").Person} Person
  */
+
+const OUT_OF_TOUCH_MS = 14 * DAY_MS;
+const SLOW_BYTES_A_SECOND = 50_000;
 
 export class Phone {
   /** Change ids on their way to the server at this moment. @type {Set<string>} */
@@ -69,6 +73,18 @@ export class Phone {
     const { left, is_wiped } = await this.outbox.device();
     if (left && !is_wiped) await this.#wipe();
     await takeOverOlder(this);
+    const { uploaded_at } = await this.replica.checkpoint();
+    if (uploaded_at && Date.now() - uploaded_at > OUT_OF_TOUCH_MS) await this.#expire();
+  }
+
+  /**
+   * Nobody can reach a phone that is lost: what it shows ends by itself. Whoever still has it is sent all of it anew. Where
+   * there is a PIN it stays, or waiting would be a way around it.
+   */
+  async #expire() {
+    if (!(await this.vault.hasPin())) await this.vault.destroy();
+    await this.outbox.setDevice({ is_expired: true, asked_at: 0 });
+    await this.#forgetCopies();
   }
 
   // Who and what
@@ -123,11 +139,16 @@ export class Phone {
 
   async #wipe() {
     await this.vault.destroy();
+    await this.#forgetCopies();
+    await this.outbox.setDevice({ is_wiped: true });
+  }
+
+  /** The replica last: while it is there, whoever was cut short begins again. */
+  async #forgetCopies() {
     await this.outbox.forgetCopies();
-    await this.replica.clear();
     await this.blobs.forgetCopies();
     await forgetPageCopies();
-    await this.outbox.setDevice({ is_wiped: true });
+    await this.replica.clear();
   }
 
   async photosWaiting() {
@@ -216,8 +237,9 @@ export class Phone {
     const entries = (await this.outbox.entries()).filter((entry) => !isGivenUp(entry));
     const count = (state) => entries.filter((entry) => entry.state === state).length;
     const { ready, received, total, uploaded_at } = await this.replica.checkpoint();
-    const { left } = await this.outbox.device();
-    const filling = ready || left ? null : { received: Math.min(received, total ?? received), total };
+    const { left, first_sync, is_expired } = await this.outbox.device();
+    const expected = first_sync && describeFirstSync(first_sync);
+    const filling = ready || left ? null : { received: Math.min(received, total ?? received), total, expected, is_expired };
     const failed = entries.filter((entry) => entry.state === "waiting" && entry.code).length;
     const days = (at) => Math.floor((now - at) / DAY_MS);
     const since = entries.filter(({ state }) => state === "waiting").map(({ created_at }) => created_at);
@@ -227,6 +249,11 @@ export class Phone {
     return { waiting: count("waiting"), failed, held: count("held"), ...times, is_offline: this.isOffline, filling };
   }
 }
+
+/** For people: a slow line carries 400 kbit/s. */
+const describeFirstSync = ({ households, bytes }) => {
+  return { households, size: sizeText(bytes), seconds: Math.max(1, Math.ceil(bytes / SLOW_BYTES_A_SECOND)) };
+};
 
 const shownIds = (byRecord, kind) =>
   [...byRecord].filter(([, entries]) => entries.some(({ display }) => display?.kind === kind)).map(([id]) => id);

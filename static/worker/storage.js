@@ -30,7 +30,7 @@ export async function readStorage({ blobs, outbox }, now) {
 export const noteFull = (outbox, now) => outbox.setSettings({ full_at: now }).catch(() => {});
 
 /** @param {number} bytes */
-function sizeText(bytes) {
+export function sizeText(bytes) {
   const megabytes = bytes / 1024 / 1024;
   if (megabytes >= 1024) return `${(megabytes / 1024).toFixed(1)} GB`;
   return megabytes >= 10 ? `${Math.round(megabytes)} MB` : `${megabytes.toFixed(1)} MB`;

@@ -85,6 +85,30 @@ def test_the_first_sync_says_how_far_it_has_come_and_goes_on_after_a_kill(
         assert phone.heading == "今天"
 
 
+def test_s19_the_first_sync_says_how_many_households_how_much_and_how_long_before_it_starts(
+    large_round: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    with LossyProxy(large_round.port) as line:
+        line.exchanges_left = 0
+        phone = make_phone(line.url, device_scale_factor=1)
+        enrol_without_waiting(phone, coordinator)
+
+        status = phone.page.locator(PROGRESS)
+        expect(status).to_contain_text(f"共 {DOORS + MORE_DOORS} 户，约用流量 0.1 MB，网慢时约 2 秒。")
+        expect(status).to_contain_text("正在取名单…")
+        assert [asked for asked in line.asked if asked.message["changes"] == []] == []
+        take(phone.page, "first-sync-before")
+        line.exchanges_left = 1
+        expect(status).to_contain_text("正在取名单：1000 / ", timeout=60_000)
+        line.exchanges_left = None
+        phone.kill()
+        phone.start()
+        phone.open("/today")
+
+        expect(phone.page.locator("h1")).to_have_text("今天")
+        assert "" not in [asked.message["cursor"] for asked in line.asked][1:]
+
+
 def test_the_language_may_be_switched_while_the_first_sync_runs(
     large_round: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
 ) -> None:

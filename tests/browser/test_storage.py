@@ -406,6 +406,24 @@ def test_records_are_found_by_declared_indexes_alone(page: Page) -> None:
     assert found == ["b", "visit.note is not a declared index", 2]
 
 
+def test_of_each_household_the_last_three_visits_stay_and_what_was_sent_back(page: Page) -> None:
+    kept = run(
+        page,
+        """
+        const replica = new Replica(kinds, vault);
+        const at = (id, made_at, more = {}) => record(id, { made_at, ...more });
+        await replica.apply(answer([at("a", 1), at("b", 2, { review_state: "sent_back" }), at("c", 3), at("d", 4)]), await from(replica, 1));
+        await replica.apply(answer([at("e", 5), at("late", 0), at("next", 1, { scope_id: "other" })]), await from(replica, 2));
+        const first = (await replica.records("visit")).map(({ id }) => id);
+        await replica.apply(answer([at("b", 2)]), await from(replica, 3));
+        const fresh = new Replica(kinds, vault);
+        return [first, (await fresh.records("visit")).map(({ id }) => id)];
+        """,
+    )
+
+    assert kept == [["b", "c", "d", "e", "next"], ["c", "d", "e", "next"]]
+
+
 # Sealing and signing
 
 

@@ -1,11 +1,16 @@
 """What a volunteer is told of her phone's storage, before it is too late (RELIABILITY.md P4 to P9)."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.canaries import canaries_in
+from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
+from tests.browser.test_gallery import take
+from tests.browser.test_lock import NOTE, doors_of, expect_locked, names_in, restart, set_pin, unlock
 from tests.browser.test_saving import REFUSE, entries, open_form, worker_of
 
 pytestmark = pytest.mark.browser
@@ -114,6 +119,50 @@ def test_a_list_is_called_old_after_three_days(phone: Phone) -> None:
     phone.context.set_offline(False)
     phone.page.locator("#stale [data-exchange]").tap()
     phone.wait_until_true("() => !document.body.textContent.includes('天前')")
+
+
+def test_after_ten_days_it_says_when_the_list_goes(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.page.evaluate(UPLOADED_AGO, 10 * DAY_MS)
+    stop_worker(phone)
+    phone.open("/today")
+
+    expect(phone.page.locator("#stale")).to_contain_text("满 14 天没有联网，名单会从这部手机上清除。")
+    take(phone.page, "stale-long")
+
+
+def test_a_phone_out_of_touch_for_fourteen_days_shows_nobody_keeps_its_visits_and_is_filled_anew(
+    phone: Phone, coordinator: Coordinator, tmp_path: Path
+) -> None:
+    names = names_in(doors_of(phone))
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer", note=NOTE)
+    phone.page.evaluate(UPLOADED_AGO, 14 * DAY_MS + 60_000)
+    stop_worker(phone)
+
+    phone.open("/today")
+
+    expect(phone.page.locator("#sync-status").first).to_contain_text("手机上的名单已清除。没上传的走访都还在。")
+    expect(phone.page.locator(".door")).to_have_count(0)
+    take(phone.page, "expired")
+    assert [entry["record_id"] for entry in entries(phone)] == [visit]
+    phone.kill()
+    assert canaries_in(tmp_path / "enrolled", [NOTE, *names]) == []
+    phone.start()
+    phone.open("/today")
+    expect(phone.page.locator(".door").first).to_be_visible(timeout=20_000)
+    phone.wait_for_header("全部已上传")
+    assert coordinator.visit_ids().count(visit) == 1
+
+
+def test_a_pin_outlives_those_fourteen_days(phone: Phone) -> None:
+    set_pin(phone)
+    phone.page.evaluate(UPLOADED_AGO, 14 * DAY_MS + 60_000)
+    restart(phone)
+
+    expect_locked(phone)
+    unlock(phone)
+    expect(phone.page.locator(".door").first).to_be_visible(timeout=20_000)
 
 
 @pytest.mark.parametrize(("days", "age"), [(3, None), (4, "old"), (7, "late")])

@@ -261,11 +261,11 @@ def test_replica_lies_in_blocks_of_a_hundred(page: Page) -> None:
         page,
         """
         const replica = new Replica(kinds, vault);
-        const many = Array.from({ length: 250 }, (_, place) => record(`r${place}`));
+        const many = Array.from({ length: 250 }, (_, place) => record(`r${place}`, { scope_id: `home ${place}` }));
         await replica.apply(answer(many), await from(replica));
         const sealed = async () => (await rows("linli-sealed-replica", "blocks")).map(({ sealed }) => textOf(sealed));
         const before = await sealed();
-        const changed = [record("r120", { note: "new" }), record("fresh")];
+        const changed = [record("r120", { scope_id: "home 120", note: "new" }), record("fresh")];
         await replica.apply(answer(changed, { cursor: "2." }), await from(replica));
         const after = await sealed();
         const opened = await new Replica(kinds, new Vault()).records("visit");
@@ -426,7 +426,7 @@ def test_replica_of_two_thousand_people_opens(page: Page) -> None:
         const text = "示例：老人说药快吃完了，下周三前要送到。".repeat(2);
         const many = Array.from({ length: 2000 }, (_, door) => [
           record(`h${door}`, { kind: "household", door: `1-1-${door}`, members: ["示例居民", "示例居民二"], tags: ["living_alone"] }),
-          ...[1, 2, 3].map((nth) => record(`v${door}.${nth}`, { household_id: `h${door}`, note: text, outcome: "met", made_at: nth })),
+          ...[1, 2, 3].map((nth) => record(`v${door}.${nth}`, { scope_id: `h${door}`, household_id: `h${door}`, note: text, outcome: "met", made_at: nth })),
         ]).flat();
         for (let at = 0; at < many.length; at += 500) {
           await replica.apply(answer(many.slice(at, at + 500), { cursor: `${at}.` }), await from(replica));

@@ -4,6 +4,8 @@ The content is as varied as a real street's: everybody has a name, a note of her
 gzip would have an easy day. The same seed gives the same street.
 """
 
+import gzip
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,7 @@ from tests.people import ALICE, BOB, COMMUNITY_ID, DOORS, NOW, ROUND_ID, add_wor
 from tests.signing_phone import SigningPhone, message
 
 KB = 1024
+SLOW_BYTES_A_SECOND = 50_000  # 400 kbit/s
 HOUSEHOLDS = 500
 VISITS_EACH = 3
 DOORS_A_DAY = 25
@@ -163,6 +166,24 @@ def test_a_first_sync_of_five_hundred_households_is_light(world: "World") -> Non
     assert (kinds["household"], kinds["visit"]) == (HOUSEHOLDS + len(DOORS), HOUSEHOLDS * VISITS_EACH)
     assert kinds["need"] > 100
     assert sum(sizes) <= BYTES_MAX
+    told = world.hello()["first_sync"]
+    assert told["households"] == HOUSEHOLDS + len(DOORS)
+    assert told["records"] == sum(
+        len(of["ids"]["id"]) for answer, _ in answers for of in answer["columns"]["kinds"].values()
+    )
+    assert 0.8 <= told["bytes"] / sum(sizes) <= 1.25
+
+
+def test_s19_five_hundred_households_come_in_five_seconds_over_a_slow_line(world: "World") -> None:
+    answers = world.pull_everything()
+
+    households = [of for answer, _ in answers for kind, of in answer["columns"]["kinds"].items() if kind == "household"]
+    ids = [answer["columns"]["ids"] for answer, _ in answers]
+    alone = len(gzip.compress(json.dumps([ids[0], households], ensure_ascii=False).encode()))
+    sizes = [size for _, size in answers]
+    print(f"households alone {alone / KB:.1f} KB gz; all of it {sum(sizes) / SLOW_BYTES_A_SECOND:.1f} s of a slow line")
+    assert alone <= 50 * KB
+    assert sum(sizes) / SLOW_BYTES_A_SECOND <= 5
 
 
 @dataclass
@@ -170,6 +191,11 @@ class World:
     client: TestClient
     phone: SigningPhone
     origin: str
+
+    def hello(self) -> dict[str, Any]:
+        headers = self.phone.headers(b"", origin=self.origin, method="GET", path="/sync/hello")
+        answer: dict[str, Any] = self.client.get("/sync/hello", headers=headers).json()
+        return answer
 
     def pull_everything(self) -> list[tuple[dict[str, Any], int]]:
         """Each answer with its bytes on the wire."""

@@ -8,7 +8,7 @@ here, over a copy of the state that replaces it at commit.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -152,8 +152,8 @@ class Central(ABC):
     def epoch(self) -> str: ...
 
     @abstractmethod
-    def grants(self, person_id: str) -> dict[str, int]:
-        """The scopes the person holds now, each with its grant's place."""
+    def scopes(self, person_id: str) -> Collection[str]:
+        """What the person may see now."""
 
 
 # Memory
@@ -198,9 +198,8 @@ class SimulatedStore(MemoryStore):
     def all_records(self) -> dict[str, Record]:
         return dict(self._records)
 
-    def active(self, person_id: str) -> dict[str, int]:
-        found = (grant for grant in self._grants.values() if grant.person_id == person_id and grant.is_active)
-        return {grant.scope_id: grant.revision for grant in found}
+    def active(self, person_id: str) -> Collection[str]:
+        return {each.scope_id for each in self._grants.values() if each.person_id == person_id and each.is_active}
 
 
 @dataclass
@@ -317,7 +316,7 @@ class MemoryCentral(Central):
     def epoch(self) -> str:
         return self.state.store.epoch(COMMUNITY)
 
-    def grants(self, person_id: str) -> dict[str, int]:
+    def scopes(self, person_id: str) -> Collection[str]:
         return self.state.store.active(person_id)
 
 

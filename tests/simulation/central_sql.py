@@ -8,7 +8,7 @@ import atexit
 import json
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -127,12 +127,12 @@ class SqlCentral(Central):
     def epoch(self) -> str:
         return self.database.read(lambda session: SqlStore(session).epoch(COMMUNITY))
 
-    def grants(self, person_id: str) -> dict[str, int]:
-        def work(session: Session) -> dict[str, int]:
+    def scopes(self, person_id: str) -> Collection[str]:
+        def work(session: Session) -> set[str]:
             held = session.exec(
                 select(models.Grant).where(models.Grant.person_id == person_id, models.Grant.ended_revision == 0)
             )
-            return {grant.scope_id: grant.revision for grant in held}
+            return {grant.scope_id for grant in held}
 
         return self.database.read(work)
 

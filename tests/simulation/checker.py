@@ -6,7 +6,7 @@ Each finding begins with its kind: lost, doubled, invented, altered, overheld, l
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from server.kinds import KINDS
@@ -198,11 +198,7 @@ def check_replica(phone: Phone, disk: Mapping[str, Any], ledger: Ledger, central
             yield f"differs: {record['kind']} {record_id} on {phone.name} is not at the centre"
         elif not equals(record, standing[record_id]):
             yield f"differs: {record['kind']} {record_id} on {phone.name} is not as at the centre"
-    trail = [
-        {**each, "is_fresh": (phone.device_id, each["epoch"], each["cursor"]) in ledger.fresh_starts}
-        for each in disk["trail"]
-    ]
-    for record_id in should_hold(standing, central.grants(phone.person_id), trail) - held.keys():
+    for record_id in should_hold(standing, central.scopes(phone.person_id)) - held.keys():
         yield f"passed: {standing[record_id].kind} {record_id} never came to {phone.name}"
     yield from check_views(phone, disk)
 
@@ -219,34 +215,21 @@ def check_views(phone: Phone, disk: Mapping[str, Any]) -> Iterable[str]:
             yield f"differs: {phone.name} shows {record['kind']} {record['id']} other than it stands"
 
 
-def should_hold(records: Mapping[str, Record], grants: Mapping[str, int], trail: list[dict[str, Any]]) -> set[str]:
-    """Every record in scope; of visits those newer than the phone's first complete look at the scope, and the last
-    three of each household."""
+def should_hold(records: Mapping[str, Record], scopes: Collection[str]) -> set[str]:
+    """Every record in scope, but of visits only the last three of each household."""
     visits: dict[str, list[Record]] = defaultdict(list)
     wanted: set[str] = set()
     for record in records.values():
-        if record.scope_id not in grants:
+        if record.scope_id not in scopes:
             continue
         if record.kind == "visit":
             visits[record.scope_id].append(record)
         else:
             wanted.add(record.record_id)
-    for scope_id, own in visits.items():
+    for own in visits.values():
         own.sort(key=lambda visit: (visit.made_at, visit.record_id), reverse=True)
         wanted.update(visit.record_id for visit in own[:VISITS_KEPT])
-        looked = first_look(trail, grants[scope_id])
-        wanted.update(visit.record_id for visit in own if looked is not None and visit.revision > looked)
     return wanted
-
-
-def first_look(trail: list[dict[str, Any]], granted: int) -> int | None:
-    """The place of the first checkpoint behind the grant since the phone last started afresh."""
-    starts = [place for place, checkpoint in enumerate(trail) if checkpoint["is_fresh"]]
-    for checkpoint in trail[starts[-1] if starts else 0 :]:
-        revision, _, record_id = checkpoint["cursor"].partition(".")
-        if not record_id and int(revision) >= granted:
-            return int(revision)
-    return None
 
 
 def equals(flat: Mapping[str, Any], record: Record) -> bool:

@@ -55,7 +55,6 @@ class Ledger:
     ever_revoked: set[str] = field(default_factory=set)
     ever_closed: set[str] = field(default_factory=set)  # households
     first_grants: dict[str, set[str]] = field(default_factory=dict)
-    fresh_starts: set[tuple[str, str, str]] = field(default_factory=set)  # device, epoch, cursor of a `reset` answer
 
     def problem(self, kind: str, text: str) -> None:
         self.problems.append(f"{kind}: {text}")

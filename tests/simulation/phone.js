@@ -53,21 +53,20 @@ class File {
   constructor(name) {
     this.name = name;
     this.stores = new Map();
-    this.trail = []; // the checkpoints that were stored, in order: part of what a power cut may take back
     this.tail = Promise.resolve();
     this.flush();
   }
 
   flush() {
-    this.flushed = { stores: this.stores, trail: this.trail };
+    this.flushed = this.stores;
   }
 
   cutPower() {
-    Object.assign(this, this.flushed);
+    this.stores = this.flushed;
   }
 
   copy() {
-    const twin = Object.assign(new File(this.name), { stores: this.stores, trail: this.trail });
+    const twin = Object.assign(new File(this.name), { stores: this.stores });
     twin.flush();
     return twin;
   }
@@ -150,9 +149,6 @@ class Database {
       }
       const result = await work(transactionOver(draft));
       await step(this.#worker); // stopped here, nothing of it is stored
-      if (file.name === REPLICA_FILE && stores.includes("state")) {
-        file.trail = [...file.trail, draft.get("state").get("checkpoint")];
-      }
       file.stores = draft;
       if (this.#isStrict) file.flush();
       await step(this.#worker); // stopped here, it is stored and nobody was told
@@ -414,7 +410,6 @@ const COMMANDS = {
       replica.stores.get("blocks").put({ id: at + 1, generation: 0, sealed });
     }
     replica.stores.get("state").put(checkpoint, "checkpoint");
-    replica.trail = [checkpoint];
     phone.disk.flush();
   },
 
@@ -472,7 +467,6 @@ function inspect() {
       entries,
       views,
       records,
-      trail: replica?.trail ?? [],
       high_water: outbox?.get("device").rows.get("sequence") ?? 0,
     };
   });

@@ -22,6 +22,7 @@ KNOWN_SEEDS = {
     "too_big_is_dropped": 7,
     "lost_update": 1,
     "revoked_device_refused": 3,
+    "old_generation_stays": 60,
     "withdrawal_not_in_feed": 3,
 }
 OTHER_SEEDS = range(60)

@@ -437,8 +437,6 @@ class History:
             return
         answer = json.loads(reply.text)
         phone = self._phone(message.phone)
-        if answer["reset"]:
-            self.ledger.fresh_starts.add((phone.device_id, answer["epoch"], answer["cursor"]))
         sent = {change["change_id"]: change for change in json.loads(message.text)["changes"]}
         for result in answer["results"]:
             if result["change_id"] in sent:

@@ -12,6 +12,7 @@ Json = dict[str, Any]
 
 SOURCE = (Path(__file__).parent / "drain_phone.js").read_text(encoding="utf-8")
 MODULES = (
+    "sync/grouping.js",
     "store/database.js",
     "store/replica.js",
     "sync/hash.js",

@@ -18,11 +18,10 @@ KNOWN_SEEDS = {
     "batch_413_never_shrinks": 2,
     "no_local_purge": 3,
     "cut_body_counts_as_answer": 1,
-    "old_generation_stays": 1,
+    "old_generation_stays": 60,
     "too_big_is_dropped": 7,
     "lost_update": 1,
     "revoked_device_refused": 3,
-    "old_generation_stays": 60,
     "withdrawal_not_in_feed": 3,
 }
 OTHER_SEEDS = range(60)

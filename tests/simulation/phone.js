@@ -467,6 +467,7 @@ function inspect() {
       entries,
       views,
       records,
+      checkpoint: replica?.stores.get("state").rows.get("checkpoint") ?? null,
       high_water: outbox?.get("device").rows.get("sequence") ?? 0,
     };
   });

@@ -15,7 +15,7 @@ VECTORS = json.loads(Path("sync/vectors/holdings.json").read_text(encoding="utf-
 
 @pytest.fixture(scope="module")
 def phone() -> JavaScript:
-    return JavaScript("store/replica.js", "sync/holdings.js", source="class Database {}")
+    return JavaScript("sync/grouping.js", "sync/holdings.js")
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])

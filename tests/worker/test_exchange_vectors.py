@@ -67,7 +67,7 @@ class Phone:
     def left(self) -> Json:
         """What a case calls `after`."""
         found = self._phones.inspect()[0]
-        checkpoint = found["trail"][-1]
+        checkpoint = found["checkpoint"]
         names = ("change_id", "state", "revision", "epoch", "code")
         return {
             "is_done": self._is_done,

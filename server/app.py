@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server import assets, blob_api, health, holdings_api, render, sync_api, worker_script
+from server import assets, blob_api, health, holdings_api, importing, render, sync_api, worker_script
 from server.accepting import complete_rounds, complete_search_keys
 from server.admission import Admission
 from server.blobs.opening import open_blobs
@@ -55,6 +55,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
             *coordinator.routes,
             *sync_api.routes,
             *holdings_api.routes,
+            *importing.routes,
             *blob_api.routes,
             *worker_script.routes,
             *assets.routes,

@@ -1,8 +1,9 @@
-"""What waited on a phone, brought in by a coordinator as a file that the phone exported (PROTOCOL.md, 11).
+"""Pushes that were signed ahead of time (PROTOCOL.md, 11): in a file that a phone exported and a coordinator brings in, or
+kept by the phone itself, in case its database is lost with its key.
 
-The file holds pushes as the device would have sent them, sealed and signed, but for a path of their own: whoever finds
-it can neither read it nor pull with it. Bringing it in is an ordinary push, so twice is once, and what the phone sends
-later by itself is known already.
+They are what the device would have sent, sealed and signed, but for a path of their own: whoever finds them can neither
+read them nor pull with them. Each is an ordinary push, so twice is once, and what the phone sends later by itself is
+known already.
 """
 
 import json
@@ -11,15 +12,18 @@ from dataclasses import dataclass
 from functools import partial
 
 from sqlmodel import Session
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from server.accepting import accept_changes
-from server.callers import authenticated, confirmed
+from server.callers import Caller, authenticated, confirmed
 from server.database import Database
-from server.device_requests import Signed
+from server.device_requests import Signed, parse_json
 from server.scope import Principal
 from server.sealing import private_keys
-from server.sync_api import read_envelope
-from sync.changes import Outcome
+from server.sync_api import Answer, answered_in_turn, read_envelope, wire_result
+from sync.changes import Outcome, Result
 from sync.errors import MalformedMessage, SyncError, UnknownDevice
 from sync.protocol import Message, decode_message
 
@@ -83,6 +87,33 @@ def take(session: Session, *, principal: Principal, signed: Signed, message: Mes
             raise UnknownDevice("unknown_device", "of another community")
     except SyncError as error:
         raise NotOurs("unknown_device") from error
+    return Counter(result.outcome for result in push(session, caller, message, now))
+
+
+def push(session: Session, caller: Caller, message: Message, now: int) -> list[Result]:
     keys = private_keys(session)
     changes = [read_envelope(envelope, keys=keys, device_id=caller.id) for envelope in message.envelopes]
-    return Counter(result.outcome for result in accept_changes(session, caller.author, changes, now))
+    return accept_changes(session, caller.author, changes, now)
+
+
+async def receive(request: Request) -> Response:
+    """What a phone signed before its database was lost, brought by the phone itself: only what became of it is said."""
+    database: Database = request.app.state.database
+    now: int = request.app.state.clock()
+
+    def work(signed: Signed) -> Answer:
+        def taken(session: Session) -> Answer:
+            results = push(session, confirmed(authenticated(session, signed)), message, now)
+            return {
+                "now": now,
+                "results": [wire_result(*each) for each in zip(message.envelopes, results, strict=True)],
+            }
+
+        request.app.state.key_ring.check(signed)
+        message = decode_message(parse_json(request, signed.body))
+        return database.write(taken)
+
+    return await answered_in_turn(request, work)
+
+
+routes = [Route(IMPORT_PATH, receive, methods=["POST"])]

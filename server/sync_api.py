@@ -4,7 +4,7 @@ A request is authenticated by the device's signature, decoded, and done whole in
 pull. A request without changes only reads. The answer goes out after commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,34 +54,32 @@ async def exchange(request: Request) -> Response:
     key_ring: KeyRing = request.app.state.key_ring
     now: int = request.app.state.clock()
 
-    def work(signed: Signed) -> Response:
+    def work(signed: Signed) -> Answer:
         key_ring.check(signed)
         message = decode_message(parse_json(request, signed.body))
         is_put_off = message.envelopes and admission.is_pressed
         run = Exchange(signed.device_id, message, now, pause_ms=pause_ms() if is_put_off else 0)
-        return json_response(request, run.done_in(database))
+        return run.done_in(database)
 
-    try:
-        with admission.enter():
-            signed = await read_signed(request)
-            async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES, size=len(signed.body)):
-                return await run_in_threadpool(work, signed)
-    except SyncError as error:
-        return error_response(error)
+    return await answered_in_turn(request, work)
 
 
 async def hello(request: Request) -> Response:
     database: Database = request.app.state.database
-    admission: Admission = request.app.state.admission
     now: int = request.app.state.clock()
+    return await answered_in_turn(request, lambda signed: database.read(lambda session: greet(session, signed, now)))
+
+
+async def answered_in_turn(request: Request, work: Callable[[Signed], Answer]) -> Response:
+    """What the work makes of a signed request, done in a thread when it is this one's turn."""
+    admission: Admission = request.app.state.admission
     try:
         with admission.enter():
             signed = await read_signed(request)
-            async with admission.turn(is_upload=False, size=len(signed.body)):
-                answer = await run_in_threadpool(database.read, lambda session: greet(session, signed, now))
+            async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES, size=len(signed.body)):
+                return await run_in_threadpool(lambda: json_response(request, work(signed)))
     except SyncError as error:
         return error_response(error)
-    return json_response(request, answer)
 
 
 def greet(session: Session, signed: Signed, now: int) -> dict[str, Any]:

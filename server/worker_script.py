@@ -40,6 +40,7 @@ SOURCES = (
     "sync/grouping.js",
     "store/database.js",
     "store/vault.js",
+    "store/mirror.js",
     "store/outbox.js",
     "store/replica.js",
     "store/blobs.js",

@@ -5,15 +5,15 @@
 // - no code path removes an entry that the server has not answered for; one that its owner gives up makes room for a
 //   `discard` with its number, and what it said is kept beside the queue in the same transaction;
 // - an answered one stays, sealed, for 30 days, to be offered again when the server's epoch changes (RELIABILITY.md 0.5);
-// - a copy of every sealed entry lies in Cache Storage, another engine, in case this database breaks (P20);
+// - a copy of every sealed entry lies in Cache Storage, another engine, in case this database breaks (mirror.js);
 // - what the phone shows of an entry lies in the vault, and so do drafts and what was given up. Whatever becomes of the
 //   vault, the entry travels.
 //
 // The layout of the database is frozen for ever: version 1, no indexes. What changes is inside the sealed bytes.
 
 import { concealEntry, isForgettable, newEntry, reofferEntry, settleEntry } from "../sync/entries.js";
-import { decodeBase64, encodeBase64 } from "../sync/protocol.js";
 import { Database, requested } from "./database.js";
+import { Mirror, sealedIn } from "./mirror.js";
 import { isSealed } from "./vault.js";
 
 /**
@@ -37,7 +37,6 @@ import { isSealed } from "./vault.js";
  * @typedef {{ record_id: string, at: number, photos: string[], sealed: ArrayBuffer }} StoredDiscarded `photos`: their hashes
  */
 
-const MIRROR = "linli-outbox-mirror";
 const DRAFT_KEPT_MS = 30 * 24 * 60 * 60_000;
 const SAVE_ATTEMPTS_MAX = 50; // each lost race is another save that went through
 
@@ -49,7 +48,7 @@ function layOutOutbox(database) {
 
 export class Outbox {
   #database = new Database({ name: "linli-outbox", version: 1, upgrade: layOutOutbox });
-  #caches;
+  #mirror;
   #vault;
   /** @type {Promise<Entry[]> | null} in order of sequence; a cache of what the database holds */
   #entries = null;
@@ -62,7 +61,7 @@ export class Outbox {
    * @param {Pick<import("./vault.js").Vault, "isLocked" | "seal" | "open">} vault
    */
   constructor(caches, vault) {
-    this.#caches = caches;
+    this.#mirror = new Mirror(caches);
     this.#vault = vault;
   }
 
@@ -85,12 +84,10 @@ export class Outbox {
 
   /** @returns {Promise<Record<string, any>>} what is known of this device, by name */
   device() {
-    this.#device ??= this.#database
-      .read(["device"], (transaction) => readNamed(transaction.objectStore("device")))
-      .catch((error) => {
-        this.#device = null;
-        throw error;
-      });
+    this.#device ??= this.#readDevice().catch((error) => {
+      this.#device = null;
+      throw error;
+    });
     return this.#device;
   }
 
@@ -111,6 +108,23 @@ export class Outbox {
     const { discarded = [] } = await this.device();
     const found = await Promise.all(discarded.map((each) => this.#open(each.sealed, discardedBinding(each))));
     return found.filter(Boolean);
+  }
+
+  /**
+   * What another key signed than this device has: its database was lost, or does not open. Only the copies are left.
+   * @returns {Promise<import("./mirror.js").Copy[]>}
+   */
+  async stranded() {
+    const device = await this.device().catch(() => ({ device_id: null }));
+    const entries = await this.entries().catch(() => []);
+    const ids = await this.#mirror.changeIds();
+    for (const { change_id } of entries) ids.delete(change_id);
+    return (await this.#mirror.copies(ids)).filter((copy) => copy.signature && !isOwn(copy, device));
+  }
+
+  /** The server has answered for it. */
+  async letGoOfStranded({ change_id }) {
+    await this.#mirror.remove([change_id]);
   }
 
   // Writing
@@ -198,9 +212,9 @@ export class Outbox {
     this.refresh();
     if (!isDone) return;
     // Until the copies are changed as well, a broken database brings back what was given up: nothing is lost by it.
-    for (const entry of instead) await this.#mirror(entry).catch(() => {});
-    const mirror = await this.#caches.open(MIRROR);
-    for (const entry of given) await mirror.delete(mirrorPath(entry));
+    const known = await this.device();
+    for (const entry of instead) await this.#mirror.add(entry, known).catch(() => {});
+    await this.#mirror.remove(given.map(({ change_id }) => change_id));
   }
 
   /** Lets go of what was given up, but for what `isKept`. @param {(each: StoredDiscarded) => boolean} isKept */
@@ -242,8 +256,7 @@ export class Outbox {
       for (const { sequence } of old) transaction.objectStore("entries").delete(sequence);
     });
     this.#entries = null;
-    const mirror = await this.#caches.open(MIRROR);
-    for (const entry of old) await mirror.delete(mirrorPath(entry));
+    await this.#mirror.remove(old.map(({ change_id }) => change_id));
   }
 
   /** Lets go of everything but the sealed entries, and what it takes to send them. */
@@ -265,7 +278,7 @@ export class Outbox {
       transaction.objectStore("device").clear();
       putNamed(transaction.objectStore("device"), device);
     });
-    await this.#caches.delete(MIRROR);
+    await this.#mirror.clear();
     this.refresh();
   }
 
@@ -315,6 +328,10 @@ export class Outbox {
     return (await this.#vault.isLocked()) ? null : this.#vault.open(sealed, bound).catch(() => null);
   }
 
+  #readDevice() {
+    return this.#database.read(["device"], (transaction) => readNamed(transaction.objectStore("device")));
+  }
+
   #readAll(name) {
     return this.#database.read([name], (transaction) => requested(transaction.objectStore(name).getAll()));
   }
@@ -341,7 +358,8 @@ export class Outbox {
     });
     this.#entries = null;
     this.#device = null;
-    if (isWritten) await this.#mirror(entry).catch(() => {}); // the entry is safe; the copy is made at the next start
+    // The entry is safe; a copy that fails is made at the next start.
+    if (isWritten) await this.#readDevice().then((device) => this.#mirror.add(entry, device)).catch(() => {});
     return isWritten;
   }
 
@@ -376,17 +394,15 @@ export class Outbox {
   }
 
   async #compare(stored) {
-    const mirror = await this.#caches.open(MIRROR);
-    const paths = new Set((await mirror.keys()).map((request) => new URL(request.url).pathname));
-    const known = new Map(stored.map((entry) => [mirrorPath(entry), entry]));
-    for (const [path, entry] of known) if (!paths.has(path)) await this.#mirror(entry);
-    const lost = [...paths].filter((path) => !known.has(path));
-    const copies = await Promise.all(lost.map(async (path) => (await mirror.match(path))?.json()));
+    const device = await this.device();
+    const kept = await this.#mirror.changeIds();
+    const known = new Set(stored.map(({ change_id }) => change_id));
+    for (const entry of stored) if (!kept.has(entry.change_id)) await this.#mirror.add(entry, device);
+    const copies = await this.#mirror.copies([...kept].filter((id) => !known.has(id)));
     // A number that is taken: its owner gave this one up.
     const taken = new Set(stored.map(({ sequence }) => sequence));
-    const entries = copies.filter((copy) => copy && !taken.has(copy.sequence)).map(({ sealed, ...rest }) => {
-      return newEntry({ ...rest, display: null, sealed: decodeBase64(sealed).buffer });
-    });
+    const lost = copies.filter((copy) => isOwn(copy, device) && !taken.has(copy.sequence));
+    const entries = lost.map((copy) => newEntry({ ...pick(copy), display: null, sealed: sealedIn(copy) }));
     if (entries.length > 0) await this.#recover(entries);
     return entries;
   }
@@ -401,19 +417,15 @@ export class Outbox {
       device.put(Math.max(last, ...entries.map(({ sequence }) => sequence)), "sequence");
     });
   }
-
-  async #mirror({ sequence, change_id, record_id, created_at, sealed }) {
-    const copy = { sequence, change_id, record_id, created_at, sealed: encodeBase64(sealed) };
-    const mirror = await this.#caches.open(MIRROR);
-    await mirror.put(mirrorPath({ change_id }), new Response(JSON.stringify(copy)));
-  }
 }
 
 const displayBinding = (changeId) => `display\n${changeId}`;
 const draftBinding = ({ record_id }) => `draft\n${record_id}`;
 const discardedBinding = ({ record_id, at }) => `discarded\n${record_id}\n${at}`;
 
-const mirrorPath = ({ change_id }) => `/mirror/${change_id}`;
+/** Of this device: of no other, and not from before the database was lost with its key. */
+const isOwn = ({ device_id }, device) => device_id === (device.device_id ?? "");
+const pick = ({ sequence, change_id, record_id, created_at }) => ({ sequence, change_id, record_id, created_at });
 
 /** @param {IDBObjectStore} store */
 async function readNamed(store) {

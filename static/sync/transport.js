@@ -53,9 +53,16 @@ export function createTransport({ fetch, device }) {
     }
   }
 
+  /** What was signed long ago, as it is. @param {{ path: string, device_id: string, signature: string, body: string }} signed */
+  async function postSigned({ path, device_id, signature, body }) {
+    const headers = { "Content-Type": "application/json", "Linli-Device": device_id, "Linli-Signature": signature };
+    const response = await fetch(path, { method: "POST", headers, body, cache: "no-store", redirect: "error" });
+    return { status: response.status, text: await response.text() };
+  }
+
   const ask = async (method, path, message) => send({ method, path, ...(await writeBody(message)) });
 
-  return { send, ask, postSync: (message) => ask("POST", "/sync", message) };
+  return { send, ask, postSigned, postSync: (message) => ask("POST", "/sync", message) };
 }
 
 /**

@@ -2,6 +2,7 @@
 // it waits. The lock is only an optimisation: the server takes a change once however often it comes.
 
 import { BACKOFF_MAX_MS, waitAfter } from "../sync/backoff.js";
+import { IMPORT_PATH } from "../store/mirror.js";
 import { KEPT_MS } from "../sync/entries.js";
 import { Batch, runExchange } from "../sync/exchange.js";
 import { digestOf, holdingsText } from "../sync/holdings.js";
@@ -93,6 +94,7 @@ export class Drain {
 
   async #attempt() {
     await this.#phone.prepare();
+    await this.#rescue().catch((error) => console.error("rescue", error)); // tried again with the next attempt
     const { keyPair } = await this.#phone.outbox.device();
     if (!keyPair) return;
     const before = JSON.stringify(await this.#phone.outboxState());
@@ -119,6 +121,16 @@ export class Drain {
     }
     const { standing, server_key } = await outbox.device();
     return Boolean(server_key) && (standing === "active" || standing === "revoked");
+  }
+
+  /** The only copies of visits whose database was lost, with the key that signed them. */
+  async #rescue() {
+    const { outbox } = this.#phone;
+    for (const copy of await outbox.stranded()) {
+      const { status, text } = await this.#transport.postSigned({ path: IMPORT_PATH, ...copy });
+      if (status !== 200 || !isAnswerTo(copy, text)) return;
+      await outbox.letGoOfStranded(copy);
+    }
   }
 
   async #exchange() {
@@ -208,6 +220,15 @@ const isPutOff = ({ status }) => status === 429 || status === 503;
 async function withLock(work) {
   if (!navigator.locks) return work();
   return navigator.locks.request(LOCK, { ifAvailable: true }, (lock) => (lock ? work() : undefined));
+}
+
+/** Whatever a captive portal says instead is none. */
+function isAnswerTo({ change_id }, text) {
+  try {
+    return JSON.parse(text).results.some((result) => result.change_id === change_id);
+  } catch {
+    return false;
+  }
 }
 
 const registration = () => /** @type {{ registration?: ServiceWorkerRegistration }} */ (/** @type {unknown} */ (self)).registration;

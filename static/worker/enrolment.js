@@ -22,7 +22,8 @@ export async function postEnrolment(outbox, request) {
 
 /** A phone that was left may become somebody else's device, as soon as nothing of the first one waits. */
 async function enrolAnother(outbox, request, form, refused) {
-  if ((await outbox.entries()).some(({ state }) => state === "waiting")) return refused;
+  const isWaiting = (await outbox.entries()).some(({ state }) => state === "waiting") || (await outbox.stranded()).length > 0;
+  if (isWaiting) return refused;
   const other = await deviceOf(await makeDeviceKeys());
   const response = await claim(request, form, other);
   if (isClaimed(response)) await outbox.beginAnew({ ...other, standing: "waiting" });

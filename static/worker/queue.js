@@ -3,6 +3,7 @@
 // What is given up leaves no gap: a `discard` fills its number (PROTOCOL.md, 4). Did the server have it after all, because
 // its answer was lost, then it comes back with the next pull, and taking it back is an edit of the same record.
 
+import { IMPORT_PATH } from "../store/mirror.js";
 import { isGivenUp, isRecallable } from "../sync/entries.js";
 import { writeMessage } from "../sync/exchange.js";
 import { sealBinding, signRequest } from "../sync/seal.js";
@@ -15,8 +16,6 @@ import { saveChange } from "./writes.js";
 
 /** @typedef {import("./phone.js").Phone} Phone */
 
-// Nobody can pull with what is signed for this path: a file that goes astray opens nothing.
-const IMPORT_PATH = "/sync/import";
 const EXPORT_WORDS = "邻里：还没上传的走访，已加密，只有社区打得开。请把这个文件交给协调员。";
 
 /** What pages show of what was given up, newest first. @param {import("../store/outbox.js").Discarded[]} discarded @param {number} now */
@@ -83,7 +82,8 @@ async function takeBack(phone, seal, recordId, now) {
 }
 
 /**
- * What waits, of one record or of all, as a file that a coordinator brings in: sealed as it is, and signed.
+ * What waits, of one record or of all, as a file that a coordinator brings in: sealed as it is, and signed for a path by
+ * which nobody can read anything, so that a file that goes astray opens nothing.
  * @param {Phone} phone
  * @param {string | null} recordId
  * @param {number} now

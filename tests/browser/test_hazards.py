@@ -2,6 +2,7 @@
 threaten: the stores, the drafts, the photos. ARCHITECTURE.md 8 says which, and which need a real phone."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -30,6 +31,31 @@ def test_p15_five_tabs_that_upload_at_once_upload_each_visit_once(phone: Phone, 
 
     phone.wait_for_header("全部已上传", seconds=40)
     assert set(coordinator.visit_ids()) - before == visits
+    assert [coordinator.open_visit(visit).history for visit in visits] == [("accepted",)] * 3
+
+
+@pytest.mark.parametrize("breaks", ["MANIFEST-*", "CURRENT", "*.log"])
+def test_p19_a_database_that_the_browser_lost_costs_no_visit(
+    phone: Phone, coordinator: Coordinator, tmp_path: Path, breaks: str
+) -> None:
+    """Chromium deletes a store that it cannot read, with all that is in it: the key, too."""
+    before = set(coordinator.visit_ids())
+    phone.context.set_offline(True)
+    visits = {phone.log_visit("no_answer", note="示例：写在坏掉的手机里。") for _ in range(3)}
+    phone.kill()
+    broken = [file for folder in tmp_path.glob("enrolled/**/IndexedDB/*.leveldb") for file in folder.glob(breaks)]
+    assert broken
+    for file in broken:
+        file.write_bytes(b"\xff" * 64)
+
+    phone.start()
+    phone.open("/today")
+
+    wait_until(
+        lambda: set(coordinator.visit_ids()) - before == visits,
+        seconds=60,
+        failure=lambda: f"missing: {visits - set(coordinator.visit_ids())}",
+    )
     assert [coordinator.open_visit(visit).history for visit in visits] == [("accepted",)] * 3
 
 

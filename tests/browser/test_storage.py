@@ -4,6 +4,7 @@ and that the server opens what static/sync/seal.js sealed.
 The modules run as they are served, in a page of their own; nothing else of the app is there.
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from playwright.sync_api import Page
 
-from server.devices import device_id_of, signed_text
+from server.devices import device_id_of, is_signed_by, signed_text
+from server.importing import IMPORT_PATH
 from server.sealing import Unsealable, decode_base64url, encode_base64url, make_sealing_key, unseal
+from sync.protocol import decode_message
 from tests.browser.modules import run_with
 
 pytestmark = pytest.mark.browser
@@ -291,6 +294,65 @@ def test_p20_outbox_that_was_lost_comes_back_from_its_mirror(page: Page) -> None
     ]
 
 
+def test_p19_what_was_lost_with_its_key_is_in_the_mirror_signed_until_it_is_let_go_of(page: Page) -> None:
+    public_key, device_id = run(
+        page,
+        """
+        const { describeDeviceKey, makeDeviceKeys } = await import("/static/sync/seal.js");
+        const outbox = new Outbox(caches, vault);
+        const keyPair = await makeDeviceKeys();
+        const { public_key, device_id } = await describeDeviceKey(keyPair.publicKey);
+        await outbox.setDevice({ keyPair, device_id });
+        await save(outbox, "a");
+        await save(outbox, "b");
+        return [public_key, device_id];
+        """,
+    )
+    run(page, 'await remove("linli-outbox");')
+
+    entries, stranded, left = run(
+        page,
+        """
+        const outbox = new Outbox(caches, vault);
+        const stranded = await outbox.stranded();
+        await outbox.letGoOfStranded(stranded[0]);
+        return [await numbers(outbox), stranded, (await new Outbox(caches, vault).stranded()).map(({ change_id }) => change_id)];
+        """,
+    )
+
+    assert entries == []
+    assert left == ["change-b"]
+    point = decode_base64url(public_key)
+    for copy, letter in zip(stranded, "ab", strict=True):
+        body = copy["body"].encode()
+        assert is_signed_by(point, copy["signature"], "POST", IMPORT_PATH, device_id, body)
+        (change,) = decode_message(json.loads(body)).envelopes
+        assert (change.change_id, copy["device_id"]) == (f"change-{letter}", device_id)
+        assert decode_base64url(str(change.sealed)) == f"sealed {copy['sequence']}".encode()
+
+
+def test_a_key_of_its_own_makes_nothing_of_another_device_s_copies(page: Page) -> None:
+    found = run(
+        page,
+        """
+        const { describeDeviceKey, makeDeviceKeys } = await import("/static/sync/seal.js");
+        const enrol = async (outbox) => {
+          const keyPair = await makeDeviceKeys();
+          await outbox.setDevice({ keyPair, ...(await describeDeviceKey(keyPair.publicKey)) });
+          return outbox;
+        };
+        await save(await enrol(new Outbox(caches, vault)), "a");
+        await remove("linli-outbox");
+        const outbox = await enrol(new Outbox(caches, vault));
+        await save(outbox, "b");
+        const next = new Outbox(caches, vault);
+        return [await numbers(next), (await next.stranded()).map(({ change_id }) => change_id)];
+        """,
+    )
+
+    assert found == [[[1, "change-b"]], ["change-a"]]
+
+
 def test_mirror_that_was_lost_is_made_again(page: Page) -> None:
     run(page, 'await save(new Outbox(caches, vault), "a"); await caches.delete("linli-outbox-mirror");')
 
@@ -317,7 +379,7 @@ def test_mirror_holds_no_open_text(page: Page) -> None:
         """,
     )
 
-    assert text == '["sequence","change_id","record_id","created_at","sealed"]'
+    assert text == '["sequence","change_id","record_id","created_at","device_id","signature","body"]'
 
 
 def test_forgotten_entry_leaves_the_mirror_as_well(page: Page) -> None:

@@ -179,3 +179,29 @@ def test_only_a_coordinator_brings_files_in(world: World) -> None:
         assert "coordinator" not in world.bring_in(export).url.path
     world.client.cookies.update(signed_in)
     assert not world.has("first")
+
+
+# By the phone itself
+
+
+def test_a_phone_brings_what_it_signed_ahead_of_time_and_reads_nothing_by_it(world: World) -> None:
+    body = world.body("first", "second")
+    headers = world.phone.headers(body, origin=world.origin, path=IMPORT_PATH)
+
+    answers = [world.client.post(IMPORT_PATH, content=body, headers=headers) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    outcomes = [[result["outcome"] for result in answer.json()["results"]] for answer in answers]
+    assert outcomes == [["accepted", "accepted"], ["again", "again"]]
+    assert {name for answer in answers for name in answer.json()} == {"now", "results"}
+    assert world.has("first")
+    assert world.has("second")
+
+
+def test_what_is_signed_for_one_path_is_worth_nothing_at_the_other(world: World) -> None:
+    body = world.body("first")
+
+    assert world.push(body, path=IMPORT_PATH).status_code == 401
+    swapped = world.client.post(IMPORT_PATH, content=body, headers=world.phone.headers(body, origin=world.origin))
+    assert swapped.status_code == 401
+    assert not world.has("first")

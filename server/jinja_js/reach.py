@@ -13,10 +13,18 @@ from server.jinja_js.template import Template
 
 
 class Reach:
-    """The templates as a whole; answers are about one of them."""
+    """The templates as a whole; answers are about one of them. It is asked thousands of times: each tree is walked once."""
 
     def __init__(self, templates: Mapping[str, Template]) -> None:
         self._templates = templates
+        self._imports = {
+            name: list(_find(each.root, nodes.Import, nodes.FromImport)) for name, each in templates.items()
+        }
+        self._stored = {name: set(_stored(template.root)) for name, template in templates.items()}
+        self._hands_on = {
+            name: any(block.scoped for block in template.root.find_all(nodes.Block))
+            for name, template in templates.items()
+        }
         self._looked_up = {
             name: template.undeclared | set(template.environment.globals) for name, template in templates.items()
         }
@@ -25,6 +33,8 @@ class Reach:
             name: templates.keys() & _constants(template.root, nodes.Extends) for name, template in templates.items()
         }
         self._bound = {name: set(_bound(template.root)) for name, template in templates.items()}
+        self._reached = {name: _closure(name, self._shares) for name in templates}
+        self._lines = {name: _closure(name, self._parents) for name in templates}
 
     def is_noticed(self, template: str, name: str) -> bool:
         """Whether a variable set at the top of the template must be in the context: its blocks and family look there."""
@@ -36,15 +46,14 @@ class Reach:
 
     def is_ever_passed(self, template: str, name: str) -> bool:
         """Whether any template at all could be handed the variable, so that "never set" must be told from undefined."""
-        root = self._templates[template].root
-        hands_on = any(block.scoped for block in root.find_all(nodes.Block)) and self.is_noticed(template, name)
+        hands_on = self._hands_on[template] and self.is_noticed(template, name)
         return hands_on or any(self._looks_for(target, template, name) for target in self._shares[template])
 
     def is_exported(self, template: str, name: str) -> bool:
         """Whether anyone imports the variable from the template, or from one that extends it."""
-        heirs = {name for name in self._templates if template in self._with_parents(name)}
-        for other in self._templates.values():
-            for node in _find(other.root, nodes.Import, nodes.FromImport):
+        heirs = {heir for heir, line in self._lines.items() if template in line}
+        for imports in self._imports.values():
+            for node in imports:
                 if _constant(node.template) in heirs and (isinstance(node, nodes.Import) or name in _sources(node)):
                     return True
         return False
@@ -55,14 +64,10 @@ class Reach:
 
     def _family(self, template: str) -> set[str]:
         """All that run on one context with the template."""
-        lines = [line for line in map(self._with_parents, self._templates) if template in line]
-        return set().union(*lines)
-
-    def _with_parents(self, name: str) -> set[str]:
-        return _closure(name, self._parents)
+        return set().union(*(line for line in self._lines.values() if template in line))
 
     def _looks_for(self, reader: str, writer: str, name: str) -> bool:
-        reached = _closure(reader, self._shares)
+        reached = self._reached.get(reader, {reader})
         if any(name in self._looked_up[other] for other in reached):
             return True
         # The application's own functions may look at any value, but have no use for a macro.
@@ -70,20 +75,21 @@ class Reach:
         return sees_all and not self._is_only_macro(writer, name)
 
     def _is_only_macro(self, template: str, name: str) -> bool:
-        root = self._templates[template].root
-        is_value = any(node.name == name and node.ctx != "load" for node in root.find_all(nodes.Name))
-        values = (
-            not self._imports_macro(node, name) for node in root.find_all(nodes.FromImport) if name in _targets(node)
+        if name in self._stored[template]:
+            return False
+        named = (
+            node for node in self._imports[template] if isinstance(node, nodes.FromImport) and name in _targets(node)
         )
-        return not is_value and not any(values)
+        return all(self._imports_macro(node, name) for node in named)
 
     def _imports_macro(self, node: nodes.FromImport, alias: str) -> bool:
         source = _sources(node)[_targets(node).index(alias)]
-        if (template := self._templates.get(_constant(node.template))) is None:
+        target = _constant(node.template)
+        if target not in self._templates:
             return False
-        target = template.root
-        is_macro = any(isinstance(part, nodes.Macro) and part.name == source for part in target.body)
-        return is_macro and not any(part.name == source and part.ctx != "load" for part in target.find_all(nodes.Name))
+        body = self._templates[target].root.body
+        is_macro = any(isinstance(part, nodes.Macro) and part.name == source for part in body)
+        return is_macro and source not in self._stored[target]
 
 
 def references(root: nodes.Template) -> list[str]:
@@ -111,8 +117,12 @@ def _shared_with(root: nodes.Template) -> Iterable[str]:
             yield _constant(node.template)
 
 
+def _stored(root: nodes.Template) -> Iterable[str]:
+    return (node.name for node in root.find_all(nodes.Name) if node.ctx != "load")
+
+
 def _bound(root: nodes.Template) -> Iterable[str]:
-    yield from (node.name for node in root.find_all(nodes.Name) if node.ctx != "load")
+    yield from _stored(root)
     yield from (node.name for node in root.find_all(nodes.Macro))
     yield from (node.target for node in root.find_all(nodes.Import))
     for node in root.find_all(nodes.FromImport):

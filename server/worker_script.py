@@ -65,6 +65,7 @@ SOURCES = (
     "worker/storage.js",
     "worker/pages.js",
     "worker/lock.js",
+    "worker/reminder.js",
     "worker/attachments.js",
     "worker/filled.js",
     "worker/drafts.js",

@@ -292,6 +292,22 @@ function setDays(button) {
   noteChange(button.form);
 }
 
+/** Only a browser that tries by itself while the app is closed has something to remind of. */
+function showReminder() {
+  const panel = /** @type {HTMLElement | null} */ (document.querySelector("[data-reminder]"));
+  if (!panel || !("SyncManager" in window) || !("Notification" in window)) return;
+  panel.hidden = false;
+  for (const part of panel.querySelectorAll("[data-permission]")) {
+    const shown = /** @type {HTMLElement} */ (part);
+    shown.hidden = shown.dataset.permission !== Notification.permission;
+  }
+}
+
+async function allowReminder() {
+  await Notification.requestPermission();
+  showReminder();
+}
+
 /** A tab of an iPhone: cleared after seven days without use, and another store than the app on the home screen (P6, P7). */
 function isTabOfIphone() {
   const isTouchMac = navigator.platform === "MacIntel" && navigator.maxTouchPoints > 1;
@@ -362,6 +378,7 @@ function preparePage() {
   prepareEnrolment();
   showUpdatePrompt();
   showInstall();
+  showReminder();
 }
 
 // Listeners
@@ -389,6 +406,7 @@ const clicks = {
   "[data-exchange]": () => askToDrain("asked"),
   "[data-export]": shareExport,
   "[data-persist]": keepForGood,
+  "[data-remind]": allowReminder,
   "[data-add]": install,
   "[data-copy]": copyCode,
   '[data-update="now"]': update,

@@ -15,6 +15,7 @@ import { answerLeft, answerLocked, answerPin, answerSignOut, askPages, endSessio
 import { postEnrolment } from "./worker/enrolment.js";
 import { answerFilling, answerOffline, answerPage, answerStatus } from "./worker/pages.js";
 import { Phone } from "./worker/phone.js";
+import { openFromReminder, remind } from "./worker/reminder.js";
 import { answerResidentPage } from "./worker/residents.js";
 import { seeOther } from "./worker/responses.js";
 import { matchPage } from "./worker/router.js";
@@ -84,10 +85,12 @@ worker.addEventListener("message", (event) => {
   if (type === "lock") event.waitUntil(lock());
 });
 
-// Background Sync, where it exists: a rejection makes the browser try again later.
+// Background Sync, where it exists: a rejection makes the browser try again later, a few times.
 worker.addEventListener("sync", (/** @type {any} */ event) => {
-  if (event.tag === "linli-drain") event.waitUntil(drainCompletely());
+  if (event.tag === "linli-drain") event.waitUntil(drainCompletely(event.lastChance));
 });
+
+worker.addEventListener("notificationclick", (event) => event.waitUntil(openFromReminder(event, worker.clients)));
 
 // Handlers
 
@@ -286,9 +289,11 @@ async function registerSync() {
   await sync?.register("linli-drain").catch(() => {}); // a hint, often refused
 }
 
-async function drainCompletely() {
+async function drainCompletely(isLastChance) {
   await drain.run("sync");
-  if ((await phone.outboxState()).waiting > 0) throw new Error("visits are still waiting");
+  const isWaiting = (await phone.outboxState()).waiting > 0;
+  if (isWaiting && isLastChance) await remind(phone, worker.registration);
+  if (isWaiting) throw new Error("visits are still waiting");
   await sendPhotos();
 }
 

@@ -58,7 +58,8 @@ export class Phone {
     this.outbox = new Outbox(caches, this.vault);
     this.blobs = new Blobs(this.vault);
     this.replica = new Replica(app.kinds, this.vault);
-    const globals = { _: createTranslate(app.messages) };
+    this.say = createTranslate(app.messages);
+    const globals = { _: this.say };
     this.renderer = createRenderer({ templates, filters: dateFilters, globals });
   }
 

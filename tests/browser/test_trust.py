@@ -10,6 +10,7 @@ from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
+from tests.browser.test_gallery import take
 from tests.browser.test_saving import entries, worker_of
 
 pytestmark = pytest.mark.browser
@@ -25,6 +26,14 @@ TOO_LARGE = """() => {
     };
 }"""
 
+# As Chromium tells the worker, minutes after the app was closed. By its own tools it does so only where there is a network.
+TRY_IN_BACKGROUND = """async (lastChance) => {
+    const event = Object.assign(new Event("sync"), { tag: "linli-drain", lastChance });
+    const tried = new Promise((resolve) => Object.assign(event, { waitUntil: (work) => resolve(work.catch(() => {})) }));
+    self.dispatchEvent(event);
+    await tried;
+    return (await self.registration.getNotifications()).map(({ title }) => title);
+}"""
 # A phone's own way of sharing, which this machine has not.
 SHARES = """() => {
     navigator.canShare = ({ files }) => files.every(({ type }) => type === "text/plain");
@@ -285,6 +294,23 @@ def test_p01_what_was_called_saved_outlives_a_killed_browser(phone: Phone) -> No
         phone.open("/my-visits")
 
     assert [entry["record_id"] for entry in entries(phone)] == visits
+
+
+def test_p13_when_the_browser_stops_trying_it_reminds_whoever_asked_for_it(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.log_visit("no_answer", note="示例：写给提醒看的。")
+    phone.open("/settings/storage")
+    panel = phone.page.locator("[data-reminder]")
+    expect(panel.locator("[data-permission=default]")).to_be_visible()
+    phone.context.grant_permissions(["notifications"], origin=phone.url)
+    panel.locator("[data-remind]").tap()
+    expect(panel.locator("[data-permission=granted]")).to_be_visible()
+    take(phone.page, "reminder")
+
+    assert worker_of(phone).evaluate(TRY_IN_BACKGROUND, False) == []
+    assert worker_of(phone).evaluate(TRY_IN_BACKGROUND, True) == ["还有走访没上传。联网后打开邻里，就会上传。"]
+    phone.context.set_offline(False)
+    phone.wait_for_header("全部已上传", seconds=40)
 
 
 def test_p13_where_background_sync_is_refused_all_leaves_when_there_is_a_network(phone: Phone) -> None:

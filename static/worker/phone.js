@@ -38,6 +38,7 @@ import { newUuid } from "./uuid.js";
 
 const OUT_OF_TOUCH_MS = 14 * DAY_MS;
 const SLOW_BYTES_A_SECOND = 50_000;
+const SIZE_SHOWN_MIN = 0.1 * 1024 * 1024;
 
 export class Phone {
   /** Change ids on their way to the server at this moment. @type {Set<string>} */
@@ -251,9 +252,9 @@ export class Phone {
   }
 }
 
-/** For people: a slow line carries 400 kbit/s. */
+/** For people: in tenths of a megabyte, and a slow line carries 400 kbit/s. */
 const describeFirstSync = ({ households, bytes }) => {
-  return { households, size: sizeText(bytes), seconds: Math.max(1, Math.ceil(bytes / SLOW_BYTES_A_SECOND)) };
+  return { households, size: sizeText(Math.max(bytes, SIZE_SHOWN_MIN)), seconds: Math.max(1, Math.ceil(bytes / SLOW_BYTES_A_SECOND)) };
 };
 
 const shownIds = (byRecord, kind) =>

@@ -142,6 +142,7 @@ def test_a_phone_out_of_touch_for_fourteen_days_shows_nobody_keeps_its_visits_an
 
     phone.open("/today")
 
+    expect(phone.page.locator("h1")).to_have_text("名单要重新取一次")
     expect(phone.page.locator("#sync-status").first).to_contain_text("手机上的名单已清除。没上传的走访都还在。")
     expect(phone.page.locator(".door")).to_have_count(0)
     take(phone.page, "expired")

@@ -41,6 +41,21 @@ class WalkedRound:
         """Everybody who had it has handed it back: somebody else must be found."""
         return bool(self.walkers) and all(walker.declined for walker in self.walkers)
 
+    def given_to(self, person_id: str, *, now: int) -> changes.Change:
+        """The round's own word of who walks it; sent twice it is taken once."""
+        people = [*(self.round.get("volunteer_ids") or []), person_id]
+        return changes.Change(
+            change_id=str(uuid5(UUID(self.round["id"]), f"given to {person_id} {self.round['revision']}")),
+            device_sequence=0,
+            kind="round",
+            record_id=self.round["id"],
+            action=changes.Action.PUT,
+            base=self.round["revision"],
+            set={"volunteer_ids": list(dict.fromkeys(people))},
+            made_at=now,
+            schema=SCHEMA,
+        )
+
 
 def walked_rounds(session: Session, principal: Principal) -> list[WalkedRound]:
     """The newest first, by when they end. Four statements, however many there are."""

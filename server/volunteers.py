@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlmodel import Session, col, select
 
 from server.models import Device, Volunteer
+from server.scope import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,13 @@ def volunteers_with_devices(session: Session, *, community_id: int) -> list[Volu
         VolunteerWithDevices(each, [device for device in devices if device.volunteer_id == each.id])
         for each in volunteers
     ]
+
+
+def active_volunteers(session: Session, principal: Principal) -> list[Volunteer]:
+    """Those who may be given a round, by their numbers."""
+    of_community = Volunteer.community_id == principal.community_id
+    wanted = select(Volunteer).where(of_community, col(Volunteer.is_active)).order_by(col(Volunteer.number))
+    return list(session.exec(wanted))
 
 
 def volunteer_with_devices(session: Session, *, community_id: int, volunteer_id: str) -> VolunteerWithDevices | None:

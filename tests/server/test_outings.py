@@ -1,5 +1,6 @@
 """Outings and rounds handed back: each volunteer's own word, seen by her and the coordinators and by nobody else."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -222,6 +223,34 @@ def test_what_was_handed_back_is_taken_off_her_list_and_may_be_given_again(world
         )
     )
     assert [bool(decline.is_void) for decline in world.mine(ALICE, "decline")] == [True]
+
+
+def test_a_free_round_is_given_to_somebody_else_once_and_her_phone_gets_its_doors(world: World) -> None:
+    log_visits(world.database, ALICE, decline_change("no", ALICE))
+    world.become(COORDINATOR)
+    offered = world.text("/coordinator/rounds")
+
+    said = [world.post(f"/coordinator/rounds/{ROUND_ID}/give", volunteer_id=CHARLIE.id) for _ in range(2)]
+
+    assert f'<option value="{CHARLIE.id}">0003 Charlie</option>' in offered
+    assert said == ["/coordinator/rounds?said=given"] * 2
+    given = {record.record_id: record.fields for record in world.mine(CHARLIE, "round")}
+    assert json.loads(given[ROUND_ID])["volunteer_ids"][-1] == CHARLIE.id
+    assert {record.record_id for record in world.mine(CHARLIE, "household")} >= set(DOORS)
+    panel = world.text("/coordinator/rounds?said=given").split(f'id="round-{ROUND_ID}"')[1].split("</section>")[0]
+    assert f'value="{CHARLIE.id}"' not in panel
+    assert "Charlie" in panel
+
+
+@pytest.mark.parametrize(
+    ("round_id", "volunteer_id"), [(ROUND_ID, made_up_id("nobody")), (made_up_id("no round"), CHARLIE.id), ("x", "")]
+)
+def test_a_round_or_a_volunteer_that_is_not_there_gives_nothing(world: World, round_id: str, volunteer_id: str) -> None:
+    world.become(COORDINATOR)
+    before = len(world.mine(CHARLIE, "round"))
+
+    assert world.post(f"/coordinator/rounds/{round_id}/give", volunteer_id=volunteer_id) == "/coordinator/rounds"
+    assert len(world.mine(CHARLIE, "round")) == before
 
 
 def test_a_round_names_the_team_that_may_go_along(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Rounds: who walks each, who handed one back, and when somebody was out."""
+"""Rounds: who walks each, who handed one back, who gets it, and when somebody was out."""
 
 from typing import Any
 
@@ -7,23 +7,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.accepting import accept_changes, server_author
+from server.accepting import accept_changes, principal_author, server_author
 from server.bodies import FORM_BYTES_MAX
 from server.outings import answered, walked_rounds
 from server.pages.coordinator.guard import for_coordinators
 from server.render import in_thread, page, redirect
-from server.rounds import withdraw_round
+from server.rounds import assign_round, withdraw_round
 from server.scope import Principal
 from server.urlencoded import read_form
+from server.volunteers import active_volunteers
 from server.writing import first
 from sync.changes import IDENTIFIER
+
+SAID = ("taken", "given")
 
 
 @for_coordinators
 async def rounds(request: Request, principal: Principal) -> Response:
-    found = await in_thread(request.app.state.database.read, lambda session: walked_rounds(session, principal))
-    said = "taken" if request.query_params.get("said") == "taken" else ""
-    context: dict[str, Any] = {"found": found, "said": said, "me": {"name": principal.name}}
+    def work(session: Session) -> dict[str, Any]:
+        return {"found": walked_rounds(session, principal), "volunteers": active_volunteers(session, principal)}
+
+    found = await in_thread(request.app.state.database.read, work)
+    said = request.query_params.get("said", "")
+    context = {**found, "said": said if said in SAID else "", "me": {"name": principal.name}}
     return page(request, "coordinator/rounds.html", context)
 
 
@@ -48,7 +54,33 @@ async def take_back(request: Request, principal: Principal) -> Response:
     return redirect(request, "/coordinator/rounds?said=taken" if is_done else "/coordinator/rounds")
 
 
+@for_coordinators
+async def give(request: Request, principal: Principal) -> Response:
+    """To one more volunteer: its doors come to her phone with its next exchange."""
+    submitted = await read_form(request, limit=FORM_BYTES_MAX)
+    round_id, person_id = request.path_params["round_id"], first(submitted, "volunteer_id")
+    now = request.app.state.clock()
+
+    def work(session: Session) -> bool:
+        found = {each.round["id"]: each for each in walked_rounds(session, principal)}
+        people = {each.id for each in active_volunteers(session, principal)}
+        if round_id not in found or person_id not in people:
+            return False
+        given = found[round_id].given_to(person_id, now=now)
+        accept_changes(session, principal_author(principal), [given], now)
+        doors = found[round_id].round.get("household_ids") or []
+        community_id = principal.community_id
+        assign_round(
+            session, community_id=community_id, round_id=round_id, household_ids=doors, volunteer_ids=[person_id]
+        )
+        return True
+
+    is_done = IDENTIFIER(round_id) and await in_thread(request.app.state.database.write, work)
+    return redirect(request, "/coordinator/rounds?said=given" if is_done else "/coordinator/rounds")
+
+
 routes = [
     Route("/coordinator/rounds", rounds, methods=["GET"]),
     Route("/coordinator/rounds/{round_id}/take-back", take_back, methods=["POST"]),
+    Route("/coordinator/rounds/{round_id}/give", give, methods=["POST"]),
 ]

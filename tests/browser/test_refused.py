@@ -101,7 +101,7 @@ def test_p07_a_tab_of_an_iphone_stores_nothing_and_the_app_on_its_home_screen_do
         page.evaluate("() => navigator.serviceWorker.ready")
         rows = page.evaluate(STORED)
         assert rows.pop("linli-vault/keys", 0) <= 1, "keys, and nothing that they seal"
-        assert set(rows.values()) == {0}, rows
+        assert not any(rows.values()), rows
     for page in opened(browser, f"{server.url}/enrol#{CODE}", IPHONE, script=ON_HOME_SCREEN):
         expect(page.locator("#code")).to_have_value(CODE)
         expect(page.locator("[data-refused]:visible")).to_have_count(0)

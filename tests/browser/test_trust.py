@@ -16,6 +16,7 @@ from tests.browser.test_saving import entries, worker_of
 pytestmark = pytest.mark.browser
 
 NOTE = "示例：门铃坏了"
+MANY = 1000
 
 # The exchange is answered as by a server that finds every batch too large, down to one change.
 TOO_LARGE = """() => {
@@ -129,10 +130,11 @@ def test_a_visit_whose_answer_was_lost_is_there_once_after_it_was_discarded_and_
     phone: Phone, coordinator: Coordinator
 ) -> None:
     """The server has it, and the phone does not know: nothing is lost and nothing doubled, and no phone looks cloned."""
-    worker_of(phone).evaluate(ANSWER_LOST, 1)
+    worker_of(phone).evaluate(ANSWER_LOST, MANY)
     visit = phone.log_visit("no_answer", note=NOTE)
     wait_until(lambda: worker_of(phone).evaluate("() => self.lost > 0"), seconds=20, failure=lambda: "nothing was sent")
     phone.context.set_offline(True)
+    worker_of(phone).evaluate("(times) => { self.lost = times; }", MANY)  # from now on answers arrive
     open_discarded(phone, visit)
     assert "待上传" not in phone.header
     phone.page.locator(f"#visit-{visit} button").tap()

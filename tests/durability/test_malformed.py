@@ -48,8 +48,7 @@ def test_no_request_makes_the_server_fail(folder: Path) -> None:
 
 def test_a_handler_that_trusts_is_found_out(folder: Path) -> None:
     async def trusting(request: Request) -> Response:
-        number = int(request.query_params.get("page", "1"))
-        return PlainTextResponse(str(number))
+        return PlainTextResponse(str([int(text) for text in request.query_params.values()]))
 
     app = new_app(folder)
     app.router.routes.insert(0, Route("/calendar", trusting))

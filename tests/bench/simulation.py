@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from tests.simulation.campaign import Tally, run_chunk, score_mutant
+from tests.simulation.campaign import Tally, catching_seed, run_chunk
 from tests.simulation.histories import explain
 from tests.simulation.mutants import MUTANTS
 
@@ -91,12 +91,12 @@ def report(tally: Tally, seeds: range, store: str, seconds: float) -> str:
 
 def score_mutants(seeds: int) -> int:
     with multiprocessing.get_context("spawn").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
-        scores = pool.imap(score_mutant, [(mutant.name, seeds) for mutant in MUTANTS])
+        seeds_found = pool.imap(catching_seed, [(mutant.name, seeds) for mutant in MUTANTS])
         missed = 0
-        for mutant, (caught, first) in zip(MUTANTS, scores, strict=True):
-            missed += caught == 0
-            found = f"first by seed {first}" if caught else "NOT CAUGHT"
-            print(f"{mutant.name:<32}{caught:>6} of {seeds} seeds, {found:<20} {mutant.incident}", flush=True)
+        for mutant, seed in zip(MUTANTS, seeds_found, strict=True):
+            missed += seed is None
+            found = f"NOT CAUGHT in {seeds}" if seed is None else f"caught by seed {seed}"
+            print(f"{mutant.name:<32}{found:<22} {mutant.incident}", flush=True)
     print(f"{len(MUTANTS) - missed} of {len(MUTANTS)} caught; commit {commit()}, {today()}")
     return 1 if missed else 0
 

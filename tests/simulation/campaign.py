@@ -34,8 +34,9 @@ def run_chunk(chunk: tuple[range, str]) -> Tally:
     return tally
 
 
-def score_mutant(asked: tuple[str, int]) -> tuple[int, int | None]:
+def catching_seed(asked: tuple[str, int]) -> int | None:
+    """The first of so many seeds that shows the mutant."""
     name, seeds = asked
     mutant = BY_NAME[name]
-    failed = [seed for seed in range(seeds) if run_history(expand(seed, mutant=mutant.phone), mutant.central).problems]
-    return len(failed), failed[0] if failed else None
+    histories = ((seed, expand(seed, mutant=mutant.phone)) for seed in range(seeds))
+    return next((seed for seed, plan in histories if run_history(plan, mutant.central).problems), None)

@@ -3,9 +3,10 @@
     request ──> in the house? ──no──> 503 busy, Retry-After 5 to 60 s at random
                     │ read the body
                     └─> waits for a turn: uploads before downloads, first come first served
-                            └─> WORKING_MAX at a time do the work, in threads
+                            └─> WORKING_MAX at a time do the work; DESKS of them in threads, the rest wait for the writer
 
-So pages always find a thread and a share of the processor, whatever the phones do. A phone that waits longer than it
+So pages always find a thread and a share of the processor, whatever the phones do, and the writer finds several pushes
+to commit together. A phone that waits longer than it
 would itself is sent away before it gives up. Counted in the event loop alone, so it needs no lock; each process of a
 PostgreSQL installation counts its own.
 """
@@ -18,12 +19,13 @@ from contextlib import asynccontextmanager, contextmanager
 
 from sync.errors import TryLater
 
-WORKING_MAX = 3
+WORKING_MAX = 8
+DESKS = 2  # threads that share Python's one lock with the writer and with pages; a third makes none of them faster
 TURN_SECONDS = 15  # a phone gives up after 20 (static/sync/transport.js)
 BODY_SECONDS = 30
 WAITING_BYTES_MAX = 96 * 1024 * 1024
 RETRY_AFTER_SECONDS = (5, 60)
-PRESSED_FROM = 4 * WORKING_MAX  # waiting; from here on who pushes is asked to pull a little later
+PRESSED_FROM = 12  # waiting; from here on who pushes is asked to pull a little later
 PAUSE_MS = (5_000, 30_000)
 
 
@@ -42,6 +44,7 @@ class Admission:
         self._uploads: deque[asyncio.Future[None]] = deque()
         self._downloads: deque[asyncio.Future[None]] = deque()
         self.is_closed = False
+        self.desk = asyncio.Semaphore(DESKS)
 
     @property
     def is_pressed(self) -> bool:

@@ -48,12 +48,12 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     app = Starlette(
         lifespan=lifespan,
         routes=[
+            *sync_api.routes,  # first: routes are tried in turn, and nothing is asked for more often
             *residents.routes,
             *volunteer.routes,
             *enrol.routes,
             *sign_in.routes,
             *coordinator.routes,
-            *sync_api.routes,
             *holdings_api.routes,
             *importing.routes,
             *blob_api.routes,

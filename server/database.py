@@ -1,7 +1,8 @@
-"""The database: one writer, many readers, and the same two calls on SQLite and PostgreSQL.
+"""The database: one writer, many readers, and the same calls on SQLite and PostgreSQL.
 
     database.read(lambda session: ...)     a consistent look; cannot write
     database.write(lambda session: ...)    returns after commit; the function may be run again from the start
+    await database.write_soon(...)         the same for the event loop
 
 SQLite (RELIABILITY.md 2.1): WAL with synchronous=FULL, so that what was answered survives a power cut; one thread owns
 the one connection that does every write *and* every checkpoint, which also keeps clear of the WAL-reset race of SQLite
@@ -14,6 +15,7 @@ this process must end (`end_process`).
 PostgreSQL: any number of processes; a transaction that lost a race is run again whole.
 """
 
+import asyncio
 import logging
 import os
 import random
@@ -30,6 +32,7 @@ from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine,
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
+from starlette.concurrency import run_in_threadpool
 
 from server.settings import Settings
 from sync.errors import TryLater
@@ -104,6 +107,12 @@ class Database:
             return self._writer.run(work)
         return write_with_retries(self.engine, work)
 
+    async def write_soon(self, work: Work[T]) -> T:
+        """As `write`, for the event loop: on SQLite no thread waits for the commit."""
+        if self._writer is None:
+            return await run_in_threadpool(write_with_retries, self.engine, work)
+        return await asyncio.wrap_future(self._writer.submit(work))
+
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
@@ -126,12 +135,15 @@ class SqliteWriter:
         self._thread.start()
 
     def run(self, work: Work[T]) -> T:
+        return self.submit(work).result()
+
+    def submit(self, work: Work[T]) -> Future[T]:
         future: Future[T] = Future()
         with self._door:  # nothing may queue behind the end: nobody would answer it
             if self._is_closed:
                 raise TryLater("storage", "the server is stopping", retry_after_seconds=5)
             self._waiting.put((work, future))
-        return future.result()
+        return future
 
     def close(self) -> None:
         with self._door:
@@ -157,10 +169,12 @@ class SqliteWriter:
                 self._waiting.put(None)
                 break
             group.append(following)
-        return group
+        return [each for each in group if each[1].set_running_or_notify_cancel()]
 
     def _commit_together(self, connection: Connection, group: list[Waiting]) -> None:
         """All in one transaction; nobody is answered before its commit. When one of them fails, each gets its own."""
+        if not group:  # whoever asked has gone
+            return
         try:
             with connection.begin():
                 results = [attempt(connection, work) for work, _ in group]

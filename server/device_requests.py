@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -71,12 +72,27 @@ def refuse_constant(name: str) -> Any:
 
 
 def json_response(request: Request, answer: dict[str, Any]) -> Response:
+    return packed(request, msgspec.json.encode(answer))
+
+
+async def json_response_soon(request: Request, answer: dict[str, Any]) -> Response:
+    """The same for the event loop, which is not kept by packing a large page."""
     body = msgspec.json.encode(answer)
+    if len(body) < GZIP_HARDER_FROM_BYTES or not takes_gzip(request):
+        return packed(request, body)
+    return await run_in_threadpool(packed, request, body)
+
+
+def packed(request: Request, body: bytes) -> Response:
     headers = {"Cache-Control": "no-store", "Content-Type": "application/json", "Vary": "Accept-Encoding"}
-    if len(body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
+    if len(body) >= GZIP_FROM_BYTES and takes_gzip(request):
         body = gzip.compress(body, compresslevel=6 if len(body) >= GZIP_HARDER_FROM_BYTES else 1)
         headers["Content-Encoding"] = "gzip"
     return Response(body, headers=headers)
+
+
+def takes_gzip(request: Request) -> bool:
+    return "gzip" in request.headers.get("accept-encoding", "")
 
 
 STATUS: dict[type[SyncError], int] = {UnknownDevice: 401, TryLater: 503}

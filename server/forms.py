@@ -5,11 +5,11 @@
 """
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from server.vocabularies import Vocabulary, Words
@@ -123,7 +123,8 @@ def check_submitted(form: Form, submitted: Submitted) -> Checked:
     return Checked(values, problems)
 
 
-Declared = tuple[Mapping[str, frozenset[str]], Mapping[str, Field]]
+ProblemOf = Callable[[Any], str]  # what is wrong with a value, or ""
+Declared = tuple[Mapping[str, frozenset[str]], Mapping[str, ProblemOf]]
 
 
 def check_fields(declared: Declared, fields: Mapping[str, Any]) -> str:
@@ -132,22 +133,16 @@ def check_fields(declared: Declared, fields: Mapping[str, Any]) -> str:
     allowed, because clearing an answer is an edit."""
     choices, others = declared
     for name, value in fields.items():
-        if name in choices:
-            if value not in choices[name] if isinstance(value, str) else value not in EMPTY:
+        allowed = choices.get(name)
+        if allowed is not None:
+            if (value not in allowed) if value.__class__ is str else (value not in EMPTY):
                 return name
-        elif name in others and value not in EMPTY:
-            each = others[name]
-            if each.control is Control.MOMENT:
-                value = str(value) if isinstance(value, int) else value
-            texts = value if each.control in LISTS else [value]
-            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts) or read(each, texts)[0]:
-                return name
+        elif name in others and value not in EMPTY and others[name](value):
+            return name
     return ""
 
 
 EMPTY: tuple[Any, ...] = (None, "", [])
-LISTS = (Control.CHOICES, Control.NAMES)
-NAMES_MAX = 20
 
 
 def declared(*forms: Form) -> Declared:
@@ -158,39 +153,83 @@ def declared(*forms: Form) -> Declared:
         for each in fields
         if each.control is Control.CHOICE
     }
-    return choices, {each.name: each for each in fields if each.name not in choices}
+    others = {each.name: partial(PROBLEMS[each.control], each) for each in fields if each.name not in choices}
+    return choices, others
 
 
 def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
     """One field's texts -> (problem code or None, value)."""
     if not filled:
         return None, None
-    if each.control is Control.CHOICES:
-        chosen = set(filled)
-        if not chosen <= codes_of(each) or len(chosen) != len(filled):
-            return "unknown_choice", None
-        if "none" in filled and len(filled) > 1:
-            return "none_with_others", None
-        return None, filled
-    if each.control is Control.NAMES:
-        is_list = len(set(filled)) == len(filled) <= NAMES_MAX and all(len(text) <= each.limit for text in filled)
-        return (None, filled) if is_list and not any(map(CONTROL.search, filled)) else ("unknown_choice", None)
-    if len(filled) > 1:
+    if each.control not in LISTS and len(filled) > 1:
         return "unknown_choice", None
-    text = filled[0]
-    match each.control:
-        case Control.CHOICE:
-            return (None, text) if text in codes_of(each) else ("unknown_choice", None)
-        case Control.DATE:
-            return (None, text) if is_date(text) else ("bad_date", None)
-        case Control.CLOCK:
-            return (None, text) if CLOCK(text) else ("bad_time", None)
-        case Control.MOMENT:
-            return (None, int(text)) if MOMENT(text) else ("unknown_choice", None)
-        case _:
-            if not text.isprintable() and CONTROL.search(text):
-                return "control_character", None
-            return (None, text) if len(text) <= each.limit else ("too_long", None)
+    value: Any = filled if each.control in LISTS else filled[0]
+    problem = PROBLEMS[each.control](each, value)
+    if problem:
+        return problem, None
+    return None, int(value) if each.control is Control.MOMENT else value
+
+
+LISTS = (Control.CHOICES, Control.NAMES)
+NAMES_MAX = 20
+
+# What is wrong with a value that is not empty, or "". A change may bring a value of any type.
+
+
+def choice_problem(each: Field, value: Any) -> str:
+    return "" if isinstance(value, str) and value in codes_of(each) else "unknown_choice"
+
+
+def choices_problem(each: Field, value: Any) -> str:
+    if not is_list_of_texts(value):
+        return "unknown_choice"
+    chosen = set(value)
+    if len(chosen) < len(value) or not chosen <= codes_of(each):
+        return "unknown_choice"
+    return "none_with_others" if "none" in chosen and len(chosen) > 1 else ""
+
+
+def names_problem(each: Field, value: Any) -> str:
+    if not is_list_of_texts(value) or len(value) > NAMES_MAX or len(set(value)) < len(value):
+        return "unknown_choice"
+    return "unknown_choice" if any(len(name) > each.limit or CONTROL.search(name) for name in value) else ""
+
+
+def date_problem(each: Field, value: Any) -> str:
+    return "" if isinstance(value, str) and is_date(value) else "bad_date"
+
+
+def clock_problem(each: Field, value: Any) -> str:
+    return "" if isinstance(value, str) and CLOCK(value) else "bad_time"
+
+
+def moment_problem(each: Field, value: Any) -> str:
+    """A form sends its digits, a record holds the number."""
+    text = str(value) if isinstance(value, int) else value
+    return "" if isinstance(text, str) and MOMENT(text) else "unknown_choice"
+
+
+def text_problem(each: Field, value: Any) -> str:
+    if not isinstance(value, str):
+        return "unknown_choice"
+    if not value.isprintable() and CONTROL.search(value):
+        return "control_character"
+    return "too_long" if len(value) > each.limit else ""
+
+
+PROBLEMS: Mapping[Control, Callable[[Field, Any], str]] = {
+    Control.CHOICE: choice_problem,
+    Control.CHOICES: choices_problem,
+    Control.NAMES: names_problem,
+    Control.DATE: date_problem,
+    Control.CLOCK: clock_problem,
+    Control.MOMENT: moment_problem,
+    Control.TEXT: text_problem,
+}
+
+
+def is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(each.__class__ is str for each in value)
 
 
 def codes_of(each: Field) -> Set[str]:

@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
@@ -31,7 +32,8 @@ ALLOWED_KEYS = frozenset({
 
 
 def configure_logging(level: str) -> None:
-    """Ours and every library's lines leave through one handler, in one shape."""
+    """Ours and every library's lines leave in one shape; ours without the way through `logging`, which took a fifth of
+    what a request costs the event loop."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -40,18 +42,15 @@ def configure_logging(level: str) -> None:
         refuse_unlisted_keys,
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, as_json],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=NamedLines,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[keep_the_template, *shared],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(ensure_ascii=False),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, as_json],
         )
     )
     root = logging.getLogger()
@@ -65,6 +64,16 @@ def configure_logging(level: str) -> None:
 def get_logger(name: str = "linli") -> FilteringBoundLogger:
     logger: FilteringBoundLogger = structlog.get_logger(name)
     return logger
+
+
+class NamedLines(structlog.WriteLogger):
+    def __init__(self, name: str) -> None:
+        super().__init__(sys.stderr)
+        self.name = name
+
+
+def as_json(_: WrappedLogger, __: str, event: EventDict) -> str:
+    return msgspec.json.encode(event).decode()
 
 
 def keep_the_template(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

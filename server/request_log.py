@@ -1,7 +1,7 @@
 """One line a request: what, how it went, how long. The route's pattern is logged, never the path: paths hold ids."""
 
+import secrets
 import time
-from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,7 +34,7 @@ class RequestLog:
             route = scope.get("route")
             self._log.info(
                 "request",
-                request_id=uuid4().hex[:12],
+                request_id=secrets.token_hex(6),
                 method=scope["method"],
                 route=getattr(route, "path", ""),
                 status=status,

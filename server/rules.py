@@ -37,7 +37,7 @@ def check(change: Change, record: Record | None) -> Refusal | None:
     for name in IDENTIFIERS & fields.keys():
         if not is_identifier(fields[name]):
             return Refusal(Held.BAD_FIELD, name)
-    if not are_attachments(fields.get("attachments", [])):
+    if "attachments" in fields and not are_attachments(fields["attachments"]):
         return Refusal(Held.BAD_FIELD, "attachments")
     if change.kind in SHAPES and (name := misshapen(SHAPES[change.kind], fields)):
         return Refusal(Held.BAD_FIELD, name)

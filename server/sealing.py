@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 from sqlmodel import Session, select
 
 from server.models import SealingKey
+from server.statements import statements_of
 
 VERSION = 1
 KEY_ID_BYTES, POINT_BYTES, NONCE_BYTES = 8, 65, 12
@@ -63,7 +64,8 @@ def current_sealing_key(session: Session) -> SealingKey:
 
 def private_keys(session: Session) -> dict[str, bytes]:
     """Every key ever given out, by id: a phone may come back after months."""
-    return dict(session.exec(select(SealingKey.id, SealingKey.private_key)).all())
+    rows = statements_of(session).rows("SELECT id, private_key FROM sealingkey")
+    return {key_id: bytes(private_key) for key_id, private_key in rows}
 
 
 def unseal(sealed: str, *, keys: dict[str, bytes], device_id: str, change_id: str, sequence: int) -> Any:

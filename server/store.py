@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 
 from server.audit import link
 from server.identifiers import packed, spelled
+from server.models import IS_CLOSED
 from server.models import Grant as GrantRow
 from server.review import review_of
 from server.statements import Row, marks, statements_of
@@ -82,15 +83,15 @@ class SqlStore:
         return histories
 
     def grants(self, community_id: int, person_id: str, scope_ids: Collection[str]) -> Mapping[str, Grant]:
-        scopes = [packed(scope_id) for scope_id in scope_ids]
-        if not scopes:
+        spelled_by = {packed(scope_id): scope_id for scope_id in scope_ids}
+        if not spelled_by:
             return {}
         rows = self._statements.rows(
             f"SELECT scope_id, revision, ended_revision, ended_at FROM scope_grant"  # noqa: S608 -- marks only
-            f" WHERE community_id = ? AND person_id = ? AND scope_id IN ({marks(scopes)}) ORDER BY revision",
-            (community_id, packed(person_id), *scopes),
+            f" WHERE community_id = ? AND person_id = ? AND scope_id IN ({marks(spelled_by)}) ORDER BY scope_id, revision",
+            (community_id, packed(person_id), *spelled_by),
         )
-        return {(scope_id := text_id(row[0])): Grant(person_id, scope_id, *row[1:]) for row in rows}
+        return {(scope_id := spelled_by[bytes(row[0])]): Grant(person_id, scope_id, *row[1:]) for row in rows}
 
     def closed(self, community_id: int, scope_ids: Collection[str]) -> Set[str]:
         scopes = [packed(scope_id) for scope_id in scope_ids]
@@ -98,8 +99,8 @@ class SqlStore:
             return set()
         rows = self._statements.rows(
             "SELECT record_id, fields FROM record"  # noqa: S608 -- marks only
-            f" WHERE community_id = ? AND record_id IN ({marks(scopes)}) AND fields LIKE ?",
-            (community_id, *scopes, '%"is_closed":true%'),
+            f" WHERE community_id = ? AND record_id IN ({marks(scopes)}) AND {IS_CLOSED}",  # as its index has it
+            (community_id, *scopes),
         )
         return {text_id(row[0]) for row in rows if msgspec.json.decode(row[1]).get("is_closed") is True}
 
@@ -113,19 +114,18 @@ class SqlStore:
 
     def append(self, community_id: int, entries: Sequence[Entry]) -> None:
         written, chain = self._chain_end or self._locked_chain_end(community_id)
-        changes, chain = history_rows(community_id, entries, written=written, chain=chain)
+        asked = [msgspec.json.encode(entry.change.set) for entry in entries]
+        changes, chain = history_rows(community_id, entries, asked, written=written, chain=chain)
         self._insert("change", CHANGE_COLUMNS, changes)
         self._chain_end = (written + len(entries), chain)
         self._statements.run(
             "UPDATE feed SET entries = ?, chain = ? WHERE community_id = ?", (*self._chain_end, community_id)
         )
-        moved = [entry for entry in entries if entry.fields is not None]
-        latest = {entry.change.record_id: entry for entry in moved}
-        new_ids = {entry.change.record_id for entry in moved if entry.before is None}
-        self._insert("record", RECORD_COLUMNS, [record_row(community_id, latest[record_id]) for record_id in new_ids])
-        self._update_records(
-            [record_row(community_id, entry) for record_id, entry in latest.items() if record_id not in new_ids]
-        )
+        moved = [(entry, text) for entry, text in zip(entries, asked, strict=True) if entry.fields is not None]
+        latest = {entry.change.record_id: record_row(community_id, entry, text) for entry, text in moved}
+        new_ids = {entry.change.record_id for entry, _ in moved if entry.before is None}
+        self._insert("record", RECORD_COLUMNS, [row for record_id, row in latest.items() if record_id in new_ids])
+        self._update_records([row for record_id, row in latest.items() if record_id not in new_ids])
 
     def head(self, community_id: int) -> int:
         return int(self._statements.value("SELECT head FROM feed WHERE community_id = ?", (community_id,)))
@@ -136,7 +136,7 @@ class SqlStore:
     def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice:
         head = self.head(community_id)
         names = visibility(community_id, person_id, after) | {"limit": limit + 1}
-        rows = self._statements.rows(NEXT_RECORDS, names)
+        rows = self._statements.rows(NEXT_OF_SQLITE if self._is_sqlite else NEXT_RECORDS, names)
         is_complete = len(rows) <= limit
         taken = rows[:limit]
         records = StoredRecords(taken)
@@ -170,14 +170,15 @@ class SqlStore:
         statement = f"SELECT {', '.join(columns)} FROM {name} WHERE community_id = ? AND {key} IN ({marks(keys)})"  # noqa: S608 -- our own names
         return self._statements.rows(statement, (community_id, *keys))
 
-    def _insert(self, name: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+    def _insert(self, name: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
         self._statements.insert(name, columns, rows)
 
     def _update_records(self, rows: list[tuple[Any, ...]]) -> None:
         if rows:
-            settings = ", ".join(f"{column} = ?" for column in RECORD_COLUMNS[2:])
+            settings = ", ".join(f"{column} = {self._statements.mark(column)}" for column in RECORD_COLUMNS[2:])
             statement = f"UPDATE record SET {settings} WHERE community_id = ? AND record_id = ?"  # noqa: S608 -- our own names
-            self._statements.run_each(statement, [(*row[2:], *row[:2]) for row in rows])
+            as_they_go = [self._statements.values(RECORD_COLUMNS, row) for row in rows]
+            self._statements.run_each(statement, [(*row[2:], *row[:2]) for row in as_they_go])
 
     def _locked_chain_end(self, community_id: int) -> tuple[int, bytes]:
         lock = "" if self._is_sqlite else " FOR UPDATE"
@@ -246,19 +247,22 @@ class StoredRecords(Sequence[Record]):
     __hash__ = None  # type: ignore[assignment]
 
     def wire(self) -> dict[str, msgspec.Raw]:
-        """What sync.protocol.encode_records makes of them, as JSON, by kind."""
-        by_kind: dict[str, list[str]] = {}
+        """What sync.protocol.encode_records makes of them, as JSON, by kind. Bytes all the way: to make text of Chinese
+        notes and bytes of it again costs as much as reading them."""
+        by_kind: dict[str, list[bytes]] = {}
         for row in self._rows:
-            record_id, kind, scope_id, revision, author_id, author_name, made_at, received_at, is_void, fields, _ = row
-            texts = by_kind.get(kind)
-            if texts is None:
-                texts = by_kind[kind] = []
-            own = f"{fields[:-1]}," if len(fields) > len("{}") else "{"
-            texts.append(
-                f'{own}"id":"{spelled(record_id)}","revision":{revision},"made_at":{made_at},"received_at":{received_at},'
-                f'"is_void":{"true" if is_void else "false"},{shared_text(kind, scope_id, author_id, author_name)}}}'
+            record_id, kind, scope_id, revision, author_id, author_name, made_at, received_at, is_void, stored, _ = row
+            pieces = by_kind.get(kind)
+            if pieces is None:
+                pieces = by_kind[kind] = []
+            fields = stored if isinstance(stored, bytes) else stored.encode()
+            pieces.append(fields[:-1])
+            pieces.append(
+                f'{"," if len(fields) > len("{}") else ""}"id":"{spelled(record_id)}","revision":{revision},'
+                f'"made_at":{made_at},"received_at":{received_at},"is_void":{"true" if is_void else "false"},'
+                f"{shared_text(kind, scope_id, author_id, author_name)}}},".encode()
             )
-        return {kind: msgspec.Raw(f"[{','.join(texts)}]".encode()) for kind, texts in by_kind.items()}
+        return {kind: msgspec.Raw(b"".join((b"[", *pieces))[:-1] + b"]") for kind, pieces in by_kind.items()}
 
 
 HISTORY_COLUMNS = ("record_id", "change_id", "device_id", "revision", "fields")
@@ -303,6 +307,7 @@ NEXT_RECORDS = f"""
       JOIN record r ON r.community_id = :community AND r.record_id = v.record_id
      ORDER BY v.place, v.record_id
 """  # noqa: S608 -- our own names
+NEXT_OF_SQLITE = NEXT_RECORDS.replace("r.fields", "CAST(r.fields AS BLOB)")  # the bytes as they lie there
 VISIBLE_KINDS = VISIBLE.format(columns="r.record_id, r.kind")
 VISIBLE_HOLDINGS = VISIBLE.format(columns="r.record_id, r.revision")
 CHANGE_COLUMNS = (
@@ -312,7 +317,8 @@ CHANGE_COLUMNS = (
 )  # fmt: skip
 
 
-def record_row(community_id: int, entry: Entry) -> tuple[Any, ...]:
+def record_row(community_id: int, entry: Entry, asked: bytes) -> tuple[Any, ...]:
+    """`asked`: the change's fields as JSON. A new record holds just these."""
     change, before = entry.change, entry.before
     is_void = change.action is Action.VOID
     return (
@@ -326,20 +332,19 @@ def record_row(community_id: int, entry: Entry) -> tuple[Any, ...]:
         before.made_at if before else change.made_at,
         entry.received_at,
         is_void,
-        text_of(entry.fields),
+        asked if entry.fields is change.set else msgspec.json.encode(entry.fields),
         review_of(change.kind, entry.fields or {}, is_void=is_void),
     )
 
 
 def history_rows(
-    community_id: int, entries: Sequence[Entry], *, written: int, chain: bytes
+    community_id: int, entries: Sequence[Entry], asked: Sequence[bytes], *, written: int, chain: bytes
 ) -> tuple[list[tuple[Any, ...]], bytes]:
     """The lines of history, chained on from `chain`, and the chain's new end."""
     rows: list[tuple[Any, ...]] = []
-    for position, entry in enumerate(entries, written + 1):
+    for position, (entry, fields) in enumerate(zip(entries, asked, strict=True), written + 1):
         change, author = entry.change, entry.author
-        fields = text_of(change.set)
-        digest = sha256(fields.encode()).digest()
+        digest = sha256(fields).digest()
         change_id, device_id, record_id = packed(change.change_id), packed(author.device_id), packed(change.record_id)
         person_id = packed(author.person_id)
         outcome = entry.outcome.value

@@ -20,7 +20,7 @@ from server.admission import Admission, pause_ms
 from server.callers import KeyRing, authenticated, caller_of, confirmed
 from server.contact import is_news, missing_numbers, note_call
 from server.database import Database
-from server.device_requests import Signed, error_response, json_response, parse_json, read_signed
+from server.device_requests import Signed, error_response, json_response, json_response_soon, parse_json, read_signed
 from server.models import Community
 from server.rules import SCHEMA, SCHEMA_OLDEST
 from server.sealing import Unsealable, current_sealing_key, encode_base64url, private_keys, unseal
@@ -49,19 +49,30 @@ Answer = dict[str, Any]
 
 
 async def exchange(request: Request) -> Response:
+    """Read and opened in a thread, few at a time; then handed to the writer, and no thread waits for the commit."""
     database: Database = request.app.state.database
     admission: Admission = request.app.state.admission
     key_ring: KeyRing = request.app.state.key_ring
     now: int = request.app.state.clock()
 
-    def work(signed: Signed) -> Answer:
+    def begin(signed: Signed) -> Exchange | Answer:
         key_ring.check(signed)
         message = decode_message(parse_json(request, signed.body))
         is_put_off = message.envelopes and admission.is_pressed
         run = Exchange(signed.device_id, message, now, pause_ms=pause_ms() if is_put_off else 0)
-        return run.done_in(database)
+        return run.begun_in(database)
 
-    return await answered_in_turn(request, work)
+    try:
+        with admission.enter():
+            signed = await read_signed(request)
+            async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES, size=len(signed.body)):
+                async with admission.desk:
+                    begun = await run_in_threadpool(begin, signed)
+                answer = await database.write_soon(begun) if isinstance(begun, Exchange) else begun
+                assert answer is not None
+                return await json_response_soon(request, answer)
+    except SyncError as error:
+        return error_response(error)
 
 
 async def hello(request: Request) -> Response:
@@ -114,7 +125,8 @@ class Exchange:
     """One push and pull as a piece of work for the database: it may be run again from the start.
 
     With `pause_ms` what was pushed is all that is done now, and the phone is asked to pull after that pause. Without
-    changes it only looks, and ends with None when there is something to note after all, unless it `may_note`.
+    changes it only looks, and ends with None when there is something to note after all, unless it `may_note`. The
+    `changes` are opened before the transaction, so that the one writer does nothing that others could do.
     """
 
     device_id: str
@@ -122,11 +134,18 @@ class Exchange:
     now: int
     pause_ms: int = 0
     may_note: bool = False
+    changes: Sequence[Change] = ()
+
+    def begun_in(self, database: Database) -> "Exchange | Answer":
+        """The answer, where nothing needs to be written; else what is left to write."""
+        answer = None if self.message.envelopes else database.read(self)
+        if answer is not None:
+            return answer
+        return replace(self, may_note=True, changes=opened(self.message, self.device_id, database))
 
     def done_in(self, database: Database) -> Answer:
-        answer = None if self.message.envelopes else database.read(self)
-        if answer is None:
-            answer = database.write(replace(self, may_note=True))
+        begun = self.begun_in(database)
+        answer = database.write(begun) if isinstance(begun, Exchange) else begun
         assert answer is not None
         return answer
 
@@ -138,10 +157,7 @@ class Exchange:
             return None
         results: Sequence[Result] = []
         if message.envelopes:
-            is_sealed = any(envelope.sealed is not None for envelope in message.envelopes)
-            keys = private_keys(session) if is_sealed else {}
-            changes = [read_envelope(envelope, keys=keys, device_id=caller.id) for envelope in message.envelopes]
-            results = accept_changes(session, caller.author, changes, self.now)
+            results = accept_changes(session, caller.author, self.changes, self.now)
         if does_note:
             missing = note_call(session, caller, message, self.now)
         else:
@@ -176,6 +192,13 @@ def pull(
 def wire_result(envelope: Envelope, result: Result) -> dict[str, Any]:
     """Under the id the phone gave, even where that was no id."""
     return result.wire() | {"change_id": envelope.change_id}
+
+
+def opened(message: Message, device_id: str, database: Database) -> Sequence[Change]:
+    """What the device pushes, in the open, whatever the server will make of it."""
+    is_sealed = any(envelope.sealed is not None for envelope in message.envelopes)
+    keys = database.read(private_keys) if is_sealed else {}
+    return [read_envelope(envelope, keys=keys, device_id=device_id) for envelope in message.envelopes]
 
 
 def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str) -> Change:

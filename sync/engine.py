@@ -154,18 +154,19 @@ class _Batch:
         self._histories = self._store.histories(community_id, stale) if stale else {}
         self._grants: Mapping[str, Grant] = {}
         self._closed: Set[str] = set()
+        scopes = [self._scope_of(change) for change in changes]
         if author.role is Role.VOLUNTEER and not author.is_revoked:
-            scopes = {scope for change in changes if (scope := self._scope_of(change))}
-            self._grants = self._store.grants(community_id, author.person_id, scopes) if scopes else {}
+            named = {scope for scope in scopes if scope}
+            self._grants = self._store.grants(community_id, author.person_id, named) if named else {}
             self._closed = self._store.closed(community_id, self._grants.keys()) if self._grants else set()
-        answers = [self._answer(change) for change in changes]
+        answers = [self._answer(change, scope) for change, scope in zip(changes, scopes, strict=True)]
         if self._entries:
             self._place()
         return [answer.result() if isinstance(answer, Entry) else self._placed(answer) for answer in answers]
 
     # One change
 
-    def _answer(self, change: Change) -> Entry | Result:
+    def _answer(self, change: Change, scope_id: str) -> Entry | Result:
         known = self._known.get(change.change_id)
         entry = self._entries.get(change.change_id)
         if known is not None or entry is not None:
@@ -176,12 +177,14 @@ class _Batch:
             if taken is not None:
                 return Result(change.change_id, Outcome.AGAIN, taken.result.revision)
             return again(known.result if known else entry.result())  # type: ignore[union-attr]
-        refusal = self._refusal(change)
+        if change.record_id in self._repeated:
+            scope_id = self._scope_of(change)  # the record may have come to be in this very batch
+        refusal = self._refusal(change, scope_id)
         if refusal is not None:
             return self._keep(change, Outcome.HELD, code=refusal.code.value, detail=refusal.detail)
         if change.action is Action.DISCARD:
             return self._keep(change, Outcome.ACCEPTED)
-        return self._apply(change)
+        return self._apply(change, scope_id)
 
     def _taken_in_later(self) -> Mapping[str, Known]:
         """What a coordinator made of held changes that are offered again."""
@@ -196,7 +199,7 @@ class _Batch:
             self._keep(copy, Outcome.HELD, code=code)
         return Result(change.change_id, Outcome.HELD, code=code)
 
-    def _refusal(self, change: Change) -> Refusal | None:
+    def _refusal(self, change: Change, scope_id: str) -> Refusal | None:
         """The first rule that refuses the change, cheapest first."""
         rules, author = self._rules, self._author
         if change.kind == UNREADABLE:
@@ -213,9 +216,9 @@ class _Batch:
         record = self._records.get(change.record_id)
         if record is not None and record.kind != change.kind:
             return Refusal(Held.BAD_CHANGE, "kind")
-        return self._not_allowed(kind, change, record) or rules.check(change, record)
+        return self._not_allowed(kind, change, record, scope_id) or rules.check(change, record)
 
-    def _not_allowed(self, kind: Kind, change: Change, record: Record | None) -> Refusal | None:
+    def _not_allowed(self, kind: Kind, change: Change, record: Record | None, scope_id: str) -> Refusal | None:
         author = self._author
         if author.role is Role.SERVER:
             return None
@@ -228,9 +231,9 @@ class _Batch:
             moved = change.set.get(kind.scope_field)
             if moved is not None and moved != record.scope_id:
                 return Refusal(Held.NOT_ALLOWED, kind.scope_field)
-        if author.role is Role.VOLUNTEER and not self._was_granted(self._scope_of(change), change.made_at):
+        if author.role is Role.VOLUNTEER and not self._was_granted(scope_id, change.made_at):
             return Refusal(Held.NOT_IN_SCOPE)
-        if self._scope_of(change) in self._closed:
+        if scope_id in self._closed:
             return Refusal(Held.HOUSEHOLD_CLOSED)
         return None
 
@@ -239,14 +242,21 @@ class _Batch:
         grant = self._grants.get(scope_id)
         return grant is not None and (grant.is_active or made_at <= grant.ended_at)
 
-    def _apply(self, change: Change) -> Entry:
+    def _apply(self, change: Change, scope_id: str) -> Entry:
         before = self._records.get(change.record_id)
         if before is None:
-            entry = self._keep(change, Outcome.ACCEPTED, fields=change.set)
+            entry = self._keep(change, Outcome.ACCEPTED, fields=change.set, scope_id=scope_id)
         else:
             merged = self._merged(change, before)
             outcome = Outcome.CONFLICT if merged.conflicts else Outcome.ACCEPTED if merged.is_plain else Outcome.MERGED
-            entry = self._keep(change, outcome, fields=merged.fields, before=before, conflicts=merged.conflicts)
+            entry = self._keep(
+                change,
+                outcome,
+                fields=merged.fields,
+                before=before,
+                scope_id=before.scope_id,
+                conflicts=merged.conflicts,
+            )
         for follower in self._rules.derive(change, before):
             self._follow(follower, is_new=before is None)
         return entry
@@ -270,7 +280,7 @@ class _Batch:
         is_there = change.change_id in self._entries
         if is_there or (not is_new and self._store.known(self._author.community_id, [change.change_id])):
             return
-        self._keep(change, Outcome.ACCEPTED, fields=change.set)
+        self._keep(change, Outcome.ACCEPTED, fields=change.set, scope_id=self._scope_of(change))
 
     def _keep(
         self,
@@ -281,13 +291,13 @@ class _Batch:
         detail: str = "",
         fields: Fields | None = None,
         before: Record | None = None,
+        scope_id: str = "",
         conflicts: tuple[Conflict, ...] = (),
     ) -> Entry:
         """Notes what became of a change; with `fields`, its record moves."""
         entry = Entry(change, self._author, self._received_at, outcome, code, detail, conflicts)
         if fields is not None:
-            entry.fields, entry.before = fields, before
-            entry.scope_id = before.scope_id if before else self._scope_of(change)
+            entry.fields, entry.before, entry.scope_id = fields, before, scope_id
             if change.record_id in self._repeated:
                 entry.revision = UNPLACED + len(self._entries)
                 self._records[change.record_id] = entry.record()

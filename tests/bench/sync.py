@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -220,6 +221,7 @@ def owner(number: int) -> Person:
     return Person(made_up_id(f"owner {number}"), f"{1000 + number}", f"示例志愿者{number}", "")
 
 
+@lru_cache
 def doors_of(person: Person) -> list[str]:
     return [made_up_id(f"{person.name}: door {number}") for number in range(DOORS)]
 

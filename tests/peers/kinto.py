@@ -80,19 +80,19 @@ class Kinto(Peer):
 
     # Work
 
-    def push(self, phone: int, batch: Sequence[Change]) -> Request:
+    def push(self, phone: int, batch: Sequence[Change]) -> Sequence[Request]:
         requests = [
             {"path": f"{collection(phone)}/records/{change.record_id}", "body": {"data": dict(change.set)}}
             for change in batch
         ]
-        return self._request("POST", "/v1/batch", {"defaults": {"method": "PUT"}, "requests": requests})
+        return [self._request("POST", "/v1/batch", {"defaults": {"method": "PUT"}, "requests": requests})]
 
     def pushed(self, answer: Any) -> int:
         return sum(response["status"] == 201 for response in answer["responses"])
 
-    def pull(self, phone: int, after: str, limit: int) -> Request:
+    def pull(self, phone: int, after: str, limit: int) -> Sequence[Request]:
         since = f"&_since={after}" if after else ""
-        return self._request("GET", f"{collection(phone)}/records?_sort=last_modified&_limit={limit}{since}")
+        return [self._request("GET", f"{collection(phone)}/records?_sort=last_modified&_limit={limit}{since}")]
 
     def pulled(self, answer: Any) -> tuple[int, str]:
         records = answer["data"]

@@ -79,19 +79,20 @@ class Peer(ABC):
     # Work
 
     @abstractmethod
-    def push(self, phone: int, batch: Sequence[Change]) -> Request: ...
+    def push(self, phone: int, batch: Sequence[Change]) -> Sequence[Request]:
+        """The requests of one batch, in turn."""
 
     @abstractmethod
     def pushed(self, answer: object) -> int:
-        """How many records of a push it says it took."""
+        """How many records this answer says were taken."""
 
     @abstractmethod
-    def pull(self, phone: int, after: str, limit: int) -> Request:
-        """A page of the phone's store, from its beginning when `after` is empty."""
+    def pull(self, phone: int, after: str, limit: int) -> Sequence[Request]:
+        """The requests of one page of the phone's store, from its beginning when `after` is empty."""
 
     @abstractmethod
     def pulled(self, answer: object) -> tuple[int, str]:
-        """How many records a page brings, and where the next one goes on."""
+        """How many records this answer brings, and where the next page goes on, if it says so."""
 
     @abstractmethod
     def stored(self, phone: int) -> int:

@@ -7,7 +7,7 @@ import pytest
 from tests.bench.peers import Rates, installable, is_met
 from tests.peers.kinto import Kinto
 from tests.peers.peer import CannotInstall, installed, run
-from tests.peers.pouchdb_server import PouchDBServer
+from tests.peers.pouchdb_server import PouchDBServer, PouchDBSync
 
 
 class OutOfReach(Kinto):
@@ -74,3 +74,14 @@ def test_answers_of_peers_are_counted_record_by_record() -> None:
     assert kinto.pulled({"data": [{"last_modified": 7}, {"last_modified": 9}]}) == (2, "9")
     assert pouchdb.pushed([{"ok": True, "id": "a"}, {"error": "conflict", "id": "b"}]) == 1
     assert pouchdb.pulled({"results": [{"doc": {}}, {"doc": {}}], "last_seq": 2}) == (2, "2")
+
+
+def test_answers_of_a_phone_s_own_sync_are_counted_too() -> None:
+    pouchdb = PouchDBSync()
+    found = {"results": [{"id": "a", "docs": [{"ok": {}}]}, {"id": "b", "docs": [{"error": {}}]}]}
+
+    assert pouchdb.pushed({"a": {"missing": ["1-x"]}, "b": {"missing": ["1-y"]}}) == 2
+    assert pouchdb.pushed([{"error": "forbidden", "id": "a"}]) == -1
+    assert pouchdb.pushed({"ok": True, "id": "_local/x", "rev": "0-1"}) == 0
+    assert pouchdb.pulled({"results": [{"id": "a"}], "last_seq": 2}) == (0, "2")
+    assert pouchdb.pulled(found) == (1, "")

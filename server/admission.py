@@ -3,7 +3,7 @@
     request ──> in the house? ──no──> 503 busy, Retry-After 5 to 60 s at random
                     │ read the body
                     └─> waits for a turn: uploads before downloads, first come first served
-                            └─> WORKING_MAX at a time do the work; DESKS of them in threads, the rest wait for the writer
+                            └─> WORKING_MAX at a time do the work: DESKS of them in threads, the rest wait for the writer
 
 So pages always find a thread and a share of the processor, whatever the phones do, and the writer finds several pushes
 to commit together. A phone that waits longer than it
@@ -44,7 +44,7 @@ class Admission:
         self._uploads: deque[asyncio.Future[None]] = deque()
         self._downloads: deque[asyncio.Future[None]] = deque()
         self.is_closed = False
-        self.desk = asyncio.Semaphore(DESKS)
+        self.desk = asyncio.Semaphore(DESKS)  # `async with`, inside of a turn, around what takes a thread
 
     @property
     def is_pressed(self) -> bool:

@@ -242,6 +242,8 @@ def translated(error: Exception) -> Exception:
         later = TryLater("storage", "the database cannot take it now", retry_after_seconds=30)
         later.__cause__ = error
         return later
+    if isinstance(error, StopIteration):  # none may end in a future: whoever awaits it would wait for ever
+        return RuntimeError(repr(error))
     return error
 
 

@@ -3,16 +3,17 @@
 from typing import Any
 
 from sqlmodel import Session
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from server.callers import authenticated, confirmed
-from server.device_requests import Signed, error_response, json_response, parse_json, read_signed
+from server.database import Database
+from server.device_requests import Signed, parse_json
 from server.logs import get_logger
 from server.store import SqlStore
-from sync.errors import MalformedMessage, SyncError
+from server.sync_api import Answer, answered_in_turn
+from sync.errors import MalformedMessage
 from sync.holdings import Verdict, compare
 from sync.protocol import decode_cursor
 
@@ -20,16 +21,13 @@ log = get_logger()
 
 
 async def audit(request: Request) -> Response:
-    database, admission = request.app.state.database, request.app.state.admission
-    try:
-        with admission.enter():
-            signed = await read_signed(request)
-            asked = read_question(parse_json(request, signed.body))
-            async with admission.turn(is_upload=False, size=len(signed.body)):
-                answer = await run_in_threadpool(database.read, lambda session: judge(session, signed, asked))
-    except SyncError as error:
-        return error_response(error)
-    return json_response(request, answer)
+    database: Database = request.app.state.database
+
+    def work(signed: Signed) -> Answer:
+        asked = read_question(parse_json(request, signed.body))
+        return database.read(lambda session: judge(session, signed, asked))
+
+    return await answered_in_turn(request, work)
 
 
 def read_question(wire: Any) -> dict[str, str]:

@@ -5,6 +5,8 @@ because only the keys below pass; a key that is not listed is named under `refus
 The `event` is a fixed phrase out of our code, never a sentence with values in it.
 """
 
+import contextlib
+import json
 import logging
 import sys
 import traceback
@@ -67,13 +69,25 @@ def get_logger(name: str = "linli") -> FilteringBoundLogger:
 
 
 class NamedLines(structlog.WriteLogger):
+    """A line that cannot be written, on a full disk for one, is let go of: it stops neither the start nor a request."""
+
     def __init__(self, name: str) -> None:
         super().__init__(sys.stderr)
         self.name = name
 
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
 
 def as_json(_: WrappedLogger, __: str, event: EventDict) -> str:
-    return msgspec.json.encode(event).decode()
+    try:
+        return msgspec.json.encode(event, enc_hook=repr).decode()
+    except ValueError:  # half a surrogate pair
+        return json.dumps(event, default=repr)
 
 
 def keep_the_template(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

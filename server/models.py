@@ -14,6 +14,7 @@ from sqlmodel import Field, SQLModel
 
 from server.identifiers import RecordId
 
+# Word for word what the index and its query say, or SQLite does not see that they fit; it preselects, the JSON decides.
 IS_CLOSED = """kind = 'household' AND fields LIKE '%"is_closed":true%'"""
 NEEDS_ATTENTION: Any = literal_column("outcome IN ('held', 'conflict')")
 

@@ -87,7 +87,8 @@ async def answered_in_turn(request: Request, work: Callable[[Signed], Answer]) -
     try:
         with admission.enter():
             signed = await read_signed(request)
-            async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES, size=len(signed.body)):
+            is_upload, size = len(signed.body) >= UPLOAD_BYTES, len(signed.body)
+            async with admission.turn(is_upload=is_upload, size=size), admission.desk:
                 return await run_in_threadpool(lambda: json_response(request, work(signed)))
     except SyncError as error:
         return error_response(error)
@@ -126,7 +127,8 @@ class Exchange:
 
     With `pause_ms` what was pushed is all that is done now, and the phone is asked to pull after that pause. Without
     changes it only looks, and ends with None when there is something to note after all, unless it `may_note`. The
-    `changes` are opened before the transaction, so that the one writer does nothing that others could do.
+    `changes` are the message's own, opened before the transaction (`begun_in`), so that the one writer does nothing
+    that others could do.
     """
 
     device_id: str
@@ -195,9 +197,15 @@ def wire_result(envelope: Envelope, result: Result) -> dict[str, Any]:
 
 
 def opened(message: Message, device_id: str, database: Database) -> Sequence[Change]:
-    """What the device pushes, in the open, whatever the server will make of it."""
+    """What the device pushes, in the open, whatever the server will make of it. Raises UnknownDevice for one that no
+    coordinator has confirmed: nothing is unsealed for it."""
+
+    def keys_of(session: Session) -> dict[str, bytes]:
+        confirmed(caller_of(session, device_id))
+        return private_keys(session)
+
     is_sealed = any(envelope.sealed is not None for envelope in message.envelopes)
-    keys = database.read(private_keys) if is_sealed else {}
+    keys = database.read(keys_of) if is_sealed else {}
     return [read_envelope(envelope, keys=keys, device_id=device_id) for envelope in message.envelopes]
 
 

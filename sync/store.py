@@ -127,7 +127,7 @@ class Store(Protocol):
         """The person's latest grant on each scope, active or ended."""
 
     def closed(self, community_id: int, scope_ids: Collection[str]) -> Set[str]:
-        """Those of the given scopes whose own record says `is_closed`."""
+        """Those of the given scopes whose own record is a household that `is_closed`."""
 
     def take_places(self, community_id: int, count: int) -> int:
         """Raises the feed's head by `count` and returns the first new place. Places follow commit order because the
@@ -200,7 +200,8 @@ class MemoryStore:
 
     def closed(self, community_id: int, scope_ids: Collection[str]) -> Set[str]:
         known = self.records(community_id, scope_ids)
-        return {scope_id for scope_id, record in known.items() if record.fields.get("is_closed") is True}
+        households = {scope_id: record.fields for scope_id, record in known.items() if record.kind == "household"}
+        return {scope_id for scope_id, fields in households.items() if fields.get("is_closed") is True}
 
     def take_places(self, community_id: int, count: int) -> int:
         self._head += count

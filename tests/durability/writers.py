@@ -4,7 +4,7 @@ Run as a program it imports everything once and then forks a writer for each lin
 forked safely once it has threads, so this one has none, and every writer starts its own). What a writer says goes to
 the same output, a line at a time:
 
-    started PID           by the parent
+    started PID           by the writer, before it does anything: said by the parent, it could come after what follows
     PHONE THROUGH         by the writer: its changes up to this number are acknowledged
     ended                 by the parent, once the writer is gone and everything it said has been said
 """
@@ -32,10 +32,10 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             try:
+                say(f"started {os.getpid()}")
                 write_until_killed(**json.loads(line))
             finally:
                 os._exit(1)
-        say(f"started {child}")
         os.waitpid(child, 0)
         say("ended")
 

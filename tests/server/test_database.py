@@ -1,8 +1,10 @@
 """The writer of SQLite: what waits is committed together, and each piece of work stands for itself."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,13 @@ from sqlmodel import Session, col, select
 
 from server import migrations
 from server.database import Database
+from server.identifiers import uuid7
 from server.models import Community
 from server.settings import sqlite_url
+from server.statements import statements_of
+from server.store import SqlStore
+from tests.loops import in_own_loop
+from tests.statements import statements
 
 
 @pytest.fixture
@@ -76,3 +83,51 @@ def test_one_failure_in_a_group_takes_no_neighbour_along(database: Database) -> 
     kept = database.read(lambda session: session.exec(select(Community.id).order_by(col(Community.id))).all())
     assert answers == [1, 2, 3]
     assert [number for number in kept if number < 100] == [1, 2, 3]
+
+
+def test_who_leaves_while_waiting_takes_nobody_along(database: Database) -> None:
+    """One waits behind a slow piece of work and is cancelled, as when its request ends; its neighbour is written."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(session: Session) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    def add(community: Community, session: Session) -> None:
+        session.add(community)
+
+    async def story() -> tuple[bool, bool]:
+        first = asyncio.create_task(database.write_soon(slow))
+        assert await asyncio.to_thread(begun.wait, 30)
+        leaving, staying = (asyncio.create_task(database.write_soon(partial(add, found(number)))) for number in (1, 2))
+        await asyncio.sleep(0)
+        first.cancel(), leaving.cancel()
+        await asyncio.gather(first, leaving, return_exceptions=True)
+        go_on.set()
+        await staying
+        return first.cancelled(), leaving.cancelled()
+
+    assert in_own_loop(story()) == (True, True)
+    assert database.read(lambda session: session.exec(select(Community.id)).all()) == [2]
+    database.write(lambda session: session.add(found(3)))
+
+
+def test_whatever_the_work_raises_reaches_who_awaits_it(database: Database) -> None:
+    def stops(session: Session) -> None:
+        next(iter(()))
+
+    async def story() -> None:
+        await asyncio.wait_for(database.write_soon(stops), 30)
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        in_own_loop(story())
+
+
+def test_which_households_are_closed_is_asked_of_an_index_of_the_closed_ones(database: Database) -> None:
+    with statements(database) as seen:
+        database.read(lambda session: SqlStore(session).closed(1, [uuid7(), uuid7()]))
+    (asked,) = (each for each in seen if "is_closed" in each)
+
+    plan = database.read(lambda session: statements_of(session).rows(f"EXPLAIN QUERY PLAN {asked}"))
+
+    assert [row[-1] for row in plan] == ["SEARCH record USING INDEX record_closed (community_id=? AND record_id=?)"]

@@ -1,5 +1,6 @@
 """Logs say what happened and nothing about anybody."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Iterator
@@ -84,3 +85,22 @@ def test_the_level_is_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("some.library").info("hello")
 
     assert lines(capsys) == []
+
+
+def test_a_line_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 -- no path of ours
+        monkeypatch.setattr("sys.stderr", full)
+        configure_logging("info")
+
+        get_logger().info("serving")
+        with contextlib.suppress(OSError):
+            full.close()
+
+
+def test_a_value_that_is_no_json_is_written_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info")
+
+    get_logger().info("odd", code=ValueError("x"), kind="\ud800")
+
+    (line,) = lines(capsys)
+    assert (line["code"], line["kind"]) == ("ValueError('x')", "\ud800")

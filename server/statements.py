@@ -12,7 +12,8 @@ from typing import Any
 from sqlmodel import Session
 
 ROWS_MAX = 64  # in one INSERT; twenty-odd columns each stay far below the 32,766 values that SQLite binds
-JSON_COLUMN = "fields"  # bound as the bytes of its JSON: to make text of Chinese notes and bytes of it again costs more
+# The column of this name is given as the bytes of its JSON: Python would copy Chinese text twice, to text and back.
+JSON_COLUMN = "fields"
 Row = Sequence[Any]
 Values = Sequence[Any] | Mapping[str, Any]
 
@@ -62,14 +63,18 @@ class Statements:
         elif rows:
             with self._cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
                 for row in rows:
-                    copy.write_row(self.values(columns, row))
+                    copy.write_row(self._taken(columns, row))
 
-    def mark(self, column: str) -> str:
-        """What stands for a column's value in a statement of its table."""
-        return mark(column) if self.is_sqlite else "?"
+    def update(self, table: str, columns: tuple[str, ...], rows: Sequence[Row], *, keys: int) -> None:
+        """Rows found by their first `keys` columns, and the others set; none is fine."""
+        by = " AND ".join(f"{column} = ?" for column in columns[:keys])
+        settings = ", ".join(f"{column} = {place(column) if self.is_sqlite else '?'}" for column in columns[keys:])
+        taken = [self._taken(columns, row) for row in rows]
+        statement = f"UPDATE {table} SET {settings} WHERE {by}"  # noqa: S608 -- our own names
+        self.run_each(statement, [(*row[keys:], *row[:keys]) for row in taken])
 
-    def values(self, columns: tuple[str, ...], row: Row) -> Row:
-        """A row as this driver takes it: psycopg has bytes for bytes and text for text."""
+    def _taken(self, columns: tuple[str, ...], row: Row) -> Row:
+        """A row as this driver takes it: PostgreSQL's has text for text."""
         if self.is_sqlite:
             return row
         return [each.decode() if name == JSON_COLUMN else each for name, each in zip(columns, row, strict=True)]
@@ -91,7 +96,7 @@ def for_psycopg(statement: str, names: tuple[str, ...] = ()) -> str:
 
 @lru_cache(maxsize=64)
 def insert_statement(table: str, columns: tuple[str, ...], rows: int) -> str:
-    one = f"({', '.join(map(mark, columns))})"
+    one = f"({', '.join(map(place, columns))})"
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * rows)}"  # noqa: S608 -- our own names
 
 
@@ -105,7 +110,8 @@ def in_powers_of_two(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         size //= 2
 
 
-def mark(column: str) -> str:
+def place(column: str) -> str:
+    """Where SQLite binds a column's value: text that comes as bytes is text all the same."""
     return "CAST(? AS TEXT)" if column == JSON_COLUMN else "?"
 
 

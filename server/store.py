@@ -116,7 +116,7 @@ class SqlStore:
         written, chain = self._chain_end or self._locked_chain_end(community_id)
         asked = [msgspec.json.encode(entry.change.set) for entry in entries]
         changes, chain = history_rows(community_id, entries, asked, written=written, chain=chain)
-        self._insert("change", CHANGE_COLUMNS, changes)
+        self._statements.insert("change", CHANGE_COLUMNS, changes)
         self._chain_end = (written + len(entries), chain)
         self._statements.run(
             "UPDATE feed SET entries = ?, chain = ? WHERE community_id = ?", (*self._chain_end, community_id)
@@ -124,8 +124,10 @@ class SqlStore:
         moved = [(entry, text) for entry, text in zip(entries, asked, strict=True) if entry.fields is not None]
         latest = {entry.change.record_id: record_row(community_id, entry, text) for entry, text in moved}
         new_ids = {entry.change.record_id for entry, _ in moved if entry.before is None}
-        self._insert("record", RECORD_COLUMNS, [row for record_id, row in latest.items() if record_id in new_ids])
-        self._update_records([row for record_id, row in latest.items() if record_id not in new_ids])
+        new = [row for record_id, row in latest.items() if record_id in new_ids]
+        moved_on = [row for record_id, row in latest.items() if record_id not in new_ids]
+        self._statements.insert("record", RECORD_COLUMNS, new)
+        self._statements.update("record", RECORD_COLUMNS, moved_on, keys=2)
 
     def head(self, community_id: int) -> int:
         return int(self._statements.value("SELECT head FROM feed WHERE community_id = ?", (community_id,)))
@@ -169,16 +171,6 @@ class SqlStore:
             return ()
         statement = f"SELECT {', '.join(columns)} FROM {name} WHERE community_id = ? AND {key} IN ({marks(keys)})"  # noqa: S608 -- our own names
         return self._statements.rows(statement, (community_id, *keys))
-
-    def _insert(self, name: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-        self._statements.insert(name, columns, rows)
-
-    def _update_records(self, rows: list[tuple[Any, ...]]) -> None:
-        if rows:
-            settings = ", ".join(f"{column} = {self._statements.mark(column)}" for column in RECORD_COLUMNS[2:])
-            statement = f"UPDATE record SET {settings} WHERE community_id = ? AND record_id = ?"  # noqa: S608 -- our own names
-            as_they_go = [self._statements.values(RECORD_COLUMNS, row) for row in rows]
-            self._statements.run_each(statement, [(*row[2:], *row[:2]) for row in as_they_go])
 
     def _locked_chain_end(self, community_id: int) -> tuple[int, bytes]:
         lock = "" if self._is_sqlite else " FOR UPDATE"

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from sqlmodel import Session
 
 from server.attachments import note_references
+from server.consent import keep_consent
 from server.households import households_without_keys, search_changes
 from server.models import Staff
 from server.rounds import active_holders, assign_round, people_changes, rounds_without_people
@@ -31,6 +32,7 @@ def accept_changes(session: Session, author: Author, changes: Sequence[Change], 
     manned = {change.record_id for change in moved if change.kind == "round" and "volunteer_ids" in change.set}
     if manned:
         keep_people(session, author.community_id, manned, now)
+    keep_consent(session, author, moved, now)
     return results
 
 

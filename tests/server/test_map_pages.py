@@ -188,6 +188,80 @@ def test_a_phone_of_three_digits_is_asked_about_and_nothing_typed_is_lost(world:
     assert world.record(RED_DOOR) == before
 
 
+FILE = {
+    "risk": "yellow",
+    "interval_days": "14",
+    "phone": "+86 000-0000-4321",
+    "contact_name": "示例女儿",
+    "contact_phone": "",
+}
+
+
+def test_a_coordinator_writes_how_a_household_is_visited_and_whom_to_call(world: World) -> None:
+    world.become(COORDINATOR)
+    form = {"household_id": RED_DOOR, "change_id": uuid7(), "base": str(world.record(RED_DOOR).revision)}
+
+    status = world.post("/coordinator/map/2-1-101", **form, **FILE | {"contact_phone": " 000-0000-0100 "})
+
+    fields = world.record(RED_DOOR).fields
+    page = world.client.get("/coordinator/map/2-1-101").text
+    assert status == 303
+    assert (fields["risk"], fields["interval_days"], fields["phone"]) == ("yellow", 14, "+86 000-0000-4321")
+    assert (fields["contact_name"], fields["contact_phone"]) == ("示例女儿", "000-0000-0100")
+    assert 'name="interval_days" inputmode="numeric" maxlength="3" autocomplete="off" value="14"' in page
+    assert 'value="yellow" checked' in page
+
+
+def test_what_a_coordinator_empties_is_empty_and_what_a_page_does_not_ask_stays(world: World) -> None:
+    world.put(RED_DOOR, phone="000-0000-4321", contact_name="示例女儿")
+    world.become(COORDINATOR)
+    form = {"household_id": RED_DOOR, "change_id": uuid7(), "base": str(world.record(RED_DOOR).revision)}
+
+    status = world.post("/coordinator/map/2-1-101", **form, members="张阿姨", interval_days="", phone="")
+
+    fields = world.record(RED_DOOR).fields
+    assert status == 303
+    assert (fields["interval_days"], fields["phone"]) == ("", "")
+    assert (fields["contact_name"], fields["risk"]) == ("示例女儿", "red")
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "words"),
+    [
+        ("risk", "purple", "请选一个颜色"),
+        ("interval_days", "0", "1 到 365"),
+        ("interval_days", "366", "1 到 365"),
+        ("interval_days", "1.5", "1 到 365"),
+        ("interval_days", "３０", "1 到 365"),
+        ("phone", "000-0000 转 1", "本人电话只能"),
+        ("phone", "+ -", "本人电话只能"),
+        ("contact_phone", "0" * 21, "联系人电话只能"),
+        ("contact_name", "长" * 21, "最多 20 个字"),
+    ],
+)
+def test_what_cannot_be_right_is_asked_about_and_comes_back_as_typed(
+    world: World, name: str, typed: str, words: str
+) -> None:
+    world.become(COORDINATOR)
+    before = world.record(RED_DOOR)
+    data = {
+        "household_id": RED_DOOR,
+        "change_id": uuid7(),
+        "base": "1",
+        "category": "care_dependent",
+        **FILE,
+        name: typed,
+    }
+
+    answer = world.client.post("/coordinator/map/2-1-101", data=data, headers=SAME_ORIGIN)
+
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert name == "risk" or f'value="{typed}"' in answer.text
+    assert 'value="care_dependent" checked' in answer.text
+    assert world.record(RED_DOOR) == before
+
+
 # Buildings
 
 

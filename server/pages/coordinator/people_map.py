@@ -1,6 +1,7 @@
 """The people map, finding people, and the page behind each door: who lives there, what they need and what they are good at."""
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -22,11 +23,22 @@ from server.rules import SCHEMA
 from server.scope import Principal, scoped
 from server.search import finds
 from server.urlencoded import read_form
-from server.vocabularies import CATEGORY, STRENGTH
+from server.vocabularies import CATEGORY, RISK, STRENGTH
 from server.writing import first, whole_number
 from sync.changes import IDENTIFIER, Action, Change
 
 VISITS_SHOWN = 5
+PHONE = re.compile(r"(?=.*[0-9])[0-9 +-]{1,20}", re.ASCII).fullmatch
+INTERVAL = re.compile(r"[1-9][0-9]{0,2}", re.ASCII).fullmatch
+CONTACT_NAME_MAX = 20
+# How a household is visited and whom to call: what may stand in each, unless it is empty.
+FILE: Mapping[str, Callable[[str], Any]] = {
+    "risk": RISK.words.__contains__,
+    "interval_days": lambda text: INTERVAL(text) and int(text) <= 365,
+    "phone": PHONE,
+    "contact_name": lambda text: len(text) <= CONTACT_NAME_MAX and text.isprintable(),
+    "contact_phone": PHONE,
+}
 PATHS = {"map_path": "/coordinator/map", "door_path": "map/", "draw_path": "buildings/", "is_whole": True}
 
 
@@ -69,15 +81,21 @@ async def edit_household(request: Request, principal: Principal) -> Response:
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     household_id, change_id = first(submitted, "household_id"), first(submitted, "change_id")
     typed = {name: first(submitted, name) for name in ("members", "phone_ends")}
+    # Only what the page asked: one that was open since before an update empties nothing.
+    told = {name: first(submitted, name).strip() for name in FILE if name in submitted}
+    wrong = [name for name, text in told.items() if text and not FILE[name](text)]
     ends = [digits_of(number) for number in parts_of(typed["phone_ends"])]
-    wanted = {
+    wanted: dict[str, Any] = {
         "members": parts_of(typed["members"]),
         "phone_ends": [digits[-4:] for digits in ends],
         "categories": [code for code in CATEGORY.codes if code in submitted.get("category", ())],
         "strengths": [code for code in STRENGTH.codes if code in submitted.get("strength", ())],
     }
     if any(len(digits) < 4 for digits in ends):
-        return await show_door(request, principal, problem_id=household_id, filled=wanted | typed)
+        wrong.append("phone_ends")
+    if wrong:
+        return await show_door(request, principal, problem_id=household_id, wrong=wrong, filled=wanted | typed | told)
+    wanted |= {name: int(text) if text and name == "interval_days" else text for name, text in told.items()}
     if not (IDENTIFIER(household_id) and IDENTIFIER(change_id)):
         return redirect(request, request.url.path)
     now = request.app.state.clock()
@@ -87,7 +105,7 @@ async def edit_household(request: Request, principal: Principal) -> Response:
         household = next((each for each in households_at(session, principal, door) if each["id"] == household_id), None)
         if household is None:
             return
-        changed = {name: value for name, value in wanted.items() if value != (household.get(name) or [])}
+        changed = {name: value for name, value in wanted.items() if value != (household.get(name) or type(value)())}
         base = whole_number(first(submitted, "base"))
         made = Change(change_id, 0, "household", household_id, Action.PUT, base, changed, now, SCHEMA)
         if changed:
@@ -98,7 +116,12 @@ async def edit_household(request: Request, principal: Principal) -> Response:
 
 
 async def show_door(
-    request: Request, principal: Principal, *, problem_id: str = "", filled: dict[str, Any] | None = None
+    request: Request,
+    principal: Principal,
+    *,
+    problem_id: str = "",
+    wrong: Sequence[str] = (),
+    filled: dict[str, Any] | None = None,
 ) -> Response:
     def work(session: Session) -> list[dict[str, Any]]:
         return [
@@ -112,9 +135,11 @@ async def show_door(
     context = {
         "found": found,
         "problem_id": problem_id,
+        "wrong": wrong,
         "filled": filled,
         "category_codes": CATEGORY.codes,
         "strength_codes": STRENGTH.codes,
+        "risk_codes": RISK.codes,
         "is_saved": request.query_params.get("said") == "saved",
         "me": {"name": principal.name},
     }

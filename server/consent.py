@@ -1,0 +1,176 @@
+"""Consent that was given, narrowed or withdrawn at a door: the household's own field follows what its visits say.
+
+A phone fills in what its copy of the household says, so a visit that repeats a state which the household was in may be
+no answer at all: its phone may just not have heard of a newer one. Such a visit is laid upon the state it repeats, and
+the guard rule of `household.consent_state` does the rest (sync/merge.py): the more cautious word stands at once, the
+other is kept as a conflict, and a coordinator decides whether consent was given again.
+
+Which of two answers is older, only the phones' clocks can say. They may be wrong, so they can keep an answer from being
+taken over, never make one last: a time ahead of the server's counts as now.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+from sqlmodel import Session, col, select
+
+from server.json_field import field_text
+from server.kinds import KINDS
+from server.models import Change, Record
+from server.rules import RULES, SCHEMA
+from server.scope import Principal, scoped
+from server.store import SqlStore
+from sync import changes
+from sync.changes import Action, Author, Outcome
+from sync.engine import accept
+from sync.kinds import Role
+
+NAME = "consent_state"
+CAUTION = KINDS["household"].caution[NAME]  # from the most cautious down
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one visit says as it stands now; "" when it is withdrawn, or says nothing any more. Given when the visit
+    was made: an amendment of an old visit is no newer answer."""
+
+    visit_id: str
+    household_id: str
+    given_at: int
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One entry of a household's history that set its consent. `by` is the visit, or a coordinator's device."""
+
+    revision: int
+    by: str
+    made_at: int
+    value: str
+    is_birth: bool  # how the household was entered: nobody's answer yet
+    is_conflict: bool
+
+
+def keep_consent(session: Session, author: Author, moved: Sequence[changes.Change], now: int) -> None:
+    """Brings along the households of accepted visits, in the visits' own transaction."""
+    answers = answers_in(session, author.community_id, moved, now)
+    if not answers:
+        return
+    households = SqlStore(session).records(author.community_id, {answer.household_id for answer in answers})
+    differing = {
+        answer.household_id
+        for answer in answers
+        if answer.household_id in households
+        and answer.value != (households[answer.household_id].fields.get(NAME) or "")
+    }
+    for answer in sorted(answers, key=lambda each: each.given_at):
+        if answer.household_id in differing:
+            take_over(session, author, answer, now)
+
+
+def answers_in(session: Session, community_id: int, moved: Sequence[changes.Change], now: int) -> list[Answer]:
+    """Of those changes that say something of consent, or take a visit back. A new visit has all of it in its change, so
+    that the many visits of a push are not read again."""
+    said = {
+        change.record_id: change
+        for change in moved
+        if change.kind == "visit" and (change.action is Action.VOID or NAME in change.set)
+    }
+    older = [visit_id for visit_id, change in said.items() if "household_id" not in change.set]
+    amended = SqlStore(session).records(community_id, older) if older else {}
+    return [
+        Answer(visit.record_id, visit.scope_id, min(visit.made_at, now), "" if visit.is_void else text_of(visit.fields))
+        for visit in amended.values()
+    ] + [
+        Answer(visit_id, change.set["household_id"], min(change.made_at, now), text_of(change.set))
+        for visit_id, change in said.items()
+        if visit_id not in amended
+    ]
+
+
+def take_over(session: Session, author: Author, answer: Answer, now: int) -> None:
+    store = SqlStore(session)
+    household = store.records(author.community_id, [answer.household_id])[answer.household_id]
+    change = household_change(session, Principal(Role.COORDINATOR, "", author.community_id, ""), household, answer)
+    if change is not None:
+        # The visit stands for the device: it may amend its own word, and is merged with anybody else's.
+        visit = Author(author.community_id, author.person_id, author.name, answer.visit_id, Role.SERVER)
+        accept(store, RULES, [change], author=visit, received_at=now)
+
+
+def household_change(
+    session: Session, principal: Principal, household: changes.Record, answer: Answer
+) -> changes.Change | None:
+    """None when the answer is what stands already, or something speaks against it."""
+    standing = household.fields.get(NAME) or ""
+    told = told_of(session, principal, household.record_id)
+    value, base = answer.value, household.revision
+    if not value:
+        value = former(told, answer, standing)
+    elif is_outdated(session, principal, told, answer):
+        return None
+    else:
+        base = max((each.revision for each in told if each.value == value), default=base)
+    if value == standing:
+        return None
+    return changes.Change(
+        change_id=str(uuid5(UUID(answer.visit_id), f"{NAME} {household.revision}")),
+        device_sequence=0,
+        kind="household",
+        record_id=household.record_id,
+        action=Action.PUT,
+        base=base,
+        set={NAME: value},
+        made_at=answer.given_at,
+        schema=SCHEMA,
+    )
+
+
+def former(told: Sequence[Told], answer: Answer, standing: str) -> str:
+    """What stood before this visit, while what stands is its own word and nobody has been asked to decide."""
+    others = [each.value for each in told if each.by != answer.visit_id]
+    is_its_own = bool(told) and told[-1].by == answer.visit_id and told[-1].value == standing
+    return others[-1] if others and is_its_own and not any(each.is_conflict for each in told) else standing
+
+
+def is_outdated(session: Session, principal: Principal, told: Sequence[Told], answer: Answer) -> bool:
+    """Whether somebody has said otherwise since. What only repeats a state speaks against a looser answer, never against
+    a more cautious one: the phone may have filled it in without having heard of that."""
+    given = [each for each in told if not each.is_birth and not each.is_conflict and each.by != answer.visit_id]
+    if any(each.made_at > answer.given_at for each in given):
+        return True
+    statement = select(
+        Record.record_id
+    ).where(
+        col(Record.kind) == "visit",
+        col(Record.scope_id) == answer.household_id,
+        col(Record.record_id) != answer.visit_id,
+        col(Record.is_void).is_(False),
+        col(Record.made_at) > answer.given_at,
+        col(Record.received_at) > answer.given_at,  # a clock that is ahead
+        field_text(col(Record.fields), NAME).in_(CAUTION[: CAUTION.index(answer.value)]),
+    )
+    return session.exec(scoped(principal, statement.limit(1))).first() is not None
+
+
+def told_of(session: Session, principal: Principal, household_id: str) -> list[Told]:
+    value = field_text(col(Change.fields), NAME)
+    statement = (
+        select(Change, value)
+        .where(col(Change.record_id) == household_id, col(Change.revision) > 0, value.is_not(None))
+        .order_by(col(Change.revision))
+    )
+    return [
+        Told(change.revision, change.device_id, change.made_at, said, change.base == "0", is_conflict(change))
+        for change, said in session.exec(scoped(principal, statement))
+    ]
+
+
+def is_conflict(change: Change) -> bool:
+    return change.outcome == Outcome.CONFLICT.value
+
+
+def text_of(fields: changes.Fields) -> str:
+    return str(fields.get(NAME) or "")

@@ -1,0 +1,301 @@
+"""Consent that is given or withdrawn at a door: the household says so from then on, and the more cautious word wins."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import Session
+from starlette.testclient import TestClient
+
+from server import migrations
+from server.accepting import accept_changes, principal_author
+from server.app import create_app
+from server.conflicts import Choice, open_conflicts, resolve
+from server.database import Database
+from server.identifiers import uuid7
+from server.models import Community
+from server.sessions import cookie_name
+from server.settings import Settings
+from server.store import SqlStore
+from sync.changes import Action, Change, Outcome, Record
+from sync.engine import page
+from sync.store import Position
+from tests.people import (
+    ALICE,
+    BOB,
+    CHARLIE,
+    COMMUNITY_ID,
+    COORDINATOR,
+    FULL_DOOR,
+    GREEN_DOOR,
+    NOW,
+    ROUND_ID,
+    Person,
+    build_world,
+    log_visits,
+    made_up_id,
+    sign_in,
+    visit_change,
+)
+
+DAY = 86_400_000
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    url = f"sqlite:///{tmp_path / 'linli.db'}"
+    migrations.upgrade(url)
+    made = Database(url)
+    build_world(made)
+    yield made
+    made.close()
+
+
+def record(database: Database, record_id: str) -> Record:
+    return database.read(lambda session: SqlStore(session).records(COMMUNITY_ID, [record_id])[record_id])
+
+
+def consent(database: Database, door: str) -> Any:
+    return record(database, door).fields["consent_state"]
+
+
+def asks(database: Database) -> list[tuple[Any, Any]]:
+    """What coordinators are asked to decide: what is shown, and what else was said."""
+    found = database.read(lambda session: open_conflicts(session, COORDINATOR))
+    return [(each.current, each.proposed) for each in found]
+
+
+def log(database: Database, who: Person, name: str, door: str, said: str, *, day: int = 0, **more: Any) -> Change:
+    """A visit at which this was said about consent, so many days from now by the phone's clock; it arrives now."""
+    made = replace(visit_change(name, door=door, consent_state=said, **more), made_at=NOW + day * DAY)
+    log_visits(database, who, made, now=NOW + 30 * DAY)
+    return made
+
+
+def amend(database: Database, name: str, *, day: int = 0, **fields: Any) -> None:
+    base = record(database, made_up_id(name)).revision
+    made = replace(visit_change(name, base=base, **fields), made_at=NOW + day * DAY)
+    log_visits(database, ALICE, made, now=NOW + 30 * DAY)
+
+
+def test_what_is_said_at_the_door_stays_with_the_household(database: Database) -> None:
+    log(database, ALICE, "gives it", GREEN_DOOR, "full")
+    log(database, ALICE, "withdraws it", FULL_DOOR, "withdrawn")
+
+    assert (consent(database, GREEN_DOOR), consent(database, FULL_DOOR)) == ("full", "withdrawn")
+    assert asks(database) == []
+
+
+def test_a_visit_that_says_what_is_known_writes_no_household(database: Database) -> None:
+    before = record(database, FULL_DOOR)
+
+    log(database, ALICE, "as ever", FULL_DOOR, "full")
+    log_visits(database, ALICE, visit_change("nobody home", door=FULL_DOOR, outcome="no_answer"))
+
+    assert record(database, FULL_DOOR) == before
+
+
+def test_one_visit_sent_twice_writes_its_household_once(database: Database) -> None:
+    visit = log(database, ALICE, "a visit", GREEN_DOOR, "full")
+    once = record(database, GREEN_DOOR)
+
+    log_visits(database, ALICE, visit)
+
+    assert record(database, GREEN_DOOR) == once
+
+
+def test_phones_of_the_scope_pull_the_household_anew_and_no_other(database: Database) -> None:
+    def pulled(who: Person, after: Position | None) -> tuple[dict[str, Record], Position]:
+        def work(session: Session) -> tuple[dict[str, Record], Position]:
+            epoch = session.get_one(Community, COMMUNITY_ID).epoch
+            found = page(SqlStore(session), author=who.author(), epoch=epoch, after=after, limit=100).slice
+            return {each.record_id: each for each in found.records}, found.end
+
+        return database.read(work)
+
+    _, bobs = pulled(BOB, None)
+    _, charlies = pulled(CHARLIE, None)
+
+    log(database, ALICE, "a visit", FULL_DOOR, "withdrawn")
+
+    assert pulled(BOB, bobs)[0][FULL_DOOR].fields["consent_state"] == "withdrawn"
+    assert pulled(CHARLIE, charlies)[0] == {}
+
+
+def test_somebody_without_the_door_changes_nothing(database: Database) -> None:
+    before = record(database, FULL_DOOR)
+
+    visit = visit_change("not his", door=FULL_DOOR, consent_state="withdrawn")
+    (result,) = log_visits(database, CHARLIE, visit)
+
+    assert result.outcome is Outcome.HELD
+    assert record(database, FULL_DOOR) == before
+
+
+# Late, and at the same time
+
+
+def test_an_older_answer_that_comes_late_does_not_overturn_a_newer_one(database: Database) -> None:
+    log(database, ALICE, "newer", GREEN_DOOR, "full", day=5)
+
+    log(database, BOB, "older", GREEN_DOOR, "withdrawn", day=2)
+
+    assert consent(database, GREEN_DOOR) == "full"
+    assert asks(database) == []
+
+
+def test_a_clock_that_is_ahead_does_not_outlast_what_is_said_later(database: Database) -> None:
+    log(database, ALICE, "years ahead", GREEN_DOOR, "full", day=3000)
+
+    made = replace(visit_change("later", door=GREEN_DOOR, consent_state="withdrawn"), made_at=NOW + 31 * DAY)
+    log_visits(database, BOB, made, now=NOW + 31 * DAY)
+
+    assert consent(database, GREEN_DOOR) == "withdrawn"
+
+
+def test_nor_does_it_keep_consent_from_being_given(database: Database) -> None:
+    made = replace(visit_change("years ahead", door=GREEN_DOOR, consent_state="basic"), made_at=NOW + 3000 * DAY)
+    log_visits(database, ALICE, made, now=NOW)
+
+    log(database, BOB, "later", GREEN_DOOR, "full", day=1)
+
+    assert consent(database, GREEN_DOOR) == "full"
+
+
+def test_a_withdrawal_that_comes_late_wins_over_what_a_phone_filled_in_by_itself(database: Database) -> None:
+    log(database, BOB, "as his phone had it", FULL_DOOR, "full", day=5)
+
+    log(database, ALICE, "withdrawn before", FULL_DOOR, "withdrawn", day=2)
+
+    assert consent(database, FULL_DOOR) == "withdrawn"
+
+
+def test_consent_that_comes_late_does_not_loosen_what_was_said_since(database: Database) -> None:
+    log(database, BOB, "only the visit", GREEN_DOOR, "basic", day=5)
+
+    log(database, ALICE, "agreed before", GREEN_DOOR, "full", day=2)
+
+    assert consent(database, GREEN_DOOR) == "basic"
+
+
+def test_a_phone_that_has_not_heard_does_not_undo_a_withdrawal(database: Database) -> None:
+    log(database, ALICE, "withdrawn", FULL_DOOR, "withdrawn", day=1)
+
+    log(database, BOB, "his phone still says full", FULL_DOOR, "full", day=2)
+
+    assert consent(database, FULL_DOOR) == "withdrawn"
+    assert asks(database) == [("withdrawn", "full")], "perhaps it was given again: somebody decides"
+
+
+def test_a_coordinator_decides_whether_it_was_given_again(database: Database) -> None:
+    log(database, ALICE, "withdrawn", FULL_DOOR, "withdrawn", day=1)
+    log(database, BOB, "given again", FULL_DOOR, "full", day=2)
+
+    def decide(session: Session) -> None:
+        (conflict,) = open_conflicts(session, COORDINATOR)
+        resolve(session, COORDINATOR, conflict, Choice.PROPOSED, change_id=uuid7(), now=NOW + 30 * DAY)
+
+    database.write(decide)
+
+    assert consent(database, FULL_DOOR) == "full"
+    assert asks(database) == []
+
+
+def test_a_coordinators_newer_word_stands(database: Database) -> None:
+    base = record(database, GREEN_DOOR).revision
+    word = Change(
+        uuid7(), 0, "household", GREEN_DOOR, Action.PUT, base, {"consent_state": "withdrawn"}, NOW + 3 * DAY, 1
+    )
+    database.write(lambda session: accept_changes(session, principal_author(COORDINATOR), [word], NOW + 3 * DAY))
+
+    log(database, ALICE, "before that", GREEN_DOOR, "full", day=2)
+
+    assert consent(database, GREEN_DOOR) == "withdrawn"
+
+
+def test_two_answers_of_one_upload_are_taken_in_the_order_they_were_given(database: Database) -> None:
+    answers = [("second", "withdrawn", 2), ("first", "full", 1)]
+    made = [
+        replace(visit_change(name, door=GREEN_DOOR, consent_state=said), made_at=NOW + day * DAY)
+        for name, said, day in answers
+    ]
+
+    log_visits(database, ALICE, *made, now=NOW + 30 * DAY)
+
+    assert consent(database, GREEN_DOOR) == "withdrawn"
+
+
+# Amended, and taken back
+
+
+def test_an_amended_answer_takes_the_place_of_its_own(database: Database) -> None:
+    log(database, ALICE, "a visit", GREEN_DOOR, "full", day=1)
+
+    amend(database, "a visit", day=2, consent_state="basic")
+
+    assert consent(database, GREEN_DOOR) == "basic"
+    assert asks(database) == []
+
+
+def test_an_amendment_of_an_older_visit_does_not_overturn_a_newer_one(database: Database) -> None:
+    log(database, ALICE, "older", GREEN_DOOR, "basic", day=1)
+    log(database, BOB, "newer", GREEN_DOOR, "withdrawn", day=2)
+
+    amend(database, "older", day=9, consent_state="full")
+
+    assert consent(database, GREEN_DOOR) == "withdrawn"
+
+
+def test_an_amendment_of_something_else_moves_no_household(database: Database) -> None:
+    log(database, ALICE, "a visit", GREEN_DOOR, "full")
+    before = record(database, GREEN_DOOR)
+
+    amend(database, "a visit", note="补充")
+
+    assert record(database, GREEN_DOOR) == before
+
+
+@pytest.mark.parametrize("is_void", [True, False])
+def test_an_answer_that_is_taken_back_was_never_given(database: Database, is_void: bool) -> None:
+    log(database, ALICE, "the wrong door", FULL_DOOR, "withdrawn")
+
+    if is_void:
+        base = record(database, made_up_id("the wrong door")).revision
+        void = Change(uuid7(), 0, "visit", made_up_id("the wrong door"), Action.VOID, base, {}, NOW, 1)
+        log_visits(database, ALICE, void)
+    else:
+        amend(database, "the wrong door", outcome="no_answer", consent_state="")
+
+    assert consent(database, FULL_DOOR) == "full"
+
+
+# At the next door
+
+
+def test_one_tap_fills_in_health_only_while_consent_covers_it(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    migrations.upgrade(settings.database_url)
+    app = create_app(settings, clock=lambda: NOW)
+    with TestClient(app, base_url=settings.public_url) as client:
+        database: Database = app.state.database
+        build_world(database)
+        client.cookies.set(cookie_name(settings), sign_in(database, ALICE))
+
+        def one_tap(name: str, door: str) -> dict[str, Any]:
+            form = {"quick": "1", "outcome": "met", "all_good": "1"}
+            ids = {"record_id": made_up_id(name), "change_id": made_up_id(f"change of {name}"), "base": "0"}
+            path = f"/rounds/{ROUND_ID}/doors/{door}/visit"
+            headers = {"Sec-Fetch-Site": "same-origin"}
+            answer = client.post(path, data=form | ids, headers=headers, follow_redirects=False)
+            assert answer.status_code == 303
+            return dict(record(database, made_up_id(name)).fields)
+
+        assert one_tap("before", FULL_DOOR)["wb_health"] == "good"
+
+        log_visits(database, ALICE, visit_change("said", door=FULL_DOOR, consent_state="withdrawn"))
+        after = one_tap("after", FULL_DOOR)
+
+    assert (after["consent_state"], after["wb_safety"]) == ("withdrawn", "good")
+    assert not {"wb_health", "wb_mood"} & after.keys()

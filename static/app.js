@@ -421,24 +421,30 @@ document.addEventListener("click", (event) => {
   }
 });
 
-/** Arrow keys walk a chart as the eye does, past doors that lead nowhere. */
-const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+/** Arrow keys walk a chart as the eye does, past doors that lead nowhere. Where no floor has a door in line, to the nearest on the left. */
+const STEPS = { ArrowUp: -1, ArrowDown: 1, ArrowLeft: -1, ArrowRight: 1 };
 document.addEventListener("keydown", (event) => {
   const cell = event.target instanceof Element ? event.target.closest("td") : null;
   const step = event.altKey || event.ctrlKey || event.metaKey ? undefined : STEPS[event.key];
   const table = /** @type {HTMLTableElement | null} */ (cell?.closest(".stack") ?? null);
   if (!step || !cell || !table) return;
   event.preventDefault();
-  let [row, column] = [/** @type {HTMLTableRowElement} */ (cell.parentElement).rowIndex, cell.cellIndex];
-  for (;;) {
-    row += step[0];
-    column += step[1];
-    const next = table.rows[row]?.cells[column];
-    if (!next) return;
-    const link = next.querySelector("a");
-    if (link) return link.focus();
-  }
+  const ahead = (all, here) => (step > 0 ? all.slice(all.indexOf(here) + 1) : all.slice(0, all.indexOf(here)).reverse());
+  const row = /** @type {HTMLTableRowElement} */ (cell.parentElement);
+  if (/Left|Right/.test(event.key)) return ahead([...row.cells], cell).flatMap(doorsIn)[0]?.focus();
+  const column = columnOf(cell);
+  const floors = ahead([...table.rows], row).map((floor) => [...floor.cells].filter((each) => columnOf(each) <= column).reverse());
+  const inLine = floors.flatMap(([nearest]) => (nearest && column < columnOf(nearest) + nearest.colSpan ? doorsIn(nearest) : []));
+  [...inLine, ...floors.flat().flatMap(doorsIn)][0]?.focus();
 });
+
+const doorsIn = (cell) => [...cell.querySelectorAll("a")].slice(0, 1);
+
+/** Flats that were made one are as wide as they were. */
+function columnOf(cell) {
+  const before = [...cell.parentElement.cells].slice(0, cell.cellIndex);
+  return before.reduce((sum, { colSpan }) => sum + colSpan, 0);
+}
 
 // Nobody answered, and no worker either: said in words, because htmx leaves the page as it is.
 const showNoAnswer = (isShown) => {

@@ -47,7 +47,7 @@ const rules = [
   { match: ({ path }) => path === "/settings/sign-out", handle: ready(signOut, signOut, signOut) },
   { match: ({ path }) => path === "/drafts", handle: draft },
   { match: ({ path }) => path === "/queue", handle: ready(queue) },
-  { match: ({ method, path }) => method === "GET" && path === "/queue/export", handle: ready(carryOff) },
+  { match: ({ method, path }) => method === "GET" && path === "/queue/export", handle: ready(carryOff, network, carryOff) },
   { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page, filling) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.asks, handle: ready(ask) },
@@ -244,8 +244,8 @@ function ready(handle, meanwhile = network, shut = locked) {
   };
 }
 
-/** These show and store nothing of anybody. */
-const isPlain = (handle) => handle === status || handle === settings;
+/** These show nothing of anybody and change nobody's records: what is carried off stays sealed. */
+const isPlain = (handle) => [status, settings, carryOff].includes(handle);
 
 function locked({ request }) {
   return answerLocked(phone, request, Date.now());

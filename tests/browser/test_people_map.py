@@ -173,6 +173,30 @@ def test_s34_arrow_keys_walk_the_whole_map(coordinator: Coordinator) -> None:
     page.wait_for_url(f"**/{doors[0]}")
 
 
+def test_s34_arrow_keys_pass_short_floors_and_flats_made_one(coordinator: Coordinator) -> None:
+    page = coordinator.page
+    page.goto(f"{coordinator.url}/coordinator/map?building=2")
+    page.locator("a[href='buildings/2']").click()
+    page.wait_for_url("**/buildings/2")
+    # Somebody lives behind 602, 502, 401, 402, 101 and 102; the rest leads nowhere.
+    page.locator("#floors-1").fill("6 603+604 601 602\n5 502\n4 401+403 402 404\n3 商铺\n2 201 202 203\n1 x 101 y 102")
+    page.locator("button[form=draw]").click()
+    page.wait_for_url("**/coordinator/map?building=2")
+
+    def walked(start: str, *keys: str) -> list[str]:
+        page.locator(f".stack a[href$='2-1-{start}']").focus()
+        passed = []
+        for key in keys:
+            page.keyboard.press(f"Arrow{key}")
+            passed.append(page.evaluate("() => document.activeElement.getAttribute('href').slice(-3)"))
+        return passed
+
+    assert walked("602", "Down", "Up") == ["102", "602"]  # the fourth column, past a short floor
+    assert walked("402", "Left", "Right", "Down") == ["401", "402", "101"]  # none below it: the nearest on the left
+    assert walked("101", "Up", "Up", "Up", "Down") == ["401", "502", "502", "401"]  # 401+403 are two columns wide
+    assert walked("402", "Up") == ["502"]
+
+
 # What fingers touch, and whether it can be reached with a thumb.
 SMALL = """(least) => [...document.querySelectorAll("main a[href], main button, main input, .dock a, .dock button, .dock input")]
     .filter((element) => element.checkVisibility() && !element.closest("[hidden]") && element.type !== "hidden")

@@ -15,9 +15,10 @@ from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_drafts import drafts
 from tests.browser.test_gallery import take
-from tests.browser.test_lock import NOTE, doors_of, names_in, restart
+from tests.browser.test_lock import NOTE, doors_of, names_in, restart, set_pin
 from tests.browser.test_photos import log_visit_with
 from tests.browser.test_saving import entries
+from tests.browser.test_trust import bring_in
 
 pytestmark = pytest.mark.browser
 
@@ -175,6 +176,41 @@ def test_p24_what_cannot_go_up_is_said_stays_sealed_and_uploads_later(
     (photo,) = kept(phone)
     seen = coordinator.context.request.get(f"{coordinator.url}/sync/blobs/{photo['sha256']}")
     assert seen.ok, base64.b64encode(seen.body()[:100])
+
+
+def test_s20_what_waits_can_be_carried_off_before_and_after_leaving(
+    server: ServerProcess, phone: Phone, coordinator: Coordinator, tmp_path: Path
+) -> None:
+    set_pin(phone)
+    server.stop()
+    first = phone.log_visit("no_answer", note=NOTE)
+    sign_out(phone)
+    expect(phone.page.locator("button[form=sign-out]")).to_have_text("仍要退出")
+    take(phone.page, "sign_out_export")
+    restart(phone, "/settings/sign-out")  # locked, and still the way out for who forgot the PIN
+    files = [carry_off(phone, tmp_path / "before.txt")]
+    phone.page.locator(submit_of("sign-out")).tap()
+    phone.page.locator("text=仍要退出").tap()
+    expect_left(phone)
+    take(phone.page, "left_export")
+
+    files.append(carry_off(phone, tmp_path / "after.txt"))
+
+    phone.close()  # it never comes back
+    server.start()
+    assert all(NOTE not in file.read_text() for file in files)
+    for file, new in zip(files, (1, 0), strict=True):
+        bring_in(coordinator, file)
+        expect(coordinator.page.locator("#import [role=status]")).to_contain_text(f"新收 {new} 条")
+    assert coordinator.visit_ids().count(first) == 1
+    assert coordinator.open_visit(first).answers["备注"] == NOTE
+
+
+def carry_off(phone: Phone, file: Path) -> Path:
+    with phone.page.expect_download() as download:
+        phone.page.locator(".dock [data-export]").tap()
+    download.value.save_as(file)
+    return file
 
 
 def test_drafts_are_named_before_they_go(phone: Phone) -> None:

@@ -12,6 +12,7 @@ from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_gallery import take
 from tests.browser.test_saving import entries, worker_of
+from tests.browser.test_today import send_back
 
 pytestmark = pytest.mark.browser
 
@@ -238,6 +239,57 @@ def test_s12_the_list_filters_by_what_each_visit_s_icon_and_words_say(phone: Pho
 
     expect(phone.page.locator(".visits > .visit")).to_have_count(1)
     expect(phone.page.locator(f"#visit-{waiting}")).to_be_visible()
+
+
+def test_s12_each_state_that_occurs_has_a_filter_and_no_other(phone: Phone, coordinator: Coordinator) -> None:
+    reviewed = phone.log_visit("no_answer")
+    returned = phone.log_visit("no_answer")
+    uploaded = phone.log_visit("no_answer")
+    phone.wait_for_header("全部已上传", seconds=40)
+    assert filters(phone) == ["全部", "已上传"]
+    send_back(coordinator, returned)
+    coordinator.page.goto(f"{coordinator.url}/coordinator/visits/{reviewed}")
+    coordinator.page.locator("button[form=review][value=approved]").click()
+    coordinator.page.wait_for_url("**reviewed=**")
+    worker_of(phone).evaluate(FIRST_TOO_LARGE)
+    failed = phone.log_visit("no_answer", note=NOTE)
+    wait_until(
+        lambda: filters(phone) == ["全部", "待上传", "没传上去", "已退回", "已上传", "已审核"],
+        seconds=30,
+        failure=lambda: f"the phone was not told: {filters(phone)}",
+    )
+    phone.context.set_offline(True)
+    waiting = phone.log_visit("no_answer")
+    phone.open("/today")
+    phone.page.locator(".door:has([data-state=open]) .door__link").first.tap()
+    phone.page.locator("a[href$='/visit']").tap()
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+
+    expected = ["全部", "待上传", "没传上去", "已退回", "草稿", "已上传", "已审核"]
+    wait_until(lambda: filters(phone) == expected, seconds=10, failure=lambda: f"shown: {filters(phone)}")
+    take(phone.page, "my_visits_filters")
+    for name, visits in {
+        "waiting": {waiting, failed},
+        "failed": {failed},
+        "sent_back": {returned},
+        "uploaded": {uploaded},
+        "approved": {reviewed},
+    }.items():
+        phone.page.locator(f"a.chip[href='/my-visits?state={name}']").tap()
+        expect(phone.page.locator(f"a.chip[href$='={name}'][aria-current]")).to_be_visible()
+        assert set(phone.page.evaluate(SHOWN)) == {f"visit-{visit}" for visit in visits}, name
+    phone.page.locator("a.chip[href$='=draft']").tap()
+    expect(phone.page.locator(".visits > .visit")).to_have_count(1)
+    phone.page.locator("#drafts a").tap()
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+
+
+SHOWN = "() => [...document.querySelectorAll('.visits > .visit')].map((visit) => visit.id)"
+
+
+def filters(phone: Phone) -> list[str]:
+    phone.open("/my-visits")
+    return [chip.inner_text() for chip in phone.page.locator("a.chip").all()]
 
 
 def test_s13_the_header_counts_what_the_outbox_holds_and_never_says_all_too_early(phone: Phone) -> None:

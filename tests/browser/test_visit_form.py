@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
 from tests.browser.screen import submit_of
+from tests.browser.test_gallery import take
 
 pytestmark = pytest.mark.browser
 
@@ -154,3 +155,36 @@ def test_nobody_home_leads_to_the_steps_of_its_risk_and_each_keeps_its_time(phon
     expect(phone.page.locator("[name=asked_neighbour]")).to_be_checked()
     expect(phone.page.locator(".step:has([name=asked_neighbour])")).to_contain_text(re.compile(r"\d\d:\d\d"))
     expect(phone.page.locator("[name=called_person]")).not_to_be_checked()
+
+
+def test_whoever_left_the_steps_finds_them_again_at_the_door_and_at_her_visit(phone: Phone) -> None:
+    phone.open("/today")
+    phone.context.set_offline(True)
+    open_form(phone)
+    in_danger = phone.page.url.partition("/visit")[0].removeprefix(phone.url)
+    phone.answer({"outcome": ["met"], "danger": ["fall"]})
+    phone.page.locator(submit_of("visit-form")).tap()
+    phone.page.wait_for_url(re.compile(r"/steps\?saved="))
+    phone.open("/today")
+    phone.page.locator(OPEN_DOOR).first.tap()
+    phone.page.wait_for_url("**/doors/*")
+    closed = phone.page.url.removeprefix(phone.url)
+    phone.page.locator("button[value=no_answer]").tap()
+    phone.page.wait_for_url("**?saved=*")
+    take(phone.page, "door_to_steps_saved")
+
+    for number, (door, heading) in enumerate([(closed, "没人应，找一找"), (in_danger, "先打电话")]):
+        phone.open(door)
+        take(phone.page, f"door_to_steps_{number}")
+        phone.page.locator(".dock a[href$='/steps']").tap()
+        expect(phone.page.locator("h1")).to_have_text(heading)
+        phone.open("/my-visits")
+        phone.page.locator(".visit__link").nth(number).tap()
+        phone.page.wait_for_url("**/visits/*")
+        take(phone.page, f"visit_to_steps_{number}")
+        phone.page.locator(".dock a[href$='/steps']").tap()
+        expect(phone.page.locator("h1")).to_have_text(heading)
+    plain = phone.log_visit("met")
+    expect(phone.page.locator("a[href$='/steps']")).to_have_count(0)
+    phone.open(f"/visits/{plain}")
+    expect(phone.page.locator("a[href$='/steps']")).to_have_count(0)

@@ -65,7 +65,10 @@ QUERIES = {
         "?building=%3Cb%3E&show=%22&tag=%27",
     ],
     "find": ["", "?q=sljm", "?q=2-1-1", "?q=0052", "?q=%E7%A4%BA", "?q=%3Cb%3E&x=1"],
-    "my_visits": ["", "?state=waiting", "?state=sent_back", "?state=held", "?saved={visit_id}"],
+    "my_visits": [
+        *("", "?saved={visit_id}", "?state=nonsense"),
+        *(f"?state={name}" for name in ("waiting", "failed", "held", "sent_back", "draft", "uploaded", "approved")),
+    ],
 }
 
 # A browser's part, as far as answering a page needs it.

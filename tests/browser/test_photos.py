@@ -229,6 +229,20 @@ NO_ROOM = """() => {
 }"""
 
 
+# Neither photo nor visit is taken until somebody has made room.
+FULL_FOR_NOW = """() => {
+    self.isFull = true;
+    for (const name of ["put", "add"]) {
+        const write = IDBObjectStore.prototype[name];
+        IDBObjectStore.prototype[name] = function (...given) {
+            const isNeeded = ["bytes", "entries"].includes(this.name);
+            if (self.isFull && isNeeded) throw new DOMException("no room", "QuotaExceededError");
+            return write.apply(this, given);
+        };
+    }
+}"""
+
+
 def test_p04_a_full_phone_leaves_the_photo_out_and_keeps_the_text(phone: Phone, coordinator: Coordinator) -> None:
     open_form(phone)
     phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 1600, 1200))])
@@ -355,6 +369,55 @@ def test_s07_a_photo_that_was_chosen_and_not_saved_outlives_its_page(phone: Phon
     assert phone.page.evaluate(CHOSEN) == []
     phone.open(f"/visits/{visit}")
     expect(phone.page.locator(".attached img")).to_have_count(1)
+
+
+def test_a_photo_is_still_there_and_sent_after_a_form_with_a_problem(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    phone.answer({"needs": ["meal_delivery"]})
+    phone.page.locator(submit_of("visit-form")).tap()
+    expect(phone.page.locator("#problems")).to_contain_text("紧急程度")
+
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+    phone.answer({"urgency": ["days"]})
+    visit = phone.save()
+
+    phone.open(f"/visits/{visit}")
+    expect(phone.page.locator(".attached img")).to_have_count(1)
+
+
+def test_p04_a_photo_outlives_a_save_that_a_full_phone_refused(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    worker_of(phone).evaluate(FULL_FOR_NOW)
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    phone.page.locator(submit_of("visit-form")).tap()
+    expect(phone.page.locator("#problems")).to_contain_text("没能存下")
+
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+    worker_of(phone).evaluate("() => { self.isFull = false; }")
+    visit = phone.save()
+
+    phone.open(f"/visits/{visit}")
+    expect(phone.page.locator(".attached img")).to_have_count(1)
+
+
+def test_who_begins_an_edit_afresh_has_no_photo_chosen(phone: Phone) -> None:
+    """The page that follows is about the same record as the one that is left."""
+    phone.context.set_offline(True)
+    visit = phone.log_visit("met")
+    phone.open(f"/visits/{visit}/edit")
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    phone.answer({"needs": ["meal_delivery"]})
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [1], seconds=SECONDS, failure=lambda: "the choice was never kept")
+    phone.open(f"/visits/{visit}/edit")
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+
+    phone.page.locator("#draft button").tap()
+
+    expect(phone.page.locator("#draft")).to_have_count(0)
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(0)
 
 
 def test_saving_one_form_leaves_what_was_chosen_for_another(phone: Phone) -> None:

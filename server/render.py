@@ -22,6 +22,7 @@ SCHEMES = ("auto", "light", "dark")
 SCHEME_COOKIE = "scheme"
 NOTHING_WAITS = {
     "waiting": 0,
+    "photos": 0,
     "held": 0,
     "uploaded_at": None,
     "stale_days": 0,

@@ -36,6 +36,7 @@ CHOSEN = """() => new Promise((resolve) => {
         rows.onsuccess = () => { request.result.close(); resolve(rows.result.map((files) => files.length)); };
     };
 })"""
+ONE_PHOTO_WAITS = "文字已全部上传，还有 1 个照片、录音待上传"
 TAKE = "[data-take]"
 SEEN = "(image) => image.complete && image.naturalWidth"
 
@@ -90,7 +91,7 @@ def test_a_photo_cut_off_by_network_and_server_arrives_as_it_was_taken(
         visit = log_visit_with(phone, photograph(phone, 1600, 1200))
         digest = digest_kept(phone)
         taken = bytes_kept(phone, digest)
-        phone.wait_for_header("全部已上传")
+        phone.wait_for_header(ONE_PHOTO_WAITS)
         wait_until(lambda: line.pieces_left == 0, seconds=SECONDS, failure=lambda: "no piece was sent")
 
         assert visit in coordinator.visit_ids()
@@ -119,13 +120,16 @@ def test_text_goes_up_while_a_photo_is_refused(
         enrol(phone, coordinator)
         line.pieces_left = 0
         first = log_visit_with(phone, photograph(phone, 400, 300))
-        phone.wait_for_header("全部已上传")
+        phone.wait_for_header(ONE_PHOTO_WAITS)
 
         second = phone.log_visit("no_answer")
 
-        phone.wait_for_header("全部已上传")
+        phone.wait_for_header(ONE_PHOTO_WAITS)
         assert {first, second} <= set(coordinator.visit_ids())
         wait_for_state(phone, "waiting")
+        line.pieces_left = None
+        phone.page.evaluate(DRAIN)
+        phone.wait_for_header("全部已上传", seconds=40)
 
 
 def test_text_does_not_wait_for_a_piece_that_is_on_its_way(
@@ -141,7 +145,7 @@ def test_text_does_not_wait_for_a_piece_that_is_on_its_way(
 
         visit = phone.log_visit("no_answer")
 
-        phone.wait_for_header("全部已上传", seconds=10)  # the piece would give up after twenty
+        phone.wait_for_header(ONE_PHOTO_WAITS, seconds=10)  # the piece would give up after twenty
         assert visit in coordinator.visit_ids()
         assert at_the_desk(coordinator, digest) is None
         line.may_pass.set()
@@ -463,7 +467,7 @@ def test_a_coordinator_sees_the_photos_of_a_visit_and_which_have_not_come(
         enrol(phone, coordinator)
         line.pieces_left = 0
         visit = log_visit_with(phone, photograph(phone, 400, 300))
-        phone.wait_for_header("全部已上传")
+        phone.wait_for_header(ONE_PHOTO_WAITS)
         coordinator.page.goto(f"{coordinator.url}/coordinator/visits/{visit}")
         expect(coordinator.page.locator(".attached")).to_have_text("还在那部手机上，没有传到")
 

@@ -20,6 +20,9 @@ const BACKOFF_WAITING_MAX_MS = 8000;
 const STANDING_KEPT_MS = 6 * 60 * 60_000;
 // How often what this phone holds is compared with what it should hold.
 const COMPARED_EVERY_MS = 24 * 60 * 60_000;
+// Refusals that are the server's own trouble, and pass.
+const BUSY = ["busy", "storage"];
+const SHOWN_TO_MS = 60_000;
 const STANDING_BY_CODE = { unknown_device: "unknown", not_confirmed: "waiting" };
 
 export class Drain {
@@ -31,6 +34,7 @@ export class Drain {
   #failures = 0;
   #nextAt = 0;
   #isOrdered = false;
+  #hasAnswered = false;
   /** @type {Promise<void> | null} */
   #running = null;
   #isAskedAgain = false;
@@ -55,7 +59,7 @@ export class Drain {
 
   /** Does the server answer, and refuse? */
   get isRefused() {
-    return this.#failures > 0 && !this.#phone.isOffline;
+    return this.#failures > 0 && this.#hasAnswered;
   }
 
   /**
@@ -111,12 +115,12 @@ export class Drain {
     try {
       const reply = await askStanding(outbox, this.#transport.ask, Date.now());
       if (isPutOff(reply)) {
-        await this.#fail("refused", reply.retry_after_ms);
+        await this.#fail({ reason: "refused", code: "busy", retry_after_ms: reply.retry_after_ms });
         return false;
       }
     } catch (error) {
       const isTimeout = /** @type {Error} */ (error).name === "TimeoutError";
-      await this.#fail(isTimeout ? "timeout" : "unreachable", null);
+      await this.#fail({ reason: isTimeout ? "timeout" : "unreachable", code: "", retry_after_ms: null });
       return false;
     }
     const { standing, server_key } = await outbox.device();
@@ -146,7 +150,7 @@ export class Drain {
         this.#tellProgress().catch(() => {}); // a page that was not told asks by itself
       },
     });
-    if (!outcome.isDone) await this.#fail(outcome.reason, outcome.retry_after_ms);
+    if (!outcome.isDone) await this.#fail(outcome);
     else await this.#succeed();
     this.#uploader.allow(outcome.server);
     const standing = STANDING_BY_CODE[outcome.code] ?? outcome.standing;
@@ -166,6 +170,7 @@ export class Drain {
   async #succeed() {
     this.#reset();
     this.#phone.isOffline = false;
+    this.#phone.unreachableAt = null;
     const { compared_at } = await this.#phone.outbox.device();
     if (compared_at === undefined) await this.#phone.outbox.setDevice({ compared_at: Date.now() });
     else if (Math.abs(Date.now() - compared_at) >= COMPARED_EVERY_MS) await this.#compare().catch(() => {}); // tomorrow
@@ -177,7 +182,7 @@ export class Drain {
     const { epoch, cursor } = await replica.checkpoint();
     const digest = await digestOf(holdingsText(await replica.all()));
     const reply = await this.#transport.ask("POST", "/sync/audit", { epoch, cursor, digest });
-    if (isPutOff(reply)) return this.#fail("refused", reply.retry_after_ms);
+    if (isPutOff(reply)) return this.#fail({ reason: "refused", code: "busy", retry_after_ms: reply.retry_after_ms });
     const verdict = reply.status === 200 ? JSON.parse(reply.text).verdict : "behind";
     if (verdict === "behind") return; // something moved meanwhile: the next exchange asks again
     await outbox.setDevice({ compared_at: Date.now() });
@@ -198,9 +203,15 @@ export class Drain {
     this.#isOrdered = false;
   }
 
-  async #fail(reason, retryAfterMs) {
-    this.#phone.uploading = new Set();
-    this.#phone.isOffline = reason === "unreachable" || reason === "timeout";
+  /** @param {{ reason: string, code: string, retry_after_ms: number | null }} outcome */
+  async #fail({ reason, code, retry_after_ms: retryAfterMs }) {
+    const phone = this.#phone;
+    phone.uploading = new Set();
+    this.#hasAnswered = reason !== "unreachable" && reason !== "timeout";
+    phone.isOffline = !this.#hasAnswered && self.navigator?.onLine === false;
+    const isServerDown = !phone.isOffline && (reason !== "refused" || BUSY.includes(code));
+    // To the minute, as pages show it: they are told of what has changed, and fetch it.
+    phone.unreachableAt = isServerDown ? Date.now() - (Date.now() % SHOWN_TO_MS) : null;
     this.#failures += 1;
     this.#isOrdered = retryAfterMs !== null;
     this.#nextAt = Date.now() + waitAfter(this.#failures, { longest: await this.#backoffMax(reason), retryAfterMs });

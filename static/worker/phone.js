@@ -43,8 +43,10 @@ const SIZE_SHOWN_MIN = 0.1 * 1024 * 1024;
 export class Phone {
   /** Change ids on their way to the server at this moment. @type {Set<string>} */
   uploading = new Set();
-  /** Did the last attempt to reach the server get no answer? */
+  /** Was there no network at the last attempt to reach the server? */
   isOffline = false;
+  /** When the last attempt failed although there was a network. @type {number | null} */
+  unreachableAt = null;
   /** @type {Promise<void> | null} */
   #prepared = null;
 
@@ -260,7 +262,7 @@ export class Phone {
     const stale_days = uploaded_at ? days(uploaded_at) : 0;
     const oldest_days = since.length > 0 ? days(Math.min(...since)) : 0;
     const times = { uploaded_at, stale_days, oldest_days };
-    return { waiting: count("waiting"), photos: await this.#photosToSend(), failed, held: count("held"), ...times, is_offline: this.isOffline, filling };
+    return { waiting: count("waiting"), photos: await this.#photosToSend(), failed, held: count("held"), ...times, is_offline: this.isOffline, unreachable_at: this.unreachableAt, filling };
   }
 }
 

@@ -56,6 +56,11 @@ class Phone:
     def meet(self, **given: Any) -> list[str]:
         return self._asked("drain.meet()", given)
 
+    def said(self) -> tuple[bool, int | None]:
+        """Is there no network, and when was the server last tried in vain?"""
+        told = self._engine.call("() => told")
+        return told["is_offline"], told["unreachable_at"]
+
     def _asked(self, call: str, given: Json) -> list[str]:
         self._engine.call(f"(given) => {{ void asked(() => {call}, given); }}", given)
         told = self._engine.call("() => told")
@@ -187,6 +192,39 @@ def test_a_network_that_is_back_ends_a_wait_of_the_phone_s_own(phone: Phone, rep
 
     assert phone.run("timer") == []
     assert phone.run("online") == ["/sync"]
+
+
+# What it says of a failure
+
+FOREIGN = {"status": 502, "text": "<h1>Bad Gateway</h1>", "retry_after_ms": None}
+NOT_CONFIRMED = {"status": 401, "text": '{"code": "not_confirmed", "message": ""}', "retry_after_ms": None}
+TO_THE_MINUTE = START - START % 60_000
+
+
+@pytest.mark.parametrize(
+    "reply", [refusal(503, 7000), refusal(429), FOREIGN, {"error": "TypeError"}, {"error": "TimeoutError"}]
+)
+def test_with_a_network_a_failure_is_the_server_s_until_it_answers(phone: Phone, reply: Json) -> None:
+    phone.run("timer", reply=reply)
+    assert phone.said() == (False, TO_THE_MINUTE)
+
+    phone.run("asked", now=START + 60_000, reply=reply)
+    assert phone.said() == (False, TO_THE_MINUTE + 60_000)
+
+    phone.run("asked", reply=GOOD)
+    assert phone.said() == (False, None)
+
+
+def test_without_a_network_a_failure_is_no_server_s(phone: Phone) -> None:
+    phone.run("timer", is_online=False, reply={"error": "TypeError"})
+
+    assert phone.said() == (True, None)
+
+
+def test_a_server_that_will_not_have_this_device_is_not_called_unreachable(phone: Phone) -> None:
+    phone.run("timer", reply=NOT_CONFIRMED)
+
+    assert phone.said() == (False, None)
 
 
 # Photos

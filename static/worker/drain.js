@@ -6,6 +6,7 @@ import { IMPORT_PATH } from "../store/mirror.js";
 import { KEPT_MS } from "../sync/entries.js";
 import { Batch, runExchange } from "../sync/exchange.js";
 import { digestOf, holdingsText } from "../sync/holdings.js";
+import { readFailure } from "../sync/protocol.js";
 import { askStanding } from "./enrolment.js";
 
 /**
@@ -16,6 +17,9 @@ const LOCK = "linli-drain";
 // Nobody answered, so nobody is overloaded: a phone in somebody's hand looks again soon, above all with something to send.
 const BACKOFF_UNREACHABLE_MAX_MS = 30_000;
 const BACKOFF_WAITING_MAX_MS = 8000;
+// Something answers in the server's place, or nothing does in time: an outage, of whose end nobody tells the phone. Only
+// visible pages ask in between.
+const BACKOFF_OUTAGE_MAX_MS = 60_000;
 // How long the server's word about this device (its standing, its person, the server's key) is taken as known.
 const STANDING_KEPT_MS = 6 * 60 * 60_000;
 // How often what this phone holds is compared with what it should hold.
@@ -115,7 +119,7 @@ export class Drain {
     try {
       const reply = await askStanding(outbox, this.#transport.ask, Date.now());
       if (isPutOff(reply)) {
-        await this.#fail({ reason: "refused", code: "busy", retry_after_ms: reply.retry_after_ms });
+        await this.#fail(describePause(reply));
         return false;
       }
     } catch (error) {
@@ -182,7 +186,7 @@ export class Drain {
     const { epoch, cursor } = await replica.checkpoint();
     const digest = await digestOf(holdingsText(await replica.all()));
     const reply = await this.#transport.ask("POST", "/sync/audit", { epoch, cursor, digest });
-    if (isPutOff(reply)) return this.#fail({ reason: "refused", code: "busy", retry_after_ms: reply.retry_after_ms });
+    if (isPutOff(reply)) return this.#fail(describePause(reply));
     const verdict = reply.status === 200 ? JSON.parse(reply.text).verdict : "behind";
     if (verdict === "behind") return; // something moved meanwhile: the next exchange asks again
     await outbox.setDevice({ compared_at: Date.now() });
@@ -218,7 +222,8 @@ export class Drain {
   }
 
   async #backoffMax(reason) {
-    if (reason !== "unreachable") return BACKOFF_MAX_MS;
+    if (reason === "refused") return BACKOFF_MAX_MS;
+    if (reason !== "unreachable") return BACKOFF_OUTAGE_MAX_MS;
     const { waiting } = await this.#phone.outboxState();
     return waiting > 0 ? BACKOFF_WAITING_MAX_MS : BACKOFF_UNREACHABLE_MAX_MS;
   }
@@ -226,6 +231,12 @@ export class Drain {
 
 /** Did the server ask for a pause? A refused push says so through its exchange. */
 const isPutOff = ({ status }) => status === 429 || status === 503;
+
+/** Our server's own refusal has a code; a proxy's has none. */
+function describePause({ text, retry_after_ms }) {
+  const code = readFailure(text);
+  return { reason: code ? "refused" : "foreign", code, retry_after_ms };
+}
 
 /** Runs alone among all tabs and workers of this phone, or not at all. */
 async function withLock(work) {

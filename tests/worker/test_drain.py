@@ -186,6 +186,40 @@ def test_when_nobody_answers_it_looks_again_soon(phone: Phone, waiting: int, lon
     assert round(phone.retry_in or 0) == longest
 
 
+FOREIGN = {"status": 502, "text": "<h1>Bad Gateway</h1>", "retry_after_ms": None}
+FOREIGN_PAUSE = FOREIGN | {"status": 503}
+
+
+@pytest.mark.parametrize("reply", [FOREIGN, FOREIGN_PAUSE, {"error": "TimeoutError"}])
+def test_when_the_server_itself_says_nothing_it_looks_again_within_a_minute(phone: Phone, reply: Json) -> None:
+    """Behind a proxy an outage looks like this, and nobody who waits for its end taps (EXPERIENCE.md, 15)."""
+    now = START
+    for _ in range(12):
+        phone.run("timer", now=now, chance=ALMOST_ONE, reply=reply)
+        now += round(phone.retry_in or 0) + 1
+
+    assert round(phone.retry_in or 0) == 60_000
+    phone.run("timer", now=now, chance=0.25)
+    assert phone.retry_in == 15_000
+    assert phone.run("timer", now=now + 15_000, reply=GOOD) == ["/sync"]
+
+
+def test_a_phone_whose_standing_is_asked_for_looks_again_as_soon(phone: Phone) -> None:
+    now = START + 7 * HOUR_MS
+    for _ in range(12):
+        phone.run("timer", now=now, chance=ALMOST_ONE, reply=FOREIGN_PAUSE)
+        now += round(phone.retry_in or 0) + 1
+
+    assert round(phone.retry_in or 0) == 60_000
+
+
+def test_a_proxy_s_word_on_when_to_come_back_is_obeyed_as_well(phone: Phone) -> None:
+    phone.run("timer", reply=FOREIGN_PAUSE | {"retry_after_ms": 600_000})
+
+    assert phone.retry_in == 600_000
+    assert phone.run("timer", now=START + 599_999) == []
+
+
 @pytest.mark.parametrize("reply", [refusal(503), {"error": "TypeError"}])
 def test_a_network_that_is_back_ends_a_wait_of_the_phone_s_own(phone: Phone, reply: Json) -> None:
     phone.run("timer", chance=ALMOST_ONE, reply=reply)
@@ -196,7 +230,6 @@ def test_a_network_that_is_back_ends_a_wait_of_the_phone_s_own(phone: Phone, rep
 
 # What it says of a failure
 
-FOREIGN = {"status": 502, "text": "<h1>Bad Gateway</h1>", "retry_after_ms": None}
 NOT_CONFIRMED = {"status": 401, "text": '{"code": "not_confirmed", "message": ""}', "retry_after_ms": None}
 TO_THE_MINUTE = START - START % 60_000
 

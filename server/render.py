@@ -22,11 +22,14 @@ SCHEMES = ("auto", "light", "dark")
 SCHEME_COOKIE = "scheme"
 NOTHING_WAITS = {
     "waiting": 0,
+    "photos": 0,
+    "failed": 0,
     "held": 0,
     "uploaded_at": None,
     "stale_days": 0,
     "oldest_days": 0,
     "is_offline": False,
+    "unreachable_at": None,
     "filling": None,
 }
 

@@ -39,16 +39,41 @@ async function keepChosen(box) {
   await fetch("/drafts", { method: "POST", body }).catch(() => {});
 }
 
-/** A form that is taken up again has what was chosen for it. */
+/**
+ * What was chosen on the page that is being replaced, by record. A form that comes back with a problem has it from here: a
+ * full phone could not keep it anywhere else.
+ * @type {Map<string, FormData>}
+ */
+const leaving = new Map();
+
+function noteLeaving() {
+  finish();
+  leaving.clear();
+  for (const box of document.querySelectorAll("[data-attach]")) {
+    const chosen = new FormData();
+    for (const name of ["photo", "voice"]) for (const file of carrier(box, name).files ?? []) chosen.append(name, file);
+    const form = /** @type {HTMLFormElement} */ (box.closest("form"));
+    if ([...chosen].length > 0) leaving.set(form.dataset.record ?? "", chosen);
+  }
+}
+
+/** A form that is taken up again, or comes back with a problem, has what was chosen for it. */
 async function takeUp(box) {
-  const form = box.closest("form");
-  if (!document.getElementById("draft") || carrier(box, "photo").files?.length || carrier(box, "voice").files?.length) return;
-  const answer = await fetch(`/drafts?chosen=${encodeURIComponent(form.dataset.record)}`).catch(() => null);
-  const kept = answer?.ok && !answer.redirected ? await answer.formData().catch(() => null) : null;
+  const { record } = box.closest("form").dataset;
+  const isBack = document.getElementById("problems") !== null;
+  if (!isBack && !document.getElementById("draft")) return;
+  if (carrier(box, "photo").files?.length || carrier(box, "voice").files?.length) return;
+  const kept = (isBack && leaving.get(record)) || (await keptBefore(record));
   for (const name of ["photo", "voice"]) {
     const files = /** @type {File[]} */ (kept?.getAll(name) ?? []);
     if (files.length > 0) carry(box, name, files);
   }
+}
+
+/** @returns {Promise<FormData | null>} */
+async function keptBefore(record) {
+  const answer = await fetch(`/drafts?chosen=${encodeURIComponent(record)}`).catch(() => null);
+  return answer?.ok && !answer.redirected ? answer.formData().catch(() => null) : null;
 }
 
 function add(box, name, files) {
@@ -154,10 +179,19 @@ function prepare() {
   const isKept = navigator.serviceWorker?.controller != null;
   for (const box of document.querySelectorAll("[data-attach]")) {
     /** @type {HTMLElement} */ (box).hidden = !isKept;
-    if (isKept) void takeUp(box);
     const canRecord = typeof MediaRecorder === "function" && navigator.mediaDevices;
     /** @type {HTMLElement} */ (box.querySelector("[data-microphone]")).hidden = !canRecord;
   }
+}
+
+function start() {
+  prepare();
+  takeUpAll();
+}
+
+function takeUpAll() {
+  if (!navigator.serviceWorker?.controller) return;
+  for (const box of document.querySelectorAll("[data-attach]")) void takeUp(box);
 }
 
 document.addEventListener("change", ({ target }) => {
@@ -171,9 +205,10 @@ document.addEventListener("click", ({ target }) => {
 });
 document.addEventListener("submit", finish, { capture: true });
 addEventListener("pagehide", finish);
-document.addEventListener("htmx:before:swap", finish);
+document.addEventListener("htmx:before:swap", noteLeaving);
 document.addEventListener("htmx:before:settle", prepare);
-navigator.serviceWorker?.addEventListener("controllerchange", prepare);
-prepare();
+document.addEventListener("htmx:after:settle", takeUpAll); // htmx gives a form its attributes back, and so its enctype
+navigator.serviceWorker?.addEventListener("controllerchange", start);
+start();
 
 export {};

@@ -6,6 +6,7 @@ import { IMPORT_PATH } from "../store/mirror.js";
 import { KEPT_MS } from "../sync/entries.js";
 import { Batch, runExchange } from "../sync/exchange.js";
 import { digestOf, holdingsText } from "../sync/holdings.js";
+import { readFailure } from "../sync/protocol.js";
 import { askStanding } from "./enrolment.js";
 
 /**
@@ -16,10 +17,16 @@ const LOCK = "linli-drain";
 // Nobody answered, so nobody is overloaded: a phone in somebody's hand looks again soon, above all with something to send.
 const BACKOFF_UNREACHABLE_MAX_MS = 30_000;
 const BACKOFF_WAITING_MAX_MS = 8000;
+// Something answers in the server's place, or nothing does in time: an outage, of whose end nobody tells the phone. Only
+// visible pages ask in between.
+const BACKOFF_OUTAGE_MAX_MS = 60_000;
 // How long the server's word about this device (its standing, its person, the server's key) is taken as known.
 const STANDING_KEPT_MS = 6 * 60 * 60_000;
 // How often what this phone holds is compared with what it should hold.
 const COMPARED_EVERY_MS = 24 * 60 * 60_000;
+// Refusals that are the server's own trouble, and pass.
+const BUSY = ["busy", "storage"];
+const SHOWN_TO_MS = 60_000;
 const STANDING_BY_CODE = { unknown_device: "unknown", not_confirmed: "waiting" };
 
 export class Drain {
@@ -31,6 +38,7 @@ export class Drain {
   #failures = 0;
   #nextAt = 0;
   #isOrdered = false;
+  #hasAnswered = false;
   /** @type {Promise<void> | null} */
   #running = null;
   #isAskedAgain = false;
@@ -55,7 +63,7 @@ export class Drain {
 
   /** Does the server answer, and refuse? */
   get isRefused() {
-    return this.#failures > 0 && !this.#phone.isOffline;
+    return this.#failures > 0 && this.#hasAnswered;
   }
 
   /**
@@ -111,12 +119,12 @@ export class Drain {
     try {
       const reply = await askStanding(outbox, this.#transport.ask, Date.now());
       if (isPutOff(reply)) {
-        await this.#fail("refused", reply.retry_after_ms);
+        await this.#fail(describePause(reply));
         return false;
       }
     } catch (error) {
       const isTimeout = /** @type {Error} */ (error).name === "TimeoutError";
-      await this.#fail(isTimeout ? "timeout" : "unreachable", null);
+      await this.#fail({ reason: isTimeout ? "timeout" : "unreachable", code: "", retry_after_ms: null });
       return false;
     }
     const { standing, server_key } = await outbox.device();
@@ -146,7 +154,7 @@ export class Drain {
         this.#tellProgress().catch(() => {}); // a page that was not told asks by itself
       },
     });
-    if (!outcome.isDone) await this.#fail(outcome.reason, outcome.retry_after_ms);
+    if (!outcome.isDone) await this.#fail(outcome);
     else await this.#succeed();
     this.#uploader.allow(outcome.server);
     const standing = STANDING_BY_CODE[outcome.code] ?? outcome.standing;
@@ -166,6 +174,7 @@ export class Drain {
   async #succeed() {
     this.#reset();
     this.#phone.isOffline = false;
+    this.#phone.unreachableAt = null;
     const { compared_at } = await this.#phone.outbox.device();
     if (compared_at === undefined) await this.#phone.outbox.setDevice({ compared_at: Date.now() });
     else if (Math.abs(Date.now() - compared_at) >= COMPARED_EVERY_MS) await this.#compare().catch(() => {}); // tomorrow
@@ -177,7 +186,7 @@ export class Drain {
     const { epoch, cursor } = await replica.checkpoint();
     const digest = await digestOf(holdingsText(await replica.all()));
     const reply = await this.#transport.ask("POST", "/sync/audit", { epoch, cursor, digest });
-    if (isPutOff(reply)) return this.#fail("refused", reply.retry_after_ms);
+    if (isPutOff(reply)) return this.#fail(describePause(reply));
     const verdict = reply.status === 200 ? JSON.parse(reply.text).verdict : "behind";
     if (verdict === "behind") return; // something moved meanwhile: the next exchange asks again
     await outbox.setDevice({ compared_at: Date.now() });
@@ -198,16 +207,23 @@ export class Drain {
     this.#isOrdered = false;
   }
 
-  async #fail(reason, retryAfterMs) {
-    this.#phone.uploading = new Set();
-    this.#phone.isOffline = reason === "unreachable" || reason === "timeout";
+  /** @param {{ reason: string, code: string, retry_after_ms: number | null }} outcome */
+  async #fail({ reason, code, retry_after_ms: retryAfterMs }) {
+    const phone = this.#phone;
+    phone.uploading = new Set();
+    this.#hasAnswered = reason !== "unreachable" && reason !== "timeout";
+    phone.isOffline = !this.#hasAnswered && self.navigator?.onLine === false;
+    const isServerDown = !phone.isOffline && (reason !== "refused" || BUSY.includes(code));
+    // To the minute, as pages show it: they are told of what has changed, and fetch it.
+    phone.unreachableAt = isServerDown ? Date.now() - (Date.now() % SHOWN_TO_MS) : null;
     this.#failures += 1;
     this.#isOrdered = retryAfterMs !== null;
     this.#nextAt = Date.now() + waitAfter(this.#failures, { longest: await this.#backoffMax(reason), retryAfterMs });
   }
 
   async #backoffMax(reason) {
-    if (reason !== "unreachable") return BACKOFF_MAX_MS;
+    if (reason === "refused") return BACKOFF_MAX_MS;
+    if (reason !== "unreachable") return BACKOFF_OUTAGE_MAX_MS;
     const { waiting } = await this.#phone.outboxState();
     return waiting > 0 ? BACKOFF_WAITING_MAX_MS : BACKOFF_UNREACHABLE_MAX_MS;
   }
@@ -215,6 +231,12 @@ export class Drain {
 
 /** Did the server ask for a pause? A refused push says so through its exchange. */
 const isPutOff = ({ status }) => status === 429 || status === 503;
+
+/** Our server's own refusal has a code; a proxy's has none. */
+function describePause({ text, retry_after_ms }) {
+  const code = readFailure(text);
+  return { reason: code ? "refused" : "foreign", code, retry_after_ms };
+}
 
 /** Runs alone among all tabs and workers of this phone, or not at all. */
 async function withLock(work) {

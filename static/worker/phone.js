@@ -43,8 +43,10 @@ const SIZE_SHOWN_MIN = 0.1 * 1024 * 1024;
 export class Phone {
   /** Change ids on their way to the server at this moment. @type {Set<string>} */
   uploading = new Set();
-  /** Did the last attempt to reach the server get no answer? */
+  /** Was there no network at the last attempt to reach the server? */
   isOffline = false;
+  /** When the last attempt failed although there was a network. @type {number | null} */
+  unreachableAt = null;
   /** @type {Promise<void> | null} */
   #prepared = null;
 
@@ -154,7 +156,19 @@ export class Phone {
   }
 
   async photosWaiting() {
-    return (await this.blobs.all().catch(() => [])).filter(({ state }) => state === "waiting").length;
+    return (await this.#waitingBlobs()).length;
+  }
+
+  async #waitingBlobs() {
+    return (await this.blobs.all().catch(() => [])).filter(({ state }) => state === "waiting");
+  }
+
+  /** As `photosWaiting`, without those of visits that were given up: they are not to go up. */
+  async #photosToSend() {
+    const waiting = await this.#waitingBlobs();
+    if (waiting.length === 0) return 0;
+    const withheld = await this.photosGivenUp();
+    return waiting.filter(({ sha256 }) => !withheld.includes(sha256)).length;
   }
 
   // Records as the volunteer sees them
@@ -234,7 +248,7 @@ export class Phone {
     return readStorage(this, now);
   }
 
-  /** The outbox in a few numbers, which the header shows; and until the first sync is complete, how far it has come. */
+  /** What waits in a few numbers, which the header shows; and until the first sync is complete, how far it has come. */
   async outboxState(now = Date.now()) {
     const entries = (await this.outbox.entries()).filter((entry) => !isGivenUp(entry));
     const count = (state) => entries.filter((entry) => entry.state === state).length;
@@ -248,7 +262,7 @@ export class Phone {
     const stale_days = uploaded_at ? days(uploaded_at) : 0;
     const oldest_days = since.length > 0 ? days(Math.min(...since)) : 0;
     const times = { uploaded_at, stale_days, oldest_days };
-    return { waiting: count("waiting"), failed, held: count("held"), ...times, is_offline: this.isOffline, filling };
+    return { waiting: count("waiting"), photos: await this.#photosToSend(), failed, held: count("held"), ...times, is_offline: this.isOffline, unreachable_at: this.unreachableAt, filling };
   }
 }
 

@@ -64,7 +64,7 @@ def test_the_first_sync_says_how_far_it_has_come_and_goes_on_after_a_kill(
         enrol_without_waiting(phone, coordinator)
 
         expect(phone.page.locator(PROGRESS)).to_contain_text("正在取名单：1000 / ")
-        expect(phone.page.locator(PROGRESS)).to_contain_text("现在没有网络，联网后接着取。")
+        expect(phone.page.locator(PROGRESS)).to_contain_text("服务器暂时连不上，稍后自动接着取。")
         take(phone.page, "first-sync")
         phone.kill()
         phone.start()

@@ -36,6 +36,7 @@ CHOSEN = """() => new Promise((resolve) => {
         rows.onsuccess = () => { request.result.close(); resolve(rows.result.map((files) => files.length)); };
     };
 })"""
+ONE_PHOTO_WAITS = "文字已全部上传，还有 1 个照片、录音待上传"
 TAKE = "[data-take]"
 SEEN = "(image) => image.complete && image.naturalWidth"
 
@@ -90,7 +91,7 @@ def test_a_photo_cut_off_by_network_and_server_arrives_as_it_was_taken(
         visit = log_visit_with(phone, photograph(phone, 1600, 1200))
         digest = digest_kept(phone)
         taken = bytes_kept(phone, digest)
-        phone.wait_for_header("全部已上传")
+        phone.wait_for_header(ONE_PHOTO_WAITS)
         wait_until(lambda: line.pieces_left == 0, seconds=SECONDS, failure=lambda: "no piece was sent")
 
         assert visit in coordinator.visit_ids()
@@ -119,13 +120,16 @@ def test_text_goes_up_while_a_photo_is_refused(
         enrol(phone, coordinator)
         line.pieces_left = 0
         first = log_visit_with(phone, photograph(phone, 400, 300))
-        phone.wait_for_header("全部已上传")
+        phone.wait_for_header(ONE_PHOTO_WAITS)
 
         second = phone.log_visit("no_answer")
 
-        phone.wait_for_header("全部已上传")
+        phone.wait_for_header(ONE_PHOTO_WAITS)
         assert {first, second} <= set(coordinator.visit_ids())
         wait_for_state(phone, "waiting")
+        line.pieces_left = None
+        phone.page.evaluate(DRAIN)
+        phone.wait_for_header("全部已上传", seconds=40)
 
 
 def test_text_does_not_wait_for_a_piece_that_is_on_its_way(
@@ -141,7 +145,7 @@ def test_text_does_not_wait_for_a_piece_that_is_on_its_way(
 
         visit = phone.log_visit("no_answer")
 
-        phone.wait_for_header("全部已上传", seconds=10)  # the piece would give up after twenty
+        phone.wait_for_header(ONE_PHOTO_WAITS, seconds=10)  # the piece would give up after twenty
         assert visit in coordinator.visit_ids()
         assert at_the_desk(coordinator, digest) is None
         line.may_pass.set()
@@ -226,6 +230,20 @@ NO_ROOM = """() => {
         if (this.name === "bytes") throw new DOMException("no room", "QuotaExceededError");
         return put.apply(this, given);
     };
+}"""
+
+
+# Neither photo nor visit is taken until somebody has made room.
+FULL_FOR_NOW = """() => {
+    self.isFull = true;
+    for (const name of ["put", "add"]) {
+        const write = IDBObjectStore.prototype[name];
+        IDBObjectStore.prototype[name] = function (...given) {
+            const isNeeded = ["bytes", "entries"].includes(this.name);
+            if (self.isFull && isNeeded) throw new DOMException("no room", "QuotaExceededError");
+            return write.apply(this, given);
+        };
+    }
 }"""
 
 
@@ -357,6 +375,55 @@ def test_s07_a_photo_that_was_chosen_and_not_saved_outlives_its_page(phone: Phon
     expect(phone.page.locator(".attached img")).to_have_count(1)
 
 
+def test_a_photo_is_still_there_and_sent_after_a_form_with_a_problem(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    phone.answer({"needs": ["meal_delivery"]})
+    phone.page.locator(submit_of("visit-form")).tap()
+    expect(phone.page.locator("#problems")).to_contain_text("紧急程度")
+
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+    phone.answer({"urgency": ["days"]})
+    visit = phone.save()
+
+    phone.open(f"/visits/{visit}")
+    expect(phone.page.locator(".attached img")).to_have_count(1)
+
+
+def test_p04_a_photo_outlives_a_save_that_a_full_phone_refused(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    worker_of(phone).evaluate(FULL_FOR_NOW)
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    phone.page.locator(submit_of("visit-form")).tap()
+    expect(phone.page.locator("#problems")).to_contain_text("没能存下")
+
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+    worker_of(phone).evaluate("() => { self.isFull = false; }")
+    visit = phone.save()
+
+    phone.open(f"/visits/{visit}")
+    expect(phone.page.locator(".attached img")).to_have_count(1)
+
+
+def test_who_begins_an_edit_afresh_has_no_photo_chosen(phone: Phone) -> None:
+    """The page that follows is about the same record as the one that is left."""
+    phone.context.set_offline(True)
+    visit = phone.log_visit("met")
+    phone.open(f"/visits/{visit}/edit")
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    phone.answer({"needs": ["meal_delivery"]})
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [1], seconds=SECONDS, failure=lambda: "the choice was never kept")
+    phone.open(f"/visits/{visit}/edit")
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+
+    phone.page.locator("#draft button").tap()
+
+    expect(phone.page.locator("#draft")).to_have_count(0)
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(0)
+
+
 def test_saving_one_form_leaves_what_was_chosen_for_another(phone: Phone) -> None:
     open_form(phone)
     form = phone.page.url
@@ -400,7 +467,7 @@ def test_a_coordinator_sees_the_photos_of_a_visit_and_which_have_not_come(
         enrol(phone, coordinator)
         line.pieces_left = 0
         visit = log_visit_with(phone, photograph(phone, 400, 300))
-        phone.wait_for_header("全部已上传")
+        phone.wait_for_header(ONE_PHOTO_WAITS)
         coordinator.page.goto(f"{coordinator.url}/coordinator/visits/{visit}")
         expect(coordinator.page.locator(".attached")).to_have_text("还在那部手机上，没有传到")
 

@@ -1,10 +1,13 @@
 """Where each record is, on its own line and in words; and how calm it is without a network (EXPERIENCE.md B)."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.phone import Phone
 from tests.browser.server_process import ServerProcess
+from tests.browser.test_gallery import take
 
 pytestmark = pytest.mark.browser
 
@@ -48,6 +51,25 @@ def test_s14_without_a_network_nothing_is_red_and_the_strip_says_what_still_work
         phone.open(path)
         expect(phone.page.locator(".status__offline")).to_have_text("现在没有网络。走访照常记录，联网后自动上传")
         assert phone.page.evaluate(ALARMS) == [], path
+
+
+def test_s14_with_a_network_and_no_server_the_strip_says_so_without_alarm(phone: Phone, server: ServerProcess) -> None:
+    phone.open("/today")
+    server.stop()
+    phone.log_visit("no_answer")
+
+    strip = phone.page.locator(".status__offline")
+    expect(strip).to_have_text(
+        re.compile(r"服务器暂时连不上，已存本机，稍后自动再试。上次尝试 \d\d:\d\d"), timeout=20_000
+    )
+    assert phone.page.evaluate(ALARMS) == []
+    take(phone.page, "unreachable")
+    phone.switch_language()
+    expect(strip).to_contain_text("Server unreachable. Saved here; retrying. Last tried ")
+    take(phone.page, "unreachable-en")
+    server.start()
+    phone.wait_for_header("All uploaded", seconds=40)
+    expect(strip).to_have_count(0)
 
 
 def test_s04_the_app_that_was_killed_opens_on_today_s_round_with_nobody_to_ask(

@@ -101,15 +101,21 @@ def test_a_page_is_sound_markup(name: str, context: Context) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("uploaded_at", [None, NOW])
+@pytest.mark.parametrize("photos", [0, 2])
 @pytest.mark.parametrize("waiting", [0, 1, 40])
-def test_all_uploaded_is_never_said_while_something_waits(language: str, uploaded_at: int | None, waiting: int) -> None:
-    outbox = {"waiting": waiting, "held": 0, "uploaded_at": uploaded_at, "oldest_days": 0}
-    outbox |= {"is_offline": False, "filling": None}
+def test_all_uploaded_is_never_said_while_something_waits(
+    language: str, uploaded_at: int | None, photos: int, waiting: int
+) -> None:
+    outbox = {"waiting": waiting, "photos": photos, "held": 0, "uploaded_at": uploaded_at, "oldest_days": 0}
+    outbox |= {"failed": 0, "is_offline": False, "unreachable_at": None, "filling": None}
     context = CONTEXTS["today/page.html"][0] | {"language": language, "outbox": outbox}
 
     html = ENVIRONMENT.get_template("fragments/_status.html").render(context)
 
-    assert ("全部已上传" in html or "All uploaded" in html) == (waiting == 0 and uploaded_at is not None)
+    assert ("全部已上传" in html or "All uploaded" in html) == (
+        waiting == 0 and photos == 0 and uploaded_at is not None
+    )
+    assert ("还有 2 个照片、录音待上传" in html or "still to go: 2" in html) == (waiting == 0 and photos == 2)
     assert f'data-waiting="{waiting}"' in html
 
 
@@ -131,9 +137,19 @@ def test_the_style_sheet_is_light() -> None:
     assert len(gzip.compress(style, 9)) <= 12 * KB
 
 
+def test_what_could_not_be_uploaded_is_counted_apart() -> None:
+    context = CONTEXTS["today/page.html"][0]
+    outbox = context["outbox"] | {"waiting": 3, "failed": 1}
+
+    html = ENVIRONMENT.get_template("fragments/_status.html").render(context | {"outbox": outbox})
+
+    assert "待上传 3 条" in html
+    assert "其中 1 条没传上去" in html
+
+
 def test_today_with_fourteen_doors_is_light() -> None:
     context = CONTEXTS["today/page.html"][0] | {
-        "outbox": WAITING | {"uploaded_at": NOW, "stale_days": 0, "oldest_days": 0}
+        "outbox": WAITING | {"failed": 0, "uploaded_at": NOW, "stale_days": 0, "oldest_days": 0}
     }
 
     html = ENVIRONMENT.get_template("today/page.html").render(context)

@@ -12,7 +12,7 @@ globalThis.AbortController = class {
 };
 globalThis.crypto = { subtle: { digest: async () => new ArrayBuffer(32) } };
 
-const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0, reoffered: [], entries: [], blobs: [] };
+const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0, is_online: true, reoffered: [], entries: [], blobs: [] };
 Date.now = () => world.now;
 Math.random = () => world.chance;
 
@@ -63,8 +63,9 @@ const drain = new Drain(phone, transport, uploader, async () => {});
 /** Puts the world as given, has the drain do something, and tells what it asked. */
 async function asked(call, given) {
   Object.assign(world, given, { asked: [] });
+  navigator.onLine = world.is_online;
   await call();
-  told = { asked: world.asked, reoffered: world.reoffered, retry_in: drain.retryInMs };
+  told = { is_offline: phone.isOffline, unreachable_at: phone.unreachableAt, asked: world.asked, reoffered: world.reoffered, retry_in: drain.retryInMs };
 }
 
 let told = null;

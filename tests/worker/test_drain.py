@@ -56,6 +56,11 @@ class Phone:
     def meet(self, **given: Any) -> list[str]:
         return self._asked("drain.meet()", given)
 
+    def said(self) -> tuple[bool, int | None]:
+        """Is there no network, and when was the server last tried in vain?"""
+        told = self._engine.call("() => told")
+        return told["is_offline"], told["unreachable_at"]
+
     def _asked(self, call: str, given: Json) -> list[str]:
         self._engine.call(f"(given) => {{ void asked(() => {call}, given); }}", given)
         told = self._engine.call("() => told")
@@ -181,12 +186,78 @@ def test_when_nobody_answers_it_looks_again_soon(phone: Phone, waiting: int, lon
     assert round(phone.retry_in or 0) == longest
 
 
+FOREIGN = {"status": 502, "text": "<h1>Bad Gateway</h1>", "retry_after_ms": None}
+FOREIGN_PAUSE = FOREIGN | {"status": 503}
+
+
+@pytest.mark.parametrize("reply", [FOREIGN, FOREIGN_PAUSE, {"error": "TimeoutError"}])
+def test_when_the_server_itself_says_nothing_it_looks_again_within_a_minute(phone: Phone, reply: Json) -> None:
+    """Behind a proxy an outage looks like this, and nobody who waits for its end taps (EXPERIENCE.md, 15)."""
+    now = START
+    for _ in range(12):
+        phone.run("timer", now=now, chance=ALMOST_ONE, reply=reply)
+        now += round(phone.retry_in or 0) + 1
+
+    assert round(phone.retry_in or 0) == 60_000
+    phone.run("timer", now=now, chance=0.25)
+    assert phone.retry_in == 15_000
+    assert phone.run("timer", now=now + 15_000, reply=GOOD) == ["/sync"]
+
+
+def test_a_phone_whose_standing_is_asked_for_looks_again_as_soon(phone: Phone) -> None:
+    now = START + 7 * HOUR_MS
+    for _ in range(12):
+        phone.run("timer", now=now, chance=ALMOST_ONE, reply=FOREIGN_PAUSE)
+        now += round(phone.retry_in or 0) + 1
+
+    assert round(phone.retry_in or 0) == 60_000
+
+
+def test_a_proxy_s_word_on_when_to_come_back_is_obeyed_as_well(phone: Phone) -> None:
+    phone.run("timer", reply=FOREIGN_PAUSE | {"retry_after_ms": 600_000})
+
+    assert phone.retry_in == 600_000
+    assert phone.run("timer", now=START + 599_999) == []
+
+
 @pytest.mark.parametrize("reply", [refusal(503), {"error": "TypeError"}])
 def test_a_network_that_is_back_ends_a_wait_of_the_phone_s_own(phone: Phone, reply: Json) -> None:
     phone.run("timer", chance=ALMOST_ONE, reply=reply)
 
     assert phone.run("timer") == []
     assert phone.run("online") == ["/sync"]
+
+
+# What it says of a failure
+
+NOT_CONFIRMED = {"status": 401, "text": '{"code": "not_confirmed", "message": ""}', "retry_after_ms": None}
+TO_THE_MINUTE = START - START % 60_000
+
+
+@pytest.mark.parametrize(
+    "reply", [refusal(503, 7000), refusal(429), FOREIGN, {"error": "TypeError"}, {"error": "TimeoutError"}]
+)
+def test_with_a_network_a_failure_is_the_server_s_until_it_answers(phone: Phone, reply: Json) -> None:
+    phone.run("timer", reply=reply)
+    assert phone.said() == (False, TO_THE_MINUTE)
+
+    phone.run("asked", now=START + 60_000, reply=reply)
+    assert phone.said() == (False, TO_THE_MINUTE + 60_000)
+
+    phone.run("asked", reply=GOOD)
+    assert phone.said() == (False, None)
+
+
+def test_without_a_network_a_failure_is_no_server_s(phone: Phone) -> None:
+    phone.run("timer", is_online=False, reply={"error": "TypeError"})
+
+    assert phone.said() == (True, None)
+
+
+def test_a_server_that_will_not_have_this_device_is_not_called_unreachable(phone: Phone) -> None:
+    phone.run("timer", reply=NOT_CONFIRMED)
+
+    assert phone.said() == (False, None)
 
 
 # Photos

@@ -35,7 +35,7 @@ async function startWorker() {
     if (data?.type === "drained") onDrained(data);
     if (data?.type === "key") holdKey(data.key);
     if (data?.type === "key?") ports[0].postMessage({ key: heldKey });
-    if (data?.type === "locked") showLocked();
+    if (data?.type === "locked") void showLocked();
   });
   serviceWorker.addEventListener("controllerchange", () => {
     if (isUpdating) location.reload();
@@ -104,19 +104,24 @@ function noteUse() {
 }
 
 async function lock() {
-  if (hasFiles()) return;
   await keepDraft();
+  if (!(await areFilesKept())) return;
   heldKey = null;
   navigator.serviceWorker?.controller?.postMessage({ type: "lock" });
 }
 
-/** Photos that are not saved yet are nowhere but in this form, so they hold the lock open. */
-const hasFiles = () =>
-  [...document.querySelectorAll("form[data-form] input[type=file]")].some((input) => /** @type {any} */ (input).files.length > 0);
+/** Did the worker keep what was last chosen? @type {Promise<boolean>} */
+let keepingChosen = Promise.resolve(true);
+
+/** Photos for which a full phone has no room are nowhere but in this form, so they hold the lock open. */
+async function areFilesKept() {
+  const inputs = [...document.querySelectorAll("form[data-form] input[type=file]")];
+  return (await keepingChosen) || !inputs.some((input) => /** @type {any} */ (input).files.length > 0);
+}
 
 /** The worker answers this very page with the question for the PIN, unless it shows it already. What stood in a form is its draft. */
-function showLocked() {
-  if (hasFiles() || document.querySelector("[data-shut]")) return;
+async function showLocked() {
+  if (document.querySelector("[data-shut]") || !(await areFilesKept())) return;
   heldKey = null;
   location.reload();
 }
@@ -393,7 +398,8 @@ document.addEventListener("change", ({ target }) => {
 });
 
 // A photo or a voice note (attach.js) is no answer, but its form is a draft from now on.
-document.addEventListener("chosen", ({ target }) => {
+document.addEventListener("chosen", (/** @type {any} */ { target, detail }) => {
+  keepingChosen = detail.keeping;
   noteChange(target);
   void keepDraft();
 });

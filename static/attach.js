@@ -29,14 +29,14 @@ function carry(box, name, files) {
 }
 
 /** The worker keeps what is chosen until it is saved, as it keeps what is written (app.js), so that it outlives this page. */
-async function keepChosen(box) {
+function keepChosen(box) {
   const form = box.closest("form");
   const body = new FormData();
   body.append("record_id", form.dataset.record);
   body.append("chosen", "1");
   for (const name of ["photo", "voice"]) for (const file of carrier(box, name).files ?? []) body.append(name, file);
-  form.dispatchEvent(new Event("chosen", { bubbles: true }));
-  await fetch("/drafts", { method: "POST", body }).catch(() => {});
+  const keeping = fetch("/drafts", { method: "POST", body }).then(({ ok }) => ok, () => false);
+  form.dispatchEvent(new CustomEvent("chosen", { bubbles: true, detail: { keeping } }));
 }
 
 /**
@@ -78,7 +78,7 @@ async function keptBefore(record) {
 
 function add(box, name, files) {
   carry(box, name, [...(carrier(box, name).files ?? []), ...files]);
-  void keepChosen(box);
+  keepChosen(box);
 }
 
 function showChosen(box) {
@@ -109,7 +109,7 @@ function line(box, name, file, place) {
   remove.setAttribute("aria-label", `${box.dataset.remove}: ${words}`);
   remove.addEventListener("click", () => {
     carry(box, name, [...(carrier(box, name).files ?? [])].filter((each) => each !== file));
-    void keepChosen(box);
+    keepChosen(box);
     box.querySelector("[data-microphone]").focus();
   });
   item.append(shown, remove);
@@ -162,7 +162,7 @@ function finish() {
   const keep = () => {
     if (pieces.length === 0) return;
     carry(box, "voice", [...before, new File(pieces, "voice", { type })]);
-    void keepChosen(box);
+    keepChosen(box);
   };
   const before = [...(carrier(box, "voice").files ?? [])];
   keep();

@@ -9,10 +9,12 @@ from playwright.sync_api import expect
 from tests.browser.canaries import canaries_in
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
+from tests.browser.photographs import kept, photograph
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_gallery import take
-from tests.browser.test_saving import entries
+from tests.browser.test_photos import NO_ROOM, TAKE, file_of, open_form
+from tests.browser.test_saving import entries, worker_of
 
 pytestmark = pytest.mark.browser
 
@@ -226,6 +228,51 @@ def test_the_lock_waits_for_a_draft_that_is_on_its_way(phone: Phone) -> None:
     expect_locked(phone)
     unlock(phone)
     expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+
+
+def choose_photo(phone: Phone) -> None:
+    set_pin(phone)
+    phone.page.clock.install()
+    open_form(phone)
+    wait_until(
+        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
+    )
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+
+
+def test_a_chosen_photo_does_not_hold_the_lock_open_and_is_there_after_it(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    choose_photo(phone)
+
+    phone.page.clock.fast_forward("05:01")
+
+    expect_locked(phone)
+    unlock(phone)
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+    phone.save()
+    assert len(kept(phone)) == 1
+
+
+def test_the_lock_waits_for_a_chosen_photo_that_is_on_its_way(phone: Phone) -> None:
+    phone.page.add_init_script(f"({SLOW_DRAFTS})()")
+    choose_photo(phone)
+
+    phone.page.evaluate("() => void lock()")
+
+    expect_locked(phone)
+    unlock(phone)
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+
+
+def test_a_photo_that_a_full_phone_cannot_keep_is_not_lost_to_the_lock(phone: Phone) -> None:
+    worker_of(phone).evaluate(NO_ROOM)
+    choose_photo(phone)
+
+    phone.page.evaluate("() => lock()")
+
+    assert phone.page.evaluate("() => heldKey !== null")
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
 
 
 def test_changing_and_removing_the_pin(phone: Phone) -> None:

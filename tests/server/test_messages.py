@@ -126,7 +126,9 @@ def test_the_word_for_an_exchange_stands_on_one_button_only() -> None:
 
 @pytest.mark.parametrize("word", ["设备", "客户端", "服务器", "错误", "失败", "非法", "无效", "异常", "您没有", "必须"])
 def test_volunteers_are_spared_the_words_of_machines_and_of_blame(word: str) -> None:
-    assert [key for key in SHARED if word in chinese(key)] == []
+    # Where nothing else is at fault the strip names it, and neither code nor blame (EXPERIENCE.md 1.3, 14).
+    named = ["filling.unreachable", "status.unreachable"] if word == "服务器" else []
+    assert sorted(key for key in SHARED if word in chinese(key)) == named
 
 
 def test_lines_are_short_enough_for_a_narrow_phone() -> None:

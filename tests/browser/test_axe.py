@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from server.page_table import PAGES
 from tests.browser.axe import bring_axe, findings
@@ -12,8 +12,11 @@ from tests.browser.conftest import MakePhone
 from tests.browser.coordinator import Coordinator
 from tests.browser.every_page import addresses
 from tests.browser.lossy_proxy import LossyProxy
-from tests.browser.phone import Phone
+from tests.browser.phone import DEVICE, Phone
+from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess
+from tests.browser.test_lock import restart, set_pin
+from tests.browser.test_refused import IPHONE, PRIVATE, WECHAT_ON_ANDROID
 
 pytestmark = pytest.mark.browser
 
@@ -83,4 +86,53 @@ def test_axe_finds_nothing_while_a_phone_is_enrolled(
         look_at(lambda: phone.open("/today"))
         expect(phone.page.locator("main #sync-status")).to_be_visible()
 
+    assert not found, "\n".join(found)
+
+
+def test_axe_finds_nothing_on_a_phone_that_is_locked_or_was_left(server: ServerProcess, phone: Phone) -> None:
+    server.stop()
+    phone.log_visit("no_answer")
+    set_pin(phone)
+    restart(phone)
+    bring_axe(phone.page)
+    found = []
+
+    def look_at(open_first: Callable[[], object], state: str) -> None:
+        for look in looks(phone.page, open_first):
+            expect(phone.page.locator(state)).to_be_visible()
+            found.extend(found_in_both_schemes(phone.page, f"{state} {look}"))
+
+    look_at(lambda: phone.open("/today"), "#unlock")
+    phone.page.locator("#pin").fill("000000")
+    phone.page.locator(submit_of("unlock")).tap()
+    expect(phone.page.locator("#problems")).to_be_visible()
+    found += found_in_both_schemes(phone.page, "a wrong PIN")
+    phone.open("/settings/sign-out")
+    phone.page.locator(submit_of("sign-out")).tap()
+    phone.page.locator("input[name=anyway]").wait_for(state="attached")
+    found += found_in_both_schemes(phone.page, "what is said before leaving")
+    phone.page.locator(submit_of("sign-out")).tap()
+    expect(phone.page.locator(".dock a[href='/enrol']")).to_be_visible()
+    look_at(lambda: phone.open("/today"), ".dock [data-export]")
+
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("why", "agent", "script"), [("in_app", WECHAT_ON_ANDROID, ""), ("tab", IPHONE, ""), ("private", "", PRIVATE)]
+)
+def test_axe_finds_nothing_where_nobody_is_enrolled(
+    browser: Browser, server: ServerProcess, why: str, agent: str, script: str
+) -> None:
+    context = browser.new_context(**DEVICE | ({"user_agent": agent} if agent else {}))
+    context.add_init_script(script)
+    page = context.new_page()
+    bring_axe(page)
+    found = []
+
+    for look in looks(page, lambda: page.goto(f"{server.url}/enrol?{why}#12345678")):
+        expect(page.locator(f"[data-refused={why}]")).to_be_visible()
+        found += found_in_both_schemes(page, f"{why} {look}")
+
+    context.close()
     assert not found, "\n".join(found)

@@ -1,6 +1,7 @@
 """A half-filled form outlives its tab, the battery, the worker and a new release, as the same visit (EXPERIENCE.md 7)."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -201,20 +202,60 @@ def test_p10_a_form_opened_before_an_update_is_saved_once_after_it(
     assert drafts(phone) == []
 
 
-def test_p14_a_worker_that_is_stopped_at_every_step_keeps_the_draft(phone: Phone) -> None:
-    phone.context.set_offline(True)
-    tools = phone.context.new_cdp_session(phone.page)
-    tools.send("ServiceWorker.enable")
-    path, form_ids = fill_half(phone)
+def test_p14_a_worker_that_is_stopped_at_every_step_loses_nothing(
+    server: ServerProcess, phone: Phone, coordinator: Coordinator
+) -> None:
+    phone.open("/today")
+    server.stop()
+    stop = stopper_of(phone)
+    phone.page.locator(OPEN_DOOR).first.tap()
+    phone.page.locator("a[href$='/visit']").tap()
+    expect(phone.page.locator("#visit-form")).to_be_visible()
+    path, form_ids = re.sub(r"^https?://[^/]*|\?.*", "", phone.page.url), ids(phone)
 
-    tools.send("ServiceWorker.stopAllWorkers")
-    phone.page.locator("textarea[name=note]").fill(NOTE + "。")
-    wait_until(lambda: kept_note(phone) == NOTE + "。", seconds=10, failure=lambda: "the draft was not kept")
-    tools.send("ServiceWorker.stopAllWorkers")
+    stop()  # before typing
+    phone.answer({"outcome": ["met"]})
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    wait_until(lambda: kept_note(phone) == NOTE, seconds=10, failure=lambda: "the draft was not kept")
+    stop()  # after the draft is kept
     phone.open(path)
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+    phone.page.locator("textarea[name=note]").fill(NOTE + "。")
+    stop()  # just before saving
+    visit = phone.save()
+    stop()  # after saving
+    (shown,) = phone.my_visits()
+    stop()  # before the upload
+    server.start()
+    phone.wait_for_header("全部已上传", seconds=40)
 
-    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE + "。")
-    assert phone.save() == form_ids[0]
+    assert visit == form_ids[0]
+    assert (shown.id, shown.words) == (visit, "待上传")
+    assert drafts(phone) == []
+    assert coordinator.visit_ids().count(visit) == 1
+    assert coordinator.open_visit(visit).answers["备注"] == NOTE + "。"
+
+
+def stopper_of(phone: Phone) -> Callable[[], None]:
+    """Stops the worker, and ends when it has stopped."""
+    tools = phone.context.new_cdp_session(phone.page)
+    seen: list[str] = []
+    tools.on(
+        "ServiceWorker.workerVersionUpdated",
+        lambda update: seen.extend(version["runningStatus"] for version in update["versions"]),
+    )
+    tools.send("ServiceWorker.enable")
+
+    def stop() -> None:
+        seen.clear()
+        tools.send("ServiceWorker.stopAllWorkers")
+        wait_until(
+            lambda: phone.page.evaluate("() => true") and "stopped" in seen,  # the browser is heard while it is asked
+            seconds=10,
+            failure=lambda: f"the worker did not stop: {seen}",
+        )
+
+    return stop
 
 
 def kept_note(phone: Phone) -> Any:

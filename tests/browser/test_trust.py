@@ -149,7 +149,9 @@ def test_a_visit_whose_answer_was_lost_is_there_once_after_it_was_discarded_and_
     expect(coordinator.page.locator("main")).not_to_contain_text("身份重复")
 
 
-def test_s16_a_record_that_fails_is_retried_edited_and_discarded_alone(phone: Phone, coordinator: Coordinator) -> None:
+def test_s16_a_record_that_fails_is_retried_discarded_taken_back_and_edited_alone(
+    phone: Phone, coordinator: Coordinator
+) -> None:
     worker = worker_of(phone)
     worker.evaluate(FIRST_TOO_LARGE)
     failing = phone.log_visit("no_answer", note=NOTE)
@@ -164,6 +166,14 @@ def test_s16_a_record_that_fails_is_retried_edited_and_discarded_alone(phone: Ph
 
     phone.page.locator("#unsent [value=retry]").tap()
     expect(phone.page.locator("[data-state=failed]")).to_be_visible()
+    open_discarded(phone, failing)
+    phone.wait_for_header("全部已上传", seconds=40)
+    assert [coordinator.visit_ids().count(each) for each in (failing, second)] == [0, 1]
+    worker.evaluate("() => { self.first = undefined; }")  # taken back, it is too large again
+    phone.page.locator(f"#visit-{failing} button").tap()
+    phone.page.wait_for_url(f"**/visits/{failing}")
+    expect(phone.page.locator("[data-state=failed]")).to_be_visible(timeout=30_000)
+    expect(phone.page.locator("main")).to_contain_text(NOTE)
     phone.page.locator(f"a[href='/visits/{failing}/edit']").tap()
     phone.page.locator("textarea[name=note]").fill("短")
     phone.page.locator(submit_of("visit-form")).tap()

@@ -5,8 +5,9 @@ no answer at all: its phone may just not have heard of a newer one. Such a visit
 the guard rule of `household.consent_state` does the rest (sync/merge.py): the more cautious word stands at once, the
 other is kept as a conflict, and a coordinator decides whether consent was given again.
 
-Which of two answers is older, only the phones' clocks can say. They may be wrong, so they can keep an answer from being
-taken over, never make one last: a time ahead of the server's counts as now.
+Which of two answers is older, only the phones' clocks can say. They may be wrong, so they never make an answer last (a
+time ahead of the server's counts as now), and keep none from being taken over but one that loosens what was said; one
+that narrows it stands at once, and a coordinator is asked.
 """
 
 from collections.abc import Sequence
@@ -110,7 +111,9 @@ def household_change(
     if not value:
         value = former(told, answer, standing)
     elif is_outdated(session, principal, told, answer):
-        return None
+        if is_looser(value, standing):
+            return None
+        base = 0  # the clocks may be wrong: the more cautious word stands until a coordinator has decided
     else:
         base = max((each.revision for each in told if each.value == value), default=base)
     if value == standing:
@@ -133,6 +136,10 @@ def former(told: Sequence[Told], answer: Answer, standing: str) -> str:
     others = [each.value for each in told if each.by != answer.visit_id]
     is_its_own = bool(told) and told[-1].by == answer.visit_id and told[-1].value == standing
     return others[-1] if others and is_its_own and not any(each.is_conflict for each in told) else standing
+
+
+def is_looser(value: str, standing: str) -> bool:
+    return value not in CAUTION or (standing in CAUTION and CAUTION.index(value) > CAUTION.index(standing))
 
 
 def is_outdated(session: Session, principal: Principal, told: Sequence[Told], answer: Answer) -> bool:

@@ -10,6 +10,10 @@ from server.forms import Control, Default, Field, Form, Sooner, When
 MET = When("outcome", ("met",))
 MET_ANYONE = When("outcome", ("met", "met_other"))
 FULL_CONSENT = When("consent_state", ("full",))
+# Whoever died, moved, lives in an institution or never lived here is not visited again (DOMAIN.md 2.3). From hospital people
+# come home, and are to be seen within a day of it.
+NO_NEXT_VISIT = frozenset({"in_care_home", "moved", "deceased", "wrong_address"})
+COMES_AGAIN = When("outcome", tuple(code for code in words.OUTCOME.codes if code not in NO_NEXT_VISIT))
 GOOD = Default(all_good="good")
 # Nobody was seen: sooner than usual, by risk (DOMAIN.md 2.5). Places differ; one table, to be changed by who knows better.
 NOT_SEEN = Sooner(
@@ -130,6 +134,7 @@ VISIT_FORM = Form(
             "next_visit_on",
             Control.DATE,
             ("下次走访", "Next visit"),
+            shown_when=(COMES_AGAIN,),
             default=Default(days="household.interval_days", sooner=NOT_SEEN),
         ),
         Field(

@@ -109,6 +109,22 @@ def test_the_next_visit_is_proposed_by_what_was_found(phone: Phone) -> None:
     assert date.input_value() == "2030-01-31"
 
 
+def test_no_next_visit_is_proposed_where_nobody_will_be_visited(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    date = phone.page.locator("input[name=next_visit_on]")
+
+    phone.answer({"outcome": ["deceased"]})
+    expect(date).to_be_hidden()
+    phone.answer({"outcome": ["met"]})
+    expect(date).to_be_visible()
+    assert date.input_value() != ""
+    phone.answer({"outcome": ["moved"]})
+    phone.save()
+
+    assert "下次走访" not in phone.page.locator("main").inner_text()
+
+
 def test_danger_is_saved_first_and_then_shows_whom_to_call(phone: Phone, coordinator: Coordinator) -> None:
     phone.open("/today")
     phone.context.set_offline(True)

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from server.forms import Form, check_submitted, form_wire
-from server.visit_form import FORMS, VISIT_FORM
+from server.page_table import PAGES
+from server.visit_form import COMES_AGAIN, FORMS, VISIT_FORM
+from server.vocabularies import OUTCOME
+from server.writing import first_answers
 from tests.javascript import JavaScript
 
 VECTORS = json.loads(Path("sync/vectors/forms.json").read_text(encoding="utf-8"))
@@ -17,7 +20,7 @@ NAMES = [case["name"] for case in CASES]
 
 @pytest.fixture(scope="module")
 def phone() -> JavaScript:
-    return JavaScript("worker/filters.js", "worker/forms.js")
+    return JavaScript("worker/filters.js", "worker/forms.js", "worker/pages.js")
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
@@ -39,6 +42,25 @@ def test_every_field_of_the_form_is_filled_somewhere() -> None:
     filled = {name for case in CASES if form_of(case) is VISIT_FORM for name in case["values"]}
 
     assert filled == set(VISIT_FORM.field_names())
+
+
+@pytest.mark.parametrize("outcome", ["", *OUTCOME.codes])
+def test_the_next_visit_is_proposed_where_there_will_be_one(phone: JavaScript, outcome: str) -> None:
+    (write,) = [each.write for each in PAGES if each.name == "visit_new"]
+    assert write is not None
+    known = {"household": {"interval_days": 30, "risk": "yellow", "consent_state": "basic"}}
+    query = {"outcome": outcome} if outcome else {}
+
+    values, suggested = first_answers(write, known=known, query=query, today="2026-11-23")
+
+    given = {"loaded": known, "query": query, "today": "2026-11-23"}
+    app = {"forms": {"visit": form_wire(VISIT_FORM)}}
+    twin = phone.call("firstAnswers", app, {"form": write.form, "record": write.record}, given)
+    assert twin == {"values": values, "suggested": suggested}
+    assert ("next_visit_on" in values, "next_visit_on" in suggested) == (
+        outcome in COMES_AGAIN.values,
+        outcome not in COMES_AGAIN.values,
+    )
 
 
 def form_of(case: dict[str, Any]) -> Form:

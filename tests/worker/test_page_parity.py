@@ -53,6 +53,7 @@ QUERIES = {
         "",
         "?outcome=met",
         "?outcome=no_answer",
+        "?outcome=deceased",
         "?outcome=met&all_good=1",
         "?outcome=nonsense&note=%3Cb%3E",
     ],

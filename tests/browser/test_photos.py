@@ -13,6 +13,7 @@ from tests.browser.coordinator import Coordinator
 from tests.browser.lossy_proxy import LossyProxy
 from tests.browser.phone import SECONDS, Phone
 from tests.browser.photographs import KEPT, WHERE, bytes_kept, kept, photograph, size_of
+from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_saving import worker_of
 

@@ -239,7 +239,7 @@ def settle(database: Database, phones: Sequence[BenchPhone]) -> Way:
             session.add(Volunteer(community_id=COMMUNITY_ID, id=person.id, number=person.number, name=person.name))
             doors = doors_of(person)
             for number, door in enumerate(doors):
-                put(session, "household", door, door=f"9-1-{number}", risk="green")
+                put(session, "household", door, door=f"9-1-{number}", risk="green", consent_state="full")
             assign_round(
                 session,
                 community_id=COMMUNITY_ID,

@@ -7,8 +7,10 @@ import pytest
 from playwright.sync_api import expect
 
 from server.assets import STATIC
+from server.render import SCHEME_COOKIE
 from tests.browser.axe import bring_axe, findings
-from tests.browser.phone import Phone
+from tests.browser.phone import SECONDS, Phone
+from tests.browser.server_process import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -156,6 +158,11 @@ def test_a_page_of_the_server_s_own_has_the_colours_that_were_chosen(phone: Phon
     phone.open("/settings")
     phone.page.locator("button.chip[name=scheme][value=dark]").tap()
     expect(phone.page.locator("html")).to_have_attribute("data-scheme", "dark")
+    wait_until(  # the worker has the server set it, after the page has its colours
+        lambda: any(cookie.get("name") == SCHEME_COOKIE for cookie in phone.context.cookies()),
+        seconds=SECONDS,
+        failure=lambda: "no cookie came",
+    )
 
     phone.open("/sign-in")
 

@@ -16,12 +16,14 @@ from uuid import UUID, uuid5
 
 from sqlmodel import Session, col, select
 
+from server.identifiers import packed
 from server.json_field import field_text
 from server.kinds import KINDS
 from server.models import Change, Record
 from server.rules import RULES, SCHEMA
 from server.scope import Principal, scoped
-from server.store import SqlStore
+from server.statements import statements_of
+from server.store import SqlStore, text_id
 from sync import changes
 from sync.changes import Action, Author, Outcome
 from sync.engine import accept
@@ -59,16 +61,34 @@ def keep_consent(session: Session, author: Author, moved: Sequence[changes.Chang
     answers = answers_in(session, author.community_id, moved, now)
     if not answers:
         return
-    households = SqlStore(session).records(author.community_id, {answer.household_id for answer in answers})
-    differing = {
-        answer.household_id
-        for answer in answers
-        if answer.household_id in households
-        and answer.value != (households[answer.household_id].fields.get(NAME) or "")
-    }
+    differing = households_of_others(session, author.community_id, answers)
     for answer in sorted(answers, key=lambda each: each.given_at):
         if answer.household_id in differing:
             take_over(session, author, answer, now)
+
+
+def households_of_others(session: Session, community_id: int, answers: Sequence[Answer]) -> set[str]:
+    """Those whose standing word is another than their visit's. Asked of the JSON's text, as it is stored: to read fifty
+    households and take them apart costs a tenth of a push, and hardly ever does one differ."""
+    by_value: dict[str, set[str]] = {}
+    for answer in answers:
+        by_value.setdefault(answer.value, set()).add(answer.household_id)
+    statements = statements_of(session)
+    unlike: set[str] = set()
+    for value, household_ids in by_value.items():
+        alike = f'%"{NAME}":"{value}"%' if value in CAUTION else ""
+        among, keys = statements.among([packed(household_id) for household_id in household_ids])
+        rows = statements.rows(
+            f"SELECT record_id FROM record WHERE community_id = ? AND record_id {among} AND fields NOT LIKE ?",  # noqa: S608 -- our own words
+            (community_id, *keys, alike),
+        )
+        unlike.update(text_id(row[0]) for row in rows)
+    stored = SqlStore(session).records(community_id, unlike) if unlike else {}
+    return {
+        answer.household_id
+        for answer in answers
+        if answer.household_id in stored and answer.value != text_of(stored[answer.household_id].fields)
+    }
 
 
 def answers_in(session: Session, community_id: int, moved: Sequence[changes.Change], now: int) -> list[Answer]:

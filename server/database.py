@@ -12,7 +12,9 @@ around each would cost every push a fifth of its time, for what hardly ever happ
 statements, after the answer: one that SQLite makes by itself would tell nobody that it failed, and after a failed sync
 this process must end (`end_process`).
 
-PostgreSQL: any number of processes; a transaction that lost a race is run again whole.
+PostgreSQL: any number of processes; a transaction that lost a race is run again whole. The pushes of a process are
+committed together there too (`write_soon`): each holds its community until the disk has its commit. Everything else has
+a connection of its own.
 """
 
 import asyncio
@@ -22,17 +24,16 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
-from starlette.concurrency import run_in_threadpool
 
 from server.settings import Settings
 from sync.errors import TryLater
@@ -86,11 +87,11 @@ class Database:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         if self.is_sqlite:
-            self._writer: SqliteWriter | None = SqliteWriter(url, checkpoint_rows, end)
+            self._writer: Writer = SqliteWriter(url, end, checkpoint_rows)
             self.engine = sqlite_engine(url, is_writer=False)
         else:
-            self._writer = None
             self.engine = create_engine(url, pool_size=READERS_MAX, max_overflow=READERS_MAX, pool_pre_ping=True)
+            self._writer = PostgresqlWriter(self.engine, end)
 
     def read(self, work: Work[T]) -> T:
         """Raises what the work raises, and TryLater when the disk or the database does not answer."""
@@ -103,39 +104,29 @@ class Database:
     def write(self, work: Work[T]) -> T:
         """Runs the work in a write transaction and returns its result after commit. Raises what the work raises, with
         nothing written; raises TryLater when the disk or the database would not take it."""
-        if self._writer is not None:
-            return self._writer.run(work)
+        if self.is_sqlite:
+            return self._writer.submit(work).result()
         return write_with_retries(self.engine, work)
 
     async def write_soon(self, work: Work[T]) -> T:
-        """As `write`, for the event loop: on SQLite no thread waits for the commit."""
-        if self._writer is None:
-            return await run_in_threadpool(write_with_retries, self.engine, work)
+        """As `write`, for the event loop: no thread waits for the commit."""
         return await asyncio.wrap_future(self._writer.submit(work))
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        self._writer.close()
         self.engine.dispose()
 
 
-class SqliteWriter:
-    """The thread that owns the one connection which writes."""
+class Writer:
+    """A thread that takes whatever waits and commits it together."""
 
-    def __init__(self, url: str, checkpoint_rows: int, end: Callable[[Exception], None]) -> None:
-        self._checkpoint_rows = checkpoint_rows
+    def __init__(self, end: Callable[[Exception], None]) -> None:
         self._end = end
-        self._rows_at_checkpoint = 0
-        self._engine = sqlite_engine(url, is_writer=True)
-        self._connection = self._engine.connect()  # here, so that a database that does not open stops the start
         self._door = threading.Lock()
         self._is_closed = False
         self._waiting: SimpleQueue[Waiting | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="sqlite-writer", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="writer", daemon=True)
         self._thread.start()
-
-    def run(self, work: Work[T]) -> T:
-        return self.submit(work).result()
 
     def submit(self, work: Work[T]) -> Future[T]:
         future: Future[T] = Future()
@@ -150,14 +141,18 @@ class SqliteWriter:
             self._is_closed = True
             self._waiting.put(None)
         self._thread.join()
-        self._engine.dispose()
+
+    def in_one_transaction(self, works: Sequence[Work[Any]]) -> list[Any]:
+        raise NotImplementedError
+
+    def afterwards(self) -> None:
+        """When those who waited have been answered."""
 
     def _serve(self) -> None:
         try:
-            with self._connection as connection:
-                while (first := self._waiting.get()) is not None:
-                    self._commit_together(connection, self._with_what_waits(first))
-                    self._checkpoint_when_due(connection.connection)
+            while (first := self._waiting.get()) is not None:
+                self._commit_together(self._with_what_waits(first))
+                self.afterwards()
         except Exception as error:  # nobody else would ever answer those who wait
             self._end(error)
 
@@ -171,25 +166,45 @@ class SqliteWriter:
             group.append(following)
         return [each for each in group if each[1].set_running_or_notify_cancel()]
 
-    def _commit_together(self, connection: Connection, group: list[Waiting]) -> None:
-        """All in one transaction; nobody is answered before its commit. When one of them fails, each gets its own."""
+    def _commit_together(self, group: list[Waiting]) -> None:
+        """Nobody is answered before the commit. When one of them fails, each gets a transaction of its own."""
         if not group:  # whoever asked has gone
             return
         try:
-            with connection.begin():
-                results = [attempt(connection, work) for work, _ in group]
+            results = self.in_one_transaction([work for work, _ in group])
         except Exception as error:
             if len(group) == 1:
                 group[0][1].set_exception(translated(error))
                 return
             for each in group:
-                self._commit_together(connection, [each])
+                self._commit_together([each])
             return
         for (_, future), result in zip(group, results, strict=True):
             future.set_result(result)
 
-    def _checkpoint_when_due(self, connection: PoolProxiedConnection) -> None:
-        """After the answer. What cannot be moved now, for a reader or a full disk, is moved another time."""
+
+class SqliteWriter(Writer):
+    """Owns the one connection which writes."""
+
+    def __init__(self, url: str, end: Callable[[Exception], None], checkpoint_rows: int) -> None:
+        self._checkpoint_rows = checkpoint_rows
+        self._rows_at_checkpoint = 0
+        self._engine = sqlite_engine(url, is_writer=True)
+        self._connection = self._engine.connect()  # here, so that a database that does not open stops the start
+        super().__init__(end)
+
+    def close(self) -> None:
+        super().close()
+        self._connection.close()
+        self._engine.dispose()
+
+    def in_one_transaction(self, works: Sequence[Work[Any]]) -> list[Any]:
+        with self._connection.begin():
+            return [attempt(self._connection, work) for work in works]
+
+    def afterwards(self) -> None:
+        """A checkpoint when one is due. What cannot be moved now, for a reader or a full disk, is moved another time."""
+        connection = self._connection.connection
         rows: int = connection.driver_connection.total_changes  # type: ignore[union-attr]
         if rows - self._rows_at_checkpoint < self._checkpoint_rows:
             return
@@ -201,6 +216,18 @@ class SqliteWriter:
             logging.getLogger(__name__).warning("No checkpoint now: %s", error)
             return
         self._rows_at_checkpoint = rows
+
+
+class PostgresqlWriter(Writer):
+    def __init__(self, engine: Engine, end: Callable[[Exception], None]) -> None:
+        self._engine = engine
+        super().__init__(end)
+
+    def in_one_transaction(self, works: Sequence[Work[Any]]) -> list[Any]:
+        if len(works) == 1:
+            return [write_with_retries(self._engine, works[0])]
+        with self._engine.begin() as connection:
+            return [attempt(connection, work) for work in works]
 
 
 def attempt(connection: Connection, work: Work[T]) -> T:

@@ -4,7 +4,7 @@ A statement goes straight to the driver's cursor. SQLAlchemy's work around one c
 visits, and an exchange asks fifteen. Errors are the driver's own, which server/database.py knows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -48,6 +48,14 @@ class Statements:
 
     def run(self, statement: str, values: Values = ()) -> None:
         self._run(statement, values)
+
+    def among(self, ids: Collection[bytes]) -> tuple[str, Sequence[Any]]:
+        """What stands behind a column that is one of these, and the values to bind. PostgreSQL takes one array, spelled
+        here: its driver takes every statement of more than fifty values apart anew, and an array value by value."""
+        if self.is_sqlite:
+            return f"IN ({', '.join('?' * len(ids))})", tuple(ids)
+        spelled = ",".join([f'"\\\\x{each.hex()}"' for each in ids])
+        return "= ANY(CAST(? AS bytea[]))", (f"{{{spelled}}}",)
 
     def run_each(self, statement: str, rows: Sequence[Row]) -> None:
         """Once for every row, none is fine."""
@@ -113,7 +121,3 @@ def in_powers_of_two(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 def place(column: str) -> str:
     """Where SQLite binds a column's value: text that comes as bytes is text all the same."""
     return "CAST(? AS TEXT)" if column == JSON_COLUMN else "?"
-
-
-def marks(values: Sized) -> str:
-    return ", ".join("?" * len(values))

@@ -19,7 +19,7 @@ from server.identifiers import packed, spelled
 from server.models import IS_CLOSED
 from server.models import Grant as GrantRow
 from server.review import review_of
-from server.statements import Row, marks, statements_of
+from server.statements import Row, statements_of
 from sync.changes import Action, HistoryEntry, Outcome, Record, Result
 from sync.store import VISITS_KEPT, Entry, Grant, Known, Position, Slice
 
@@ -86,10 +86,11 @@ class SqlStore:
         spelled_by = {packed(scope_id): scope_id for scope_id in scope_ids}
         if not spelled_by:
             return {}
+        among, keys = self._statements.among(spelled_by)
         rows = self._statements.rows(
-            f"SELECT scope_id, revision, ended_revision, ended_at FROM scope_grant"  # noqa: S608 -- marks only
-            f" WHERE community_id = ? AND person_id = ? AND scope_id IN ({marks(spelled_by)}) ORDER BY scope_id, revision",
-            (community_id, packed(person_id), *spelled_by),
+            f"SELECT scope_id, revision, ended_revision, ended_at FROM scope_grant"  # noqa: S608 -- our own words
+            f" WHERE community_id = ? AND person_id = ? AND scope_id {among} ORDER BY scope_id, revision",
+            (community_id, packed(person_id), *keys),
         )
         return {(scope_id := spelled_by[bytes(row[0])]): Grant(person_id, scope_id, *row[1:]) for row in rows}
 
@@ -97,10 +98,11 @@ class SqlStore:
         scopes = [packed(scope_id) for scope_id in scope_ids]
         if not scopes:
             return set()
+        among, keys = self._statements.among(scopes)
         rows = self._statements.rows(
             f"SELECT record_id, fields FROM record{' INDEXED BY record_closed' if self._is_sqlite else ''}"  # noqa: S608 -- our own words
-            f" WHERE community_id = ? AND record_id IN ({marks(scopes)}) AND {IS_CLOSED}",
-            (community_id, *scopes),
+            f" WHERE community_id = ? AND record_id {among} AND {IS_CLOSED}",
+            (community_id, *keys),
         )
         return {text_id(row[0]) for row in rows if msgspec.json.decode(row[1]).get("is_closed") is True}
 
@@ -166,10 +168,10 @@ class SqlStore:
     def _rows_by_id(
         self, name: str, columns: Sequence[str], key: str, community_id: int, ids: Iterable[str]
     ) -> Sequence[Any]:
-        keys = [packed(each) for each in dict.fromkeys(ids)]
-        if not keys:
+        if not (wanted := [packed(each) for each in dict.fromkeys(ids)]):
             return ()
-        statement = f"SELECT {', '.join(columns)} FROM {name} WHERE community_id = ? AND {key} IN ({marks(keys)})"  # noqa: S608 -- our own names
+        among, keys = self._statements.among(wanted)
+        statement = f"SELECT {', '.join(columns)} FROM {name} WHERE community_id = ? AND {key} {among}"  # noqa: S608 -- our own names
         return self._statements.rows(statement, (community_id, *keys))
 
     def _locked_chain_end(self, community_id: int) -> tuple[int, bytes]:

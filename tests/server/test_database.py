@@ -1,9 +1,8 @@
-"""The writer of SQLite: what waits is committed together, and each piece of work stands for itself."""
+"""The writer: what waits is committed together, and each piece of work stands for itself."""
 
 import asyncio
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,13 @@ from server.settings import sqlite_url
 from server.statements import statements_of
 from server.store import SqlStore
 from tests.loops import in_own_loop
+from tests.postgres import new_database
 from tests.statements import statements
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    url = sqlite_url(tmp_path / "linli.db")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    url = sqlite_url(tmp_path / "linli.db") if request.param == "sqlite" else new_database()
     migrations.upgrade(url)
     made = Database(url)
     yield made
@@ -42,47 +42,36 @@ class Refused(Exception):
 def test_one_failure_in_a_group_takes_no_neighbour_along(database: Database) -> None:
     """They wait behind a slow one, so that they are taken together; the second writes, and then raises."""
     begun, go_on = threading.Event(), threading.Event()
+    tried: dict[int, list[Any]] = {}  # by number, the transactions
 
     def slow(session: Session) -> None:
         begun.set()
         assert go_on.wait(30)
 
-    def good(number: int) -> int:
-        def work(session: Session) -> int:
-            session.add(found(number))
-            return number
-
-        return database.write(work)
-
-    def bad() -> None:
-        def work(session: Session) -> None:
-            session.add(found(99))
-            session.flush()
+    def add(number: int, session: Session) -> int:
+        session.add(found(number))
+        session.flush()
+        tried.setdefault(number, []).append(session.connection().get_transaction())
+        if number == 99:
             raise Refused
+        return number
 
-        database.write(work)
-
-    with ThreadPoolExecutor(5) as threads:
-        first: Future[None] = threads.submit(database.write, slow)
-        assert begun.wait(30)
-        waiting: list[Future[Any]] = [
-            threads.submit(good, 1),
-            threads.submit(bad),
-            threads.submit(good, 2),
-            threads.submit(good, 3),
-        ]
-        assert database._writer is not None
-        while database._writer._waiting.qsize() < len(waiting):
-            pass
+    async def story() -> list[Any]:
+        first = asyncio.create_task(database.write_soon(slow))
+        assert await asyncio.to_thread(begun.wait, 30)
+        waiting = [asyncio.create_task(database.write_soon(partial(add, number))) for number in (1, 99, 2, 3)]
+        await asyncio.sleep(0)
         go_on.set()
-        first.result()
-        with pytest.raises(Refused):
-            waiting[1].result()
-        answers = [waiting[at].result() for at in (0, 2, 3)]
+        await first
+        return await asyncio.gather(*waiting, return_exceptions=True)
 
+    one, refused, two, three = in_own_loop(story())
+
+    assert (one, two, three) == (1, 2, 3)
+    assert isinstance(refused, Refused)
     kept = database.read(lambda session: session.exec(select(Community.id).order_by(col(Community.id))).all())
-    assert answers == [1, 2, 3]
     assert [number for number in kept if number < 100] == [1, 2, 3]
+    assert tried[1][0] is tried[99][0], "they were not taken together"
 
 
 def test_who_leaves_while_waiting_takes_nobody_along(database: Database) -> None:
@@ -123,6 +112,7 @@ def test_whatever_the_work_raises_reaches_who_awaits_it(database: Database) -> N
         in_own_loop(story())
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_which_households_are_closed_is_asked_of_an_index_of_the_closed_ones(database: Database) -> None:
     with statements(database) as seen:
         database.read(lambda session: SqlStore(session).closed(1, [uuid7(), uuid7()]))

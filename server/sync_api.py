@@ -217,7 +217,7 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
             change_id=envelope.change_id,
             device_sequence=envelope.device_sequence,
             code=code,
-            raw=envelope.sealed if envelope.sealed is not None else canonical_or_empty(envelope.change),
+            raw=as_text(envelope.sealed if envelope.sealed is not None else canonical_or_empty(envelope.change)),
             detail=detail,
         )
 
@@ -240,6 +240,7 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
     try:
         change = decode_change(wire, envelope=envelope)
         # Half a surrogate pair or a number beyond 64 bits cannot be stored.
+        change.kind.encode()
         if len(msgspec.json.encode(change.set)) > CHANGE_BYTES_MAX:
             return held(Held.BAD_CHANGE, "too big")
     except MalformedMessage as error:
@@ -250,8 +251,12 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
 
 
 def canonical_or_empty(value: Any) -> str:
-    """What came in the open, as text that any database can keep."""
-    return canonical(value).encode("utf-8", "backslashreplace").decode() if value is not None else ""
+    return canonical(value) if value is not None else ""
+
+
+def as_text(came: str) -> str:
+    """What came, as text that any database can keep."""
+    return came.encode("utf-8", "backslashreplace").decode()
 
 
 routes = [

@@ -22,6 +22,7 @@ from tests.people import NOW, build_world
 
 CONNECTIONS = 8
 WARM = 1000
+WRONG_SHOWN = 5
 
 
 def main(argv: list[str]) -> int:
@@ -67,7 +68,7 @@ def in_process(requests: int, seed: int) -> Outcome:
 
 
 def tell(number: int, outcome: Outcome) -> None:
-    print(f"{number} requests, {len(outcome.wrong)} wrong", flush=True)
+    print("\n".join([f"{number} requests, {len(outcome.wrong)} wrong", *outcome.wrong[-WRONG_SHOWN:]]), flush=True)
 
 
 def on_the_wire(requests: int, seed: int) -> Outcome:

@@ -202,6 +202,7 @@ def test_each_broken_change_gets_its_own_code_and_its_neighbours_are_taken(world
             if not is_broken:
                 entries.append(phone.sealed(key, made))
             elif is_open:
+                made |= wire or {}
                 entries.append({"change_id": made["change_id"], "device_sequence": sequence, "change": made})
             else:
                 entries.append(phone.sealed(key, made | (wire or {})) | (envelope or {}))
@@ -230,6 +231,10 @@ def test_each_broken_change_gets_its_own_code_and_its_neighbours_are_taken(world
     add("record without an id", "bad_change", wire={"record_id": "7"})
     add("half a character", "bad_change", is_open=True, note="\ud800")
     add("endless change", "bad_change", note="x" * CHANGE_BYTES_MAX)
+    add("half a kind", "bad_change", is_open=True, wire={"kind": "\ud800"})
+    add("half a field name", "bad_change", is_open=True, wire={"set": {**at_a_door, "\ud800": 1}})
+    add("half a base", "bad_change", is_open=True, wire={"base": "\ud800"})
+    add("half a box", "unsealable", envelope={"sealed": "\ud800"})
     add("garbage in the box", "unsealable", envelope={"sealed": "AQID"})
     add("no base64", "unsealable", envelope={"sealed": "=/+ nonsense"})
     add("another's box", "unsealable", envelope={"sealed": other["sealed"]})

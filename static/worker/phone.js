@@ -8,7 +8,7 @@ import { Replica } from "../store/replica.js";
 import { Vault } from "../store/vault.js";
 import { isGivenUp, isRecallable } from "../sync/entries.js";
 import { groupBy } from "../sync/grouping.js";
-import { layOver } from "../sync/rebase.js";
+import { consentOver, layOver, saysConsent } from "../sync/rebase.js";
 import { DAY_MS, dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
 import { draftTimes } from "./drafts.js";
@@ -26,7 +26,7 @@ import { newUuid } from "./uuid.js";
  * @property {number} schema
  * @property {import("./router.js").Page[]} pages
  * @property {Record<string, import("./forms.js").Form>} forms
- * @property {Record<string, { scope_field: string, indexes: string[] }>} kinds
+ * @property {Record<string, { scope_field: string, indexes: string[], caution: Record<string, string[]> }>} kinds
  * @property {{ languages: string[], texts: Record<string, string[]> }} messages
  * @property {Record<string, string>} assets
  * @property {string} csp
@@ -178,7 +178,7 @@ export class Phone {
     const pulled = await this.replica.record(id);
     const entries = (await this.outbox.entries()).filter((entry) => entry.record_id === id);
     const record = await this.#layOver(pulled, entries);
-    return record?.kind === kind ? record : null;
+    return record?.kind === kind ? (await this.#layConsent(kind, [record]))[0] : null;
   }
 
   /** @returns {Promise<FlatRecord[]>} those of a kind; with `field`, those whose field has the value */
@@ -192,7 +192,24 @@ export class Phone {
       const record = await this.#layOver(await this.replica.record(id), byRecord.get(id) ?? []);
       if (record && record.kind === kind && (!field || record[field] === value)) found.push(record);
     }
-    return found;
+    return this.#layConsent(kind, found);
+  }
+
+  /** A household's consent follows its visits: on the server when they arrive, here as soon as they are saved. */
+  async #layConsent(kind, records) {
+    if (kind !== "household") return records;
+    const visits = [];
+    for (const [id, entries] of groupBy(await this.outbox.entries(), "record_id")) {
+      const pulled = entries.some((entry) => saysConsent(entry, null)) ? await this.replica.record(id) : null;
+      if (entries.some((entry) => saysConsent(entry, pulled))) visits.push(await this.#layOver(pulled, entries));
+    }
+    const said = visits.filter((visit) => visit?.consent_state && !visit.is_void);
+    if (said.length === 0) return records;
+    said.sort((left, right) => left.made_at - right.made_at);
+    const byHousehold = groupBy(said, "household_id");
+    const { caution } = this.app.kinds.household;
+    const lay = (record) => ({ ...record, consent_state: consentOver(record.consent_state ?? "", byHousehold.get(record.id) ?? [], caution.consent_state) });
+    return records.map((record) => (byHousehold.has(record.id) ? lay(record) : record));
   }
 
   /** Photos that only what was given up names: they wait with it. @returns {Promise<string[]>} their hashes */

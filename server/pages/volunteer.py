@@ -4,6 +4,7 @@ One handler serves every entry of the page table, as the worker does on the phon
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from sqlmodel import Session
@@ -72,9 +73,9 @@ async def save(request: Request) -> Response:
     submitted = await read_form(request, limit=FORM_BYTES_MAX, with_files=True)
     now: int = request.app.state.clock()
     utc_offset_minutes: int = request.app.state.utc_offset_minutes
-    today = local_day(now, utc_offset_minutes)
-    known |= {"today": today, "clock": local_clock(now, utc_offset_minutes)}
-    filled = read_filled(entry.write, submitted, known=known, now=now, today=today)
+    day_of = partial(local_day, utc_offset_minutes=utc_offset_minutes)
+    known |= {"today": day_of(now), "clock": local_clock(now, utc_offset_minutes)}
+    filled = read_filled(entry.write, submitted, known=known, now=now, day_of=day_of)
     if entry.write.action == "later" or not filled:  # only a phone of its own remembers what to show last
         return redirect(request, back_of(submitted) or entry.write.next.format(**request.path_params))
     first_form = filled[0]

@@ -212,7 +212,7 @@ export const isEmptyAnswer = (value) =>
 
 /** A fixed value, a field of a loaded record, or today and as many days as such a field says. */
 /** @param {import("./forms.js").Field["default"]} given */
-function defaultValue({ value, record, days, sooner }, { loaded, values, today }) {
+export function defaultValue({ value, record, days, sooner }, { loaded, values, today }) {
   if (record) return fieldOf(record, loaded);
   if (!days) return value;
   const isSooner = sooner && isHeld(sooner, values);

@@ -241,7 +241,7 @@ async def volunteer_context(
     context |= {load.name: known[load.name] for load in entry.loads}
     # What only a phone of its own keeps: drafts, doors put off, photos, what was given up.
     context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS}
-    context |= {"drafts": {}, "later": {}, "kept": {}, "discarded": [], "storage": None}
+    context |= {"drafts": {}, "later": {}, "kept": {}, "discarded": [], "queued": [], "storage": None}
     if device is not None:
         context |= {"language": device.language, "size": device.size}
         context["outbox"] = NOTHING_WAITS | {"uploaded_at": device.last_contact_at or None}

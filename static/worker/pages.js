@@ -31,6 +31,7 @@ export async function answerPage(phone, { page, params }, url, now) {
   /** @type {Record<string, any>} */
   const context = await phone.context(now);
   if (SHOWS_STORAGE.includes(page.name)) context.storage = await phone.storage(now);
+  context.queued = page.name === "my_visits" ? await phone.queued() : [];
   const form = await formOf(phone, page, { loaded, query, context, path: url.pathname });
   return renderPage(phone, { page, params, loaded, form, url, context });
 }

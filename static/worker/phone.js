@@ -212,6 +212,22 @@ export class Phone {
     return records.map((record) => (byHousehold.has(record.id) ? lay(record) : record));
   }
 
+  /**
+   * What the header counts and no list of visits shows: hours, rounds handed back, and what only its sealed copy is left of.
+   * @returns {Promise<FlatRecord[]>}
+   */
+  async queued() {
+    const open = (await this.outbox.entries()).filter((entry) => entry.state !== "acknowledged" && !isGivenUp(entry));
+    const found = [];
+    for (const [id, entries] of groupBy(open, "record_id")) {
+      const record = await this.#layOver(await this.replica.record(id), entries);
+      const { state, code, created_at } = entries[0];
+      if (!record) found.push({ kind: "", id, state: { name: state, code, at: created_at } });
+      else if (record.kind !== "visit") found.push({ ...record, round_title: (await this.record("round", record.round_id))?.title });
+    }
+    return found;
+  }
+
   /** Photos that only what was given up names: they wait with it. @returns {Promise<string[]>} their hashes */
   async photosGivenUp() {
     const { discarded = [] } = await this.outbox.device();

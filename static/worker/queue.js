@@ -21,7 +21,7 @@ const EXPORT_WORDS = "邻里：还没上传的走访，已加密，只有社区�
 /** What pages show of what was given up, newest first. @param {import("../store/outbox.js").Discarded[]} discarded @param {number} now */
 export const listDiscarded = (discarded, now) =>
   discarded.filter(isRecallable(now)).map(({ record_id, at, changes }) =>
-    Object.assign({}, ...changes.map(({ display }) => display.set), { id: record_id, at }),
+    Object.assign({}, ...changes.map(({ display }) => display.set), { kind: changes[0]?.display.kind, id: record_id, at }),
   ).reverse();
 
 /**

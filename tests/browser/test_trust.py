@@ -231,6 +231,51 @@ def test_a_phone_that_shares_files_is_asked_where_to(phone: Phone) -> None:
     assert words.startswith("邻里：")
 
 
+def test_hours_and_a_round_handed_back_stand_in_the_queue_and_are_discarded_and_taken_back(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    """Whatever the header counts is there to be looked at, sent, carried off or given up (EXPERIENCE.md 7, 16)."""
+    worker_of(phone).evaluate(TOO_LARGE)
+    phone.open("/today")
+    phone.page.locator("form[action$='/start'] button").tap()
+    phone.page.locator("form[action$='/end'] button").wait_for()
+    phone.page.locator("form[action$='/decline'] button").first.tap()
+    phone.page.locator("[id^=declined-]").wait_for()
+
+    def rows() -> list[str]:
+        phone.open("/my-visits?state=failed")
+        return [row.inner_text() for row in phone.page.locator("#queued > .visit").all()]
+
+    wait_until(lambda: len(rows()) == 2, seconds=30, failure=lambda: f"shown: {rows()}")
+    assert all("没传上去" in row and "太长" in row for row in rows())
+    expect(phone.page.locator("#queued [value=retry]")).to_have_count(2)
+    take(phone.page, "queue_of_hours")
+    phone.context.set_offline(True)
+
+    for place, back in (
+        ("这次走访的时间", r"/outings/[0-9a-f-]{36}"),
+        ("这一轮我去不了", r"/declines/[0-9a-f-]{36}/undo"),
+    ):
+        row = phone.page.locator("#queued > .visit", has_text=place)
+        row.locator(".ways a").tap()
+        phone.page.wait_for_url(re.compile(back))
+        expect(phone.page.locator("#unsent [data-export]")).to_be_visible()
+        take(phone.page, "unsent_" + place)
+        phone.page.locator("#unsent [value=discard]").tap()
+        phone.page.wait_for_url("**/discarded")
+        phone.page.locator(".visit", has_text=place).locator("button").tap()
+        phone.page.wait_for_url(re.compile(back + "$"))
+        phone.open("/my-visits")
+        expect(phone.page.locator("#queued > .visit")).to_have_count(2)
+
+    phone.page.locator("#queued > .visit", has_text="这一轮我去不了").locator("a").first.tap()
+    phone.page.locator("#unsent [value=discard]").tap()
+    phone.page.wait_for_url("**/discarded")
+    assert "待上传 1 条" in phone.header
+    phone.open("/today")
+    expect(phone.page.locator("[id^=declined-]")).to_have_count(0)
+
+
 # What every screen says of the queue (EXPERIENCE.md 7, 12 to 15)
 
 

@@ -24,6 +24,8 @@ from server.pages.enrol import is_in_app
 from server.pages.sign_in import end
 from server.principals import current_principal, current_volunteer
 from server.render import (
+    CONTRAST_COOKIE,
+    CONTRASTS,
     LANGUAGES,
     NOTHING_WAITS,
     SCHEMES,
@@ -136,7 +138,7 @@ async def ask(request: Request) -> Response:
 
 
 async def change_settings(request: Request) -> Response:
-    """Language, display size and colours: on the device for a volunteer, in a cookie for everybody else."""
+    """Language, display size, colours and contrast: on the device for a volunteer, in a cookie for everybody else."""
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     language, size = first(submitted, "language"), first(submitted, "size")
     principal = await current_principal(request)
@@ -155,6 +157,8 @@ async def change_settings(request: Request) -> Response:
         response.set_cookie("size", size, **options)
     if (scheme := first(submitted, "scheme")) in SCHEMES:
         response.set_cookie("scheme", scheme, **options)
+    if (contrast := first(submitted, "contrast")) in CONTRASTS:
+        response.set_cookie(CONTRAST_COOKIE, contrast, **options)
     return response
 
 

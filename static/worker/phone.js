@@ -266,13 +266,13 @@ export class Phone {
   }
 
   /**
-   * Lets go of what can no longer be taken back, with its photos, and of drafts from long ago: when the phone's clock and
-   * the server's both say so. Either may be wrong.
+   * Lets go of what can no longer be taken back, with its photos, and of drafts from long ago: when the phone's clock says
+   * so and the server's, if it was heard. Either may be wrong; drafts wait until both have spoken.
    * @param {number[]} clocks
    */
   async forgetGivenUp(clocks) {
     if (await this.vault.isLocked()) return; // what else names a photo is not known
-    await this.outbox.forgetOldDrafts(clocks);
+    if (clocks.length > 1) await this.outbox.forgetOldDrafts(clocks);
     const before = await this.photosGivenUp();
     await this.outbox.keepDiscarded((each) => clocks.some((now) => isRecallable(now)(each)));
     const kept = await this.photosGivenUp();

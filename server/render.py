@@ -20,6 +20,8 @@ LANGUAGE_COOKIE = "language"
 SIZE_COOKIE = "size"
 SCHEMES = ("auto", "light", "dark")
 SCHEME_COOKIE = "scheme"
+CONTRASTS = ("auto", "more")
+CONTRAST_COOKIE = "contrast"
 NOTHING_WAITS = {
     "waiting": 0,
     "photos": 0,
@@ -51,6 +53,7 @@ def base_context(request: Request, template: str) -> dict[str, Any]:
         "language": language_of(request),
         "size": "large" if request.cookies.get(SIZE_COOKIE) == "large" else "normal",
         "scheme": scheme_of(request),
+        "contrast": "more" if request.cookies.get(CONTRAST_COOKIE) == "more" else "auto",
         "now": now,
         "today": local_day(now, state.utc_offset_minutes),
         "utc_offset_minutes": state.utc_offset_minutes,

@@ -108,7 +108,10 @@ def assemble_worker(
         "schema": SCHEMA,
         "pages": [page_wire(page) for page in PAGES],
         "forms": {name: form_wire(form) for name, form in FORMS.items()},
-        "kinds": {name: {"scope_field": kind.scope_field, "indexes": kind.indexes} for name, kind in KINDS.items()},
+        "kinds": {
+            name: {"scope_field": kind.scope_field, "indexes": kind.indexes, "caution": dict(kind.caution)}
+            for name, kind in KINDS.items()
+        },
         "messages": messages,
         "assets": dict(asset_urls),
         "csp": DOCUMENT_POLICY,

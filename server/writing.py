@@ -3,7 +3,7 @@
 It becomes the same Change that a phone would have queued and goes in through the same `accept`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -163,12 +163,12 @@ class Filled:
 
 
 def read_filled(
-    write: Write, submitted: Submitted, *, known: Mapping[str, Any], now: int, today: str
+    write: Write, submitted: Submitted, *, known: Mapping[str, Any], now: int, day_of: Callable[[int], str]
 ) -> Sequence[Filled]:
     """The form that was sent; one for each door or visit that was ticked, where it is about several."""
     hidden = read_hidden(submitted, known[write.record] if write.record else None, now)
     if not write.each:
-        return [fill(write, submitted, hidden, known=known, today=today)]
+        return [fill(write, submitted, hidden, known=known, now=now, day_of=day_of)]
     ticked = set(submitted.get(write.each, ()))
     if write.action == "void":
         found = [visit for visit in known["round_visits"] if visit["author_id"] == known["me"] and not visit["is_void"]]
@@ -188,17 +188,47 @@ def read_filled(
             submitted,
             replace(hidden, record_id=nth_id(hidden.record_id, place), change_id=nth_id(hidden.change_id, place)),
             known={**known, "household": known["households"][door], "household_id": door},
-            today=today,
+            now=now,
+            day_of=day_of,
         )
         for place, door in enumerate(known["round"].get("household_ids") or ())
         if door in ticked and door in known["households"]
     ]
 
 
-def fill(write: Write, submitted: Submitted, hidden: Hidden, *, known: Mapping[str, Any], today: str) -> Filled:
+def fill(
+    write: Write,
+    submitted: Submitted,
+    hidden: Hidden,
+    *,
+    known: Mapping[str, Any],
+    now: int,
+    day_of: Callable[[int], str],
+) -> Filled:
     form = FORMS.get(write.form)
-    told = one_tap(write, submitted, known=known, today=today)
-    return Filled(known, told, hidden, check_submitted(form, told) if form else Checked({}, {}))
+    if form is None:
+        return Filled(known, submitted, hidden, Checked({}, {}))
+    told = one_tap(write, submitted, known=known, today=day_of(now))
+    checked = check_submitted(form, told)
+    for each in proposed_only(form, write, told, checked, known=known, today=day_of(hidden.opened_at)):
+        told = {**told, each.name: ()}
+    return Filled(known, told, hidden, check_submitted(form, told))
+
+
+def proposed_only(
+    form: Form, write: Write, submitted: Submitted, checked: Checked, *, known: Mapping[str, Any], today: str
+) -> Iterator[Field]:
+    """Questions that are not asked after all, and still say what the form proposed: with JavaScript off nobody takes that
+    back. An answer of one's own is never among them."""
+    for each in form.fields if not write.record else ():
+        problem = checked.problems.get(each.name)
+        if problem is None or problem.code != "not_shown":
+            continue
+        sooner = each.default.sooner
+        answers: tuple[dict[str, str], ...] = ({}, {sooner.when.field: sooner.when.values[0]} if sooner else {})
+        proposals = [default_of(each, known, values, today) for values in answers]
+        if [text for text in submitted[each.name] if text] in [[proposal] for proposal in proposals]:
+            yield each
 
 
 def change_from(

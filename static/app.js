@@ -104,10 +104,18 @@ function noteUse() {
 }
 
 async function lock() {
+  await endRecording();
   await keepDraft();
   if (!(await areFilesKept())) return;
   heldKey = null;
   navigator.serviceWorker?.controller?.postMessage({ type: "lock" });
+}
+
+/** What attach.js is recording joins the form before the vault is shut. */
+function endRecording() {
+  const detail = { waits: [] };
+  document.dispatchEvent(new CustomEvent("closing", { detail }));
+  return Promise.all(detail.waits);
 }
 
 /** Did the worker keep what was last chosen? @type {Promise<boolean>} */
@@ -121,7 +129,9 @@ async function areFilesKept() {
 
 /** The worker answers this very page with the question for the PIN, unless it shows it already. What stood in a form is its draft. */
 async function showLocked() {
-  if (document.querySelector("[data-shut]") || !(await areFilesKept())) return;
+  if (document.querySelector("[data-shut]")) return;
+  await endRecording();
+  if (!(await areFilesKept())) return;
   heldKey = null;
   location.reload();
 }

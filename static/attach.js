@@ -4,6 +4,7 @@
 
 const VOICE_MS_MAX = 60_000;
 const VOICE_BITS_A_SECOND = 16_000; // 60 s are 120 KB
+const VOICE_BYTES_MAX = 150 * 1024; // not every phone keeps to that
 const ATTACHMENTS_MAX = 10;
 const KINDS = ["audio/webm;codecs=opus", "audio/ogg;codecs=opus", "audio/mp4"];
 
@@ -47,7 +48,7 @@ function keepChosen(box) {
 const leaving = new Map();
 
 function noteLeaving() {
-  finish();
+  void finish();
   leaving.clear();
   for (const box of document.querySelectorAll("[data-attach]")) {
     const chosen = new FormData();
@@ -119,7 +120,7 @@ function line(box, name, file, place) {
 // Recording
 
 async function record(button) {
-  if (recording) return finish();
+  if (recording) return void finish();
   const box = button.closest("[data-attach]");
   const refused = box.querySelector("[data-refused]");
   refused.hidden = true;
@@ -129,8 +130,13 @@ async function record(button) {
     const mimeType = KINDS.find((each) => MediaRecorder.isTypeSupported(each));
     const recorder = new MediaRecorder(stream, { mimeType, audioBitsPerSecond: VOICE_BITS_A_SECOND });
     const pieces = [];
-    recorder.addEventListener("dataavailable", ({ data }) => pieces.push(data));
-    recorder.addEventListener("stop", () => finish());
+    let size = 0;
+    recorder.addEventListener("dataavailable", ({ data }) => {
+      size += data.size;
+      if (size <= VOICE_BYTES_MAX) pieces.push(data);
+      else finish(true);
+    });
+    recorder.addEventListener("stop", () => void finish());
     recorder.start(500);
     recording = { recorder, box, pieces, startedAt: Date.now(), timer: 0 };
     button.dataset.words = button.lastElementChild.textContent;
@@ -138,7 +144,7 @@ async function record(button) {
     recording.timer = setInterval(() => tell(button), 500);
   } catch (error) {
     console.error("no recording", error);
-    refused.hidden = false;
+    say(box, false);
   }
   button.disabled = false;
 }
@@ -147,17 +153,29 @@ function tell(button) {
   const left = VOICE_MS_MAX - (Date.now() - (recording?.startedAt ?? 0));
   const { stop, seconds } = recording?.box.dataset;
   button.lastElementChild.textContent = `${stop} ${Math.max(0, Math.ceil(left / 1000))} ${seconds}`;
-  if (left <= 0) finish();
+  if (left <= 0) finish(true);
 }
 
-/** What was recorded so far joins the form at once, so that saving while it runs loses nothing but the last half second. */
-function finish() {
-  if (!recording) return;
+/** Below the button: that the microphone was refused, there is none, or a voice note is full. */
+function say(box, isFull) {
+  const words = box.querySelector("[data-refused]");
+  words.dataset.words ??= words.textContent;
+  words.textContent = isFull ? words.dataset.full : words.dataset.words;
+  words.hidden = false;
+}
+
+/**
+ * What was recorded so far joins the form at once, so that saving while it runs loses nothing but the last half second.
+ * Ends when that is in it, too.
+ */
+function finish(isFull = false) {
+  if (!recording) return Promise.resolve();
   const { recorder, box, pieces, timer } = recording;
   recording = null;
   clearInterval(timer);
   const button = box.querySelector("[data-microphone]");
   button.lastElementChild.textContent = button.dataset.words;
+  if (isFull) say(box, true);
   const type = recorder.mimeType;
   const keep = () => {
     if (pieces.length === 0) return;
@@ -166,11 +184,11 @@ function finish() {
   };
   const before = [...(carrier(box, "voice").files ?? [])];
   keep();
-  if (recorder.state !== "inactive") {
-    recorder.addEventListener("stop", keep); // with the end of it
-    recorder.stop();
-  }
+  const isOver = recorder.state === "inactive";
+  const end = isOver ? Promise.resolve() : new Promise((resolve) => recorder.addEventListener("stop", resolve)).then(keep);
+  if (!isOver) recorder.stop();
   for (const track of recorder.stream.getTracks()) track.stop();
+  return end;
 }
 
 // Listeners
@@ -181,6 +199,7 @@ function prepare() {
     /** @type {HTMLElement} */ (box).hidden = !isKept;
     const canRecord = typeof MediaRecorder === "function" && navigator.mediaDevices;
     /** @type {HTMLElement} */ (box.querySelector("[data-microphone]")).hidden = !canRecord;
+    if (!canRecord) say(box, false);
   }
 }
 
@@ -203,8 +222,9 @@ document.addEventListener("click", ({ target }) => {
   const button = target instanceof Element ? target.closest("[data-microphone]") : null;
   if (button) void record(button);
 });
-document.addEventListener("submit", finish, { capture: true });
-addEventListener("pagehide", finish);
+document.addEventListener("submit", () => void finish(), { capture: true });
+addEventListener("pagehide", () => void finish());
+document.addEventListener("closing", (/** @type {any} */ { detail }) => detail.waits.push(finish()));
 document.addEventListener("htmx:before:swap", noteLeaving);
 document.addEventListener("htmx:before:settle", prepare);
 document.addEventListener("htmx:after:settle", takeUpAll); // htmx gives a form its attributes back, and so its enctype

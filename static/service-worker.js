@@ -49,7 +49,7 @@ const rules = [
   { match: ({ path }) => path === "/queue", handle: ready(queue) },
   { match: ({ method, path }) => method === "GET" && path === "/queue/export", handle: ready(carryOff, network, carryOff) },
   { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page, filling) },
-  { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write) },
+  { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write, writeShut) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.asks, handle: ready(ask) },
   { match: ({ method, path }) => method === "GET" && KEPT.test(path), handle: ready(keptBytes) },
   { match: ({ method, path }) => method === "GET" && isResidents(path), handle: residentPage },
@@ -202,6 +202,11 @@ async function write(event, url) {
   return response;
 }
 
+/** A form that was open when the phone had been out of touch for too long, or its clock jumped, is saved all the same. */
+async function writeShut(event, url) {
+  return (await phone.isFilled()) ? write(event, url) : network(event);
+}
+
 /** Its rule has matched already. */
 const matched = (url) => /** @type {any} */ (matchPage(app.pages, url.pathname));
 
@@ -279,7 +284,8 @@ async function drainFor(client, cause) {
 
 /** Photos, after all text; the pages that show them learn of it. */
 async function sendPhotos() {
-  await phone.forgetGivenUp(Date.now()).catch((error) => console.error("given up", error));
+  const { heardAt } = uploader;
+  await phone.forgetGivenUp(heardAt ? [Date.now(), heardAt] : [Date.now()]).catch((error) => console.error("given up", error));
   await uploader.run();
   await report();
 }

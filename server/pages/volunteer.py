@@ -4,6 +4,7 @@ One handler serves every entry of the page table, as the worker does on the phon
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from sqlmodel import Session
@@ -23,6 +24,8 @@ from server.pages.enrol import is_in_app
 from server.pages.sign_in import end
 from server.principals import current_principal, current_volunteer
 from server.render import (
+    CONTRAST_COOKIE,
+    CONTRASTS,
     LANGUAGES,
     NOTHING_WAITS,
     SCHEMES,
@@ -72,9 +75,9 @@ async def save(request: Request) -> Response:
     submitted = await read_form(request, limit=FORM_BYTES_MAX, with_files=True)
     now: int = request.app.state.clock()
     utc_offset_minutes: int = request.app.state.utc_offset_minutes
-    today = local_day(now, utc_offset_minutes)
-    known |= {"today": today, "clock": local_clock(now, utc_offset_minutes)}
-    filled = read_filled(entry.write, submitted, known=known, now=now, today=today)
+    day_of = partial(local_day, utc_offset_minutes=utc_offset_minutes)
+    known |= {"today": day_of(now), "clock": local_clock(now, utc_offset_minutes)}
+    filled = read_filled(entry.write, submitted, known=known, now=now, day_of=day_of)
     if entry.write.action == "later" or not filled:  # only a phone of its own remembers what to show last
         return redirect(request, back_of(submitted) or entry.write.next.format(**request.path_params))
     first_form = filled[0]
@@ -135,7 +138,7 @@ async def ask(request: Request) -> Response:
 
 
 async def change_settings(request: Request) -> Response:
-    """Language, display size and colours: on the device for a volunteer, in a cookie for everybody else."""
+    """Language, display size, colours and contrast: on the device for a volunteer, in a cookie for everybody else."""
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     language, size = first(submitted, "language"), first(submitted, "size")
     principal = await current_principal(request)
@@ -154,6 +157,8 @@ async def change_settings(request: Request) -> Response:
         response.set_cookie("size", size, **options)
     if (scheme := first(submitted, "scheme")) in SCHEMES:
         response.set_cookie("scheme", scheme, **options)
+    if (contrast := first(submitted, "contrast")) in CONTRASTS:
+        response.set_cookie(CONTRAST_COOKIE, contrast, **options)
     return response
 
 
@@ -240,7 +245,7 @@ async def volunteer_context(
     context |= {load.name: known[load.name] for load in entry.loads}
     # What only a phone of its own keeps: drafts, doors put off, photos, what was given up.
     context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS}
-    context |= {"drafts": {}, "later": {}, "kept": {}, "discarded": [], "storage": None}
+    context |= {"drafts": {}, "later": {}, "kept": {}, "discarded": [], "queued": [], "storage": None}
     if device is not None:
         context |= {"language": device.language, "size": device.size}
         context["outbox"] = NOTHING_WAITS | {"uploaded_at": device.last_contact_at or None}

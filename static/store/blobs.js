@@ -139,9 +139,8 @@ export class Blobs {
     await this.remove((await this.all()).filter(isOld).map(({ sha256 }) => sha256));
   }
 
-  /** Lets go of those that the server has or will not have, and of what was chosen for forms that are not saved. */
+  /** Lets go of those that the server has or will not have. */
   async forgetCopies() {
-    await this.keepDraft("", [], []);
     await this.remove((await this.all()).filter(({ state }) => state !== "waiting").map(({ sha256 }) => sha256));
   }
 

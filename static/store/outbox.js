@@ -28,16 +28,17 @@ import { isSealed } from "./vault.js";
  * @property {Record<string, string[]>} submitted the texts of each name, hidden ones too
  * @property {number} at
  *
- * @typedef {{ record_id: string, change_id: string, at: number, sealed: ArrayBuffer }} StoredDraft
+ * @typedef {{ record_id: string, change_id: string, at: number, sealed: ArrayBuffer, carried?: boolean }} StoredDraft `carried`: under the key that photos have
  * @typedef {object} Discarded what its owner gave up, with the ids under which it is taken back
  * @property {string} record_id
  * @property {number} at
  * @property {{ change_id: string, display: Display }[]} changes
  *
- * @typedef {{ record_id: string, at: number, photos: string[], sealed: ArrayBuffer }} StoredDiscarded `photos`: their hashes
+ * @typedef {{ record_id: string, at: number, photos: string[], sealed: ArrayBuffer, carried?: boolean }} StoredDiscarded `photos`: their hashes
  */
 
 const DRAFT_KEPT_MS = 30 * 24 * 60 * 60_000;
+const outboxText = new TextEncoder();
 const SAVE_ATTEMPTS_MAX = 50; // each lost race is another save that went through
 
 /** Lays out the database. It will never have a second version. */
@@ -58,7 +59,7 @@ export class Outbox {
 
   /**
    * @param {CacheStorage} caches
-   * @param {Pick<import("./vault.js").Vault, "isLocked" | "seal" | "open">} vault
+   * @param {Pick<import("./vault.js").Vault, "isLocked" | "seal" | "open" | "sealPhoto" | "openPhoto">} vault
    */
   constructor(caches, vault) {
     this.#mirror = new Mirror(caches);
@@ -99,14 +100,14 @@ export class Outbox {
   /** @returns {Promise<Draft[]>} those that the vault opens */
   async drafts() {
     const stored = await this.#readAll("drafts");
-    const drafts = await Promise.all(stored.map((draft) => (draft.sealed ? this.#open(draft.sealed, draftBinding(draft)) : draft)));
+    const drafts = await Promise.all(stored.map((draft) => (draft.sealed ? this.#open(draft, draftBinding(draft)) : draft)));
     return drafts.filter(Boolean);
   }
 
   /** @returns {Promise<Discarded[]>} what was given up, as far as the vault opens it */
   async discarded() {
     const { discarded = [] } = await this.device();
-    const found = await Promise.all(discarded.map((each) => this.#open(each.sealed, discardedBinding(each))));
+    const found = await Promise.all(discarded.map((each) => this.#open(each, discardedBinding(each))));
     return found.filter(Boolean);
   }
 
@@ -138,8 +139,7 @@ export class Outbox {
     return this.#database.write(["entries", "drafts"], async (transaction) => {
       const store = transaction.objectStore("drafts");
       const entries = transaction.objectStore("entries");
-      const [saved, drafts] = await Promise.all([requested(entries.getAll()), requested(store.getAll())]);
-      for (const { record_id, at } of drafts) if (draft.at - at > DRAFT_KEPT_MS) store.delete(record_id);
+      const saved = await requested(entries.getAll());
       if (!saved.some(({ change_id }) => change_id === draft.change_id)) store.put(sealed, draft.record_id);
     });
   }
@@ -217,6 +217,13 @@ export class Outbox {
     await this.#mirror.remove(given.map(({ change_id }) => change_id));
   }
 
+  /** Lets go of forms that nobody has touched for a month. @param {number[]} clocks all of which must say so */
+  async forgetOldDrafts(clocks) {
+    const isOld = ({ at }) => clocks.every((now) => now - at > DRAFT_KEPT_MS);
+    const old = (await this.#readAll("drafts")).filter(isOld);
+    for (const { record_id } of old) await this.dropDraft(record_id);
+  }
+
   /** Lets go of what was given up, but for what `isKept`. @param {(each: StoredDiscarded) => boolean} isKept */
   async keepDiscarded(isKept) {
     const { discarded = [] } = await this.device();
@@ -259,14 +266,43 @@ export class Outbox {
     await this.#mirror.remove(old.map(({ change_id }) => change_id));
   }
 
-  /** Lets go of everything but the sealed entries, and what it takes to send them. */
+  /** Lets go of what pages show: not of the sealed entries, of what it takes to send them, and of what was typed. */
   async forgetCopies() {
-    await this.#database.write(["entries", "drafts", "device", "settings"], async (transaction) => {
+    await this.#database.write(["entries", "device", "settings"], async (transaction) => {
       const entries = transaction.objectStore("entries");
       for (const entry of await requested(entries.getAll())) if (entry.display) entries.put({ ...entry, display: null });
-      transaction.objectStore("drafts").clear();
-      for (const name of ["me", "discarded"]) transaction.objectStore("device").delete(name);
+      transaction.objectStore("device").delete("me");
       transaction.objectStore("settings").delete("later");
+    });
+    this.refresh();
+  }
+
+  /** Lets go of half-filled forms and of what was given up. */
+  async forgetTyped() {
+    await this.#database.write(["drafts", "device"], (transaction) => {
+      transaction.objectStore("drafts").clear();
+      transaction.objectStore("device").delete("discarded");
+    });
+    this.refresh();
+  }
+
+  /**
+   * Takes what was typed and is nowhere else out of the vault, before its key is destroyed: it waits under the key that
+   * photos have, and goes back with the next start.
+   */
+  async carryOver() {
+    const lift = async (stored, bound) => {
+      const value = stored.carried ? null : await this.#open(stored, bound);
+      const sealed = value && (await this.#vault.sealPhoto(outboxText.encode(JSON.stringify(value)).buffer, bound));
+      return sealed ? { ...stored, carried: true, sealed } : stored;
+    };
+    const drafts = await this.#readAll("drafts");
+    const { discarded = [] } = await this.device();
+    const liftedDrafts = await Promise.all(drafts.map((draft) => lift(draft, draftBinding(draft))));
+    const lifted = await Promise.all(discarded.map((each) => lift(each, discardedBinding(each))));
+    await this.#database.write(["drafts", "device"], (transaction) => {
+      for (const draft of liftedDrafts) transaction.objectStore("drafts").put(draft, draft.record_id);
+      transaction.objectStore("device").put(lifted, "discarded");
     });
     this.refresh();
   }
@@ -286,7 +322,8 @@ export class Outbox {
   async sealOld() {
     const [entries, drafts] = await Promise.all([this.#readAll("entries"), this.#readAll("drafts")]);
     const clear = entries.filter(({ display }) => display && !isSealed(display));
-    const clearDrafts = drafts.filter((draft) => !draft.sealed);
+    const carried = await Promise.all(drafts.map((draft) => (draft.carried ? this.#open(draft, draftBinding(draft)) : null)));
+    const clearDrafts = [...drafts.filter((draft) => !draft.sealed), ...carried.filter(Boolean)];
     if (clear.length + clearDrafts.length === 0) return;
     const displays = new Map();
     for (const { change_id, display } of clear) displays.set(change_id, await this.#sealDisplay(change_id, display));
@@ -324,8 +361,10 @@ export class Outbox {
   }
 
   /** What the vault makes of it; null while it is locked, and for what it cannot open any more: it was a copy. */
-  async #open(sealed, bound) {
-    return (await this.#vault.isLocked()) ? null : this.#vault.open(sealed, bound).catch(() => null);
+  async #open({ sealed, carried = false }, bound) {
+    if (await this.#vault.isLocked()) return null;
+    const open = async () => JSON.parse(new TextDecoder().decode(await this.#vault.openPhoto(sealed, bound)));
+    return (carried ? open() : this.#vault.open(sealed, bound)).catch(() => null);
   }
 
   #readDevice() {
@@ -389,7 +428,7 @@ export class Outbox {
   /** @returns {Promise<Entry[]>} */
   #shown(stored) {
     const show = async (entry) =>
-      isSealed(entry.display) ? { ...entry, display: await this.#open(entry.display, displayBinding(entry.change_id)) } : entry;
+      isSealed(entry.display) ? { ...entry, display: await this.#open({ sealed: entry.display }, displayBinding(entry.change_id)) } : entry;
     return Promise.all(stored.map(show));
   }
 

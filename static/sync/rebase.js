@@ -62,3 +62,25 @@ function stateOf(record, entries, isUploading) {
   const taken = entries.findLast((entry) => entry.display && entry.revision > record.revision);
   return { name: "uploaded", code: "", at: taken?.acknowledged_at ?? record.received_at };
 }
+
+/**
+ * A household's consent as this phone knows it: what it pulled, and what its own visits have said since. The server has
+ * the last word (server/consent.py). As there, the more cautious word stands at once, and what stood before does not come
+ * back by itself; nor does a visit that the server has not taken loosen anything.
+ * @param {string} pulled
+ * @param {FlatRecord[]} visits that are on their way, in order of time
+ * @param {string[]} caution the states, from the most cautious down
+ */
+export function consentOver(pulled, visits, caution) {
+  const told = [pulled];
+  for (const { consent_state: said, state } of visits) {
+    const [now, then] = [told[told.length - 1], caution.indexOf(said)];
+    const isLooser = then < 0 || (caution.includes(now) && then > caution.indexOf(now));
+    if (!isLooser || !(state.code || told.includes(said))) told.push(said);
+  }
+  return told[told.length - 1];
+}
+
+/** Does an entry that the pulled visit does not hold yet say something of consent? */
+export const saysConsent = ({ display, revision }, pulled) =>
+  display?.kind === "visit" && "consent_state" in display.set && !(revision && revision <= (pulled?.revision ?? 0));

@@ -175,7 +175,8 @@ export class Drain {
     this.#reset();
     this.#phone.isOffline = false;
     this.#phone.unreachableAt = null;
-    const { compared_at } = await this.#phone.outbox.device();
+    const { compared_at, is_expired } = await this.#phone.outbox.device();
+    if (is_expired && (await this.#phone.replica.checkpoint()).ready) await this.#phone.outbox.setDevice({ is_expired: false });
     if (compared_at === undefined) await this.#phone.outbox.setDevice({ compared_at: Date.now() });
     else if (Math.abs(Date.now() - compared_at) >= COMPARED_EVERY_MS) await this.#compare().catch(() => {}); // tomorrow
   }

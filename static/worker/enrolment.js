@@ -67,7 +67,7 @@ export async function askStanding(outbox, ask, now) {
   const { standing, server_key, epoch, language, first_sync = null } = hello;
   const me = (await outbox.device()).left ? undefined : hello.me; // nobody's, once it was left
   const asked_at = now;
-  await outbox.setDevice(standing === "active" ? { standing, me, server_key, epoch, asked_at, first_sync, is_expired: false } : { standing, asked_at });
+  await outbox.setDevice(standing === "active" ? { standing, me, server_key, epoch, asked_at, first_sync } : { standing, asked_at });
   const settings = await outbox.settings();
   if (!settings.language && language) await outbox.setSettings({ language });
   return reply;

@@ -2,7 +2,7 @@
 // reading half of server/writing.py.
 
 import { checkSubmitted } from "./forms.js";
-import { firstAnswers, resolveKey } from "./pages.js";
+import { defaultValue, firstAnswers, resolveKey } from "./pages.js";
 import { dateFilters, localDate } from "./filters.js";
 import { isUuid, newUuid, nthUuid } from "./uuid.js";
 
@@ -82,10 +82,26 @@ export function readFilled(app, write, { submitted, params, loaded, me, now }) {
 
 function fill(app, write, submitted, hidden, given) {
   const form = app.forms[write.form];
-  const told = form && submitted.quick?.[0] ? oneTap(app, write, submitted, given) : submitted;
-  const { values, problems } = form ? checkSubmitted(form, told) : { values: {}, problems: {} };
+  let told = form && submitted.quick?.[0] ? oneTap(app, write, submitted, given) : submitted;
+  let { values, problems } = form ? checkSubmitted(form, told) : { values: {}, problems: {} };
+  const opened = { ...given, today: localDate(hidden.opened_at, app.utc_offset_minutes) };
+  const dropped = form && !write.record ? form.fields.filter((field) => isOnlyProposed(field, told, problems, opened)) : [];
+  if (dropped.length > 0) {
+    told = { ...told, ...Object.fromEntries(dropped.map(({ name }) => [name, []])) };
+    ({ values, problems } = checkSubmitted(form, told));
+  }
   const fixed = Object.entries(write.set ?? {}).map(([name, key]) => [name, resolveKey(key, given)]);
   return { submitted: told, hidden, values, problems, fixed: Object.fromEntries(fixed) };
+}
+
+/** Not asked after all, and what it says is what the form proposed: where no script runs in the page, nobody takes it back. */
+function isOnlyProposed({ name, default: given }, submitted, problems, { loaded, today }) {
+  if (problems[name]?.code !== "not_shown") return false;
+  const { sooner } = given;
+  const answers = [{}, sooner ? { [sooner.field]: sooner.values[0] } : {}];
+  const proposals = answers.map((values) => defaultValue(given, { loaded, values, today }));
+  const texts = submitted[name].filter((text) => text !== "");
+  return texts.length === 1 && proposals.includes(texts[0]);
 }
 
 /** A form sent by one tap: what it does not say is as a fresh form would have it. */

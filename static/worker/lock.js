@@ -41,9 +41,13 @@ export async function answerLocked(phone, request, now) {
   const isForm = request.method === "POST";
   const sent = isForm ? [...(await request.formData())] : [];
   const carried = sent.filter(([, text]) => typeof text === "string").map(([name, text]) => ({ name, text }));
-  const has_files = sent.some(([, file]) => typeof file !== "string" && file.size > 0);
+  const hasFiles = sent.some(([, file]) => typeof file !== "string" && file.size > 0);
+  const has_files = hasFiles && (await chosenFor(phone, carried)).length === 0; // and nowhere else
   return showLocked(phone, { next: pathname + (isForm ? "" : search), carried, has_files, problem: "", left: 0 }, now);
 }
+
+/** The photos and voice notes that lie beside the draft of a form: their key needs no PIN. */
+const chosenFor = ({ blobs }, carried) => blobs.draft(carried.find(({ name }) => name === "record_id")?.text ?? "").catch(() => []);
 
 const showLocked = (phone, lock, now, status = 423) =>
   renderAlone(phone, { template: "lock/page.html", path: lock.next, status, more: { lock } }, now);
@@ -67,7 +71,10 @@ export async function postUnlock(phone, request, now, resend) {
   if (!isOpen) return showLocked(phone, { next, carried, has_files: false, problem: "wrong", left }, now, 422);
   phone.forgetOpened();
   if (carried.length === 0) return seeOther(next);
-  const body = new URLSearchParams(carried.map(({ name, text }) => [name, text]));
+  const chosen = await chosenFor(phone, carried);
+  const body = chosen.length > 0 ? new FormData() : new URLSearchParams();
+  for (const { name, text } of carried) body.append(name, text);
+  if (body instanceof FormData) for (const { kind, name: called, type, bytes } of chosen) body.append(kind, new File([bytes], called, { type }));
   return resend(new Request(new URL(next, request.url), { method: "POST", body }));
 }
 

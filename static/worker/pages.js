@@ -31,6 +31,7 @@ export async function answerPage(phone, { page, params }, url, now) {
   /** @type {Record<string, any>} */
   const context = await phone.context(now);
   if (SHOWS_STORAGE.includes(page.name)) context.storage = await phone.storage(now);
+  context.queued = page.name === "my_visits" ? await phone.queued() : [];
   const form = await formOf(phone, page, { loaded, query, context, path: url.pathname });
   return renderPage(phone, { page, params, loaded, form, url, context });
 }
@@ -212,7 +213,7 @@ export const isEmptyAnswer = (value) =>
 
 /** A fixed value, a field of a loaded record, or today and as many days as such a field says. */
 /** @param {import("./forms.js").Field["default"]} given */
-function defaultValue({ value, record, days, sooner }, { loaded, values, today }) {
+export function defaultValue({ value, record, days, sooner }, { loaded, values, today }) {
   if (record) return fieldOf(record, loaded);
   if (!days) return value;
   const isSooner = sooner && isHeld(sooner, values);

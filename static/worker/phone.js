@@ -8,7 +8,7 @@ import { Replica } from "../store/replica.js";
 import { Vault } from "../store/vault.js";
 import { isGivenUp, isRecallable } from "../sync/entries.js";
 import { groupBy } from "../sync/grouping.js";
-import { layOver } from "../sync/rebase.js";
+import { consentOver, layOver, saysConsent } from "../sync/rebase.js";
 import { DAY_MS, dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
 import { draftTimes } from "./drafts.js";
@@ -26,7 +26,7 @@ import { newUuid } from "./uuid.js";
  * @property {number} schema
  * @property {import("./router.js").Page[]} pages
  * @property {Record<string, import("./forms.js").Form>} forms
- * @property {Record<string, { scope_field: string, indexes: string[] }>} kinds
+ * @property {Record<string, { scope_field: string, indexes: string[], caution: Record<string, string[]> }>} kinds
  * @property {{ languages: string[], texts: Record<string, string[]> }} messages
  * @property {Record<string, string>} assets
  * @property {string} csp
@@ -37,6 +37,8 @@ import { newUuid } from "./uuid.js";
  */
 
 const OUT_OF_TOUCH_MS = 14 * DAY_MS;
+const SEEN_EVERY_MS = 60 * 60_000;
+const UNSEEN_MS = 2 * DAY_MS;
 const SLOW_BYTES_A_SECOND = 50_000;
 const SIZE_SHOWN_MIN = 0.1 * 1024 * 1024;
 
@@ -77,17 +79,36 @@ export class Phone {
     const { left, is_wiped } = await this.outbox.device();
     if (left && !is_wiped) await this.#wipe();
     await takeOverOlder(this);
-    const { uploaded_at } = await this.replica.checkpoint();
-    if (uploaded_at && Date.now() - uploaded_at > OUT_OF_TOUCH_MS) await this.#expire();
+    await this.#watchTheClock(Date.now());
   }
 
   /**
-   * Nobody can reach a phone that is lost: what it shows ends by itself. Whoever still has it is sent all of it anew. Where
-   * there is a PIN it stays, or waiting would be a way around it.
+   * After fourteen days out of touch nothing is shown any more. Nothing is destroyed, either, when the app had not run for
+   * days: was the phone switched off, or has its clock jumped? That is known a day later, or when the server was heard.
+   */
+  async #watchTheClock(now) {
+    const { seen_at = now, shut_at = 0 } = await this.outbox.device();
+    if (!(await this.#isOutOfTouch(now))) {
+      if (shut_at || Math.abs(now - seen_at) >= SEEN_EVERY_MS || seen_at === now) await this.outbox.setDevice({ seen_at: now, shut_at: 0 });
+    } else if (shut_at ? Math.abs(now - shut_at) >= DAY_MS : now - seen_at < UNSEEN_MS) await this.#expire();
+    else if (!shut_at) await this.outbox.setDevice({ shut_at: now });
+  }
+
+  async #isOutOfTouch(now) {
+    const { uploaded_at } = await this.replica.checkpoint();
+    return Boolean(uploaded_at) && now - /** @type {number} */ (uploaded_at) > OUT_OF_TOUCH_MS;
+  }
+
+  /**
+   * Nobody can reach a phone that is lost: what it shows ends by itself. Whoever still has it is sent all of it anew, and
+   * finds what she had typed. Where there is a PIN it stays, or waiting would be a way around it.
    */
   async #expire() {
-    if (!(await this.vault.hasPin())) await this.vault.destroy();
-    await this.outbox.setDevice({ is_expired: true, asked_at: 0 });
+    if (!(await this.vault.hasPin())) {
+      await this.outbox.carryOver();
+      await this.vault.destroy();
+    }
+    await this.outbox.setDevice({ is_expired: true, asked_at: 0, shut_at: 0 });
     await this.#forgetCopies();
   }
 
@@ -102,6 +123,11 @@ export class Phone {
 
   /** Is it enrolled, with a whole replica? Only then does the worker answer volunteers' pages. */
   async isReady() {
+    return (await this.isFilled()) && !(await this.#isOutOfTouch(Date.now()));
+  }
+
+  /** Has it a whole replica, be it too old to be shown? */
+  async isFilled() {
     return (await this.isEnrolled()) && (await this.replica.checkpoint()).ready;
   }
 
@@ -143,6 +169,8 @@ export class Phone {
 
   async #wipe() {
     await this.vault.destroy();
+    await this.outbox.forgetTyped();
+    await this.blobs.keepDraft("", [], []);
     await this.#forgetCopies();
     await this.outbox.setDevice({ is_wiped: true });
   }
@@ -178,7 +206,7 @@ export class Phone {
     const pulled = await this.replica.record(id);
     const entries = (await this.outbox.entries()).filter((entry) => entry.record_id === id);
     const record = await this.#layOver(pulled, entries);
-    return record?.kind === kind ? record : null;
+    return record?.kind === kind ? (await this.#layConsent(kind, [record]))[0] : null;
   }
 
   /** @returns {Promise<FlatRecord[]>} those of a kind; with `field`, those whose field has the value */
@@ -192,6 +220,39 @@ export class Phone {
       const record = await this.#layOver(await this.replica.record(id), byRecord.get(id) ?? []);
       if (record && record.kind === kind && (!field || record[field] === value)) found.push(record);
     }
+    return this.#layConsent(kind, found);
+  }
+
+  /** A household's consent follows its visits: on the server when they arrive, here as soon as they are saved. */
+  async #layConsent(kind, records) {
+    if (kind !== "household") return records;
+    const visits = [];
+    for (const [id, entries] of groupBy(await this.outbox.entries(), "record_id")) {
+      const pulled = entries.some((entry) => saysConsent(entry, null)) ? await this.replica.record(id) : null;
+      if (entries.some((entry) => saysConsent(entry, pulled))) visits.push(await this.#layOver(pulled, entries));
+    }
+    const said = visits.filter((visit) => visit?.consent_state && !visit.is_void);
+    if (said.length === 0) return records;
+    said.sort((left, right) => left.made_at - right.made_at);
+    const byHousehold = groupBy(said, "household_id");
+    const { caution } = this.app.kinds.household;
+    const lay = (record) => ({ ...record, consent_state: consentOver(record.consent_state ?? "", byHousehold.get(record.id) ?? [], caution.consent_state) });
+    return records.map((record) => (byHousehold.has(record.id) ? lay(record) : record));
+  }
+
+  /**
+   * What the header counts and no list of visits shows: hours, rounds handed back, and what only its sealed copy is left of.
+   * @returns {Promise<FlatRecord[]>}
+   */
+  async queued() {
+    const open = (await this.outbox.entries()).filter((entry) => entry.state !== "acknowledged" && !isGivenUp(entry));
+    const found = [];
+    for (const [id, entries] of groupBy(open, "record_id")) {
+      const record = await this.#layOver(await this.replica.record(id), entries);
+      const { state, code, created_at } = entries[0];
+      if (!record) found.push({ kind: "", id, state: { name: state, code, at: created_at } });
+      else if (record.kind !== "visit") found.push({ ...record, round_title: (await this.record("round", record.round_id))?.title });
+    }
     return found;
   }
 
@@ -204,11 +265,16 @@ export class Phone {
     return discarded.flatMap(({ photos }) => photos).filter((sha256) => !named.has(sha256));
   }
 
-  /** Lets go of what can no longer be taken back, with its photos. */
-  async forgetGivenUp(now) {
+  /**
+   * Lets go of what can no longer be taken back, with its photos, and of drafts from long ago: when the phone's clock says
+   * so and the server's, if it was heard. Either may be wrong; drafts wait until both have spoken.
+   * @param {number[]} clocks
+   */
+  async forgetGivenUp(clocks) {
     if (await this.vault.isLocked()) return; // what else names a photo is not known
+    if (clocks.length > 1) await this.outbox.forgetOldDrafts(clocks);
     const before = await this.photosGivenUp();
-    await this.outbox.keepDiscarded(isRecallable(now));
+    await this.outbox.keepDiscarded((each) => clocks.some((now) => isRecallable(now)(each)));
     const kept = await this.photosGivenUp();
     await this.blobs.remove(before.filter((sha256) => !kept.includes(sha256)));
   }
@@ -229,7 +295,7 @@ export class Phone {
       kept: Object.fromEntries((await this.blobs.all().catch(() => [])).map((blob) => [blob.sha256, blob])),
       drafts: draftTimes(await this.outbox.drafts()),
       storage: null,
-      discarded: listDiscarded(await this.outbox.discarded(), now),
+      discarded: listDiscarded(await this.outbox.discarded()),
       now,
       today: localDate(now, app.utc_offset_minutes),
       utc_offset_minutes: app.utc_offset_minutes,
@@ -252,10 +318,12 @@ export class Phone {
   async outboxState(now = Date.now()) {
     const entries = (await this.outbox.entries()).filter((entry) => !isGivenUp(entry));
     const count = (state) => entries.filter((entry) => entry.state === state).length;
-    const { ready, received, total, uploaded_at } = await this.replica.checkpoint();
+    const { ready: is_filled, received, total, uploaded_at } = await this.replica.checkpoint();
+    const is_shut = is_filled && (await this.#isOutOfTouch(now));
+    const ready = is_filled && !is_shut;
     const { left, first_sync, is_expired } = await this.outbox.device();
     const expected = first_sync && describeFirstSync(first_sync);
-    const filling = ready || left ? null : { received: Math.min(received, total ?? received), total, expected, is_expired };
+    const filling = ready || left ? null : { received: Math.min(received, total ?? received), total, expected, is_expired, is_shut };
     const failed = entries.filter((entry) => entry.state === "waiting" && entry.code).length;
     const days = (at) => Math.floor((now - at) / DAY_MS);
     const since = entries.filter(({ state }) => state === "waiting").map(({ created_at }) => created_at);

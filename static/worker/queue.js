@@ -4,7 +4,7 @@
 // its answer was lost, then it comes back with the next pull, and taking it back is an edit of the same record.
 
 import { IMPORT_PATH } from "../store/mirror.js";
-import { isGivenUp, isRecallable } from "../sync/entries.js";
+import { isGivenUp } from "../sync/entries.js";
 import { writeMessage } from "../sync/exchange.js";
 import { sealBinding, signRequest } from "../sync/seal.js";
 import { CHANGES_MAX } from "../sync/protocol.js";
@@ -18,10 +18,10 @@ import { saveChange } from "./writes.js";
 
 const EXPORT_WORDS = "邻里：还没上传的走访，已加密，只有社区打得开。请把这个文件交给协调员。";
 
-/** What pages show of what was given up, newest first. @param {import("../store/outbox.js").Discarded[]} discarded @param {number} now */
-export const listDiscarded = (discarded, now) =>
-  discarded.filter(isRecallable(now)).map(({ record_id, at, changes }) =>
-    Object.assign({}, ...changes.map(({ display }) => display.set), { id: record_id, at }),
+/** What pages show of what was given up, newest first. @param {import("../store/outbox.js").Discarded[]} discarded */
+export const listDiscarded = (discarded) =>
+  discarded.map(({ record_id, at, changes }) =>
+    Object.assign({}, ...changes.map(({ display }) => display.set), { kind: changes[0]?.display.kind, id: record_id, at }),
   ).reverse();
 
 /**

@@ -1,18 +1,18 @@
-// Language, display size and colours: kept on the phone, so that they work with no network, and told to the server by the
+// Language, display size, colours and contrast: kept on the phone, so that they work with no network, and told to the server by the
 // exchange.
 
 import { ownPath, seeOther } from "./responses.js";
 
-const CHOICES = { language: ["zh-CN", "en"], size: ["normal", "large"], scheme: ["auto", "light", "dark"] };
+const CHOICES = { language: ["zh-CN", "en"], size: ["normal", "large"], scheme: ["auto", "light", "dark"], contrast: ["auto", "more"] };
 
 /**
  * What was chosen, with the first choice where nothing valid was.
  * @param {Record<string, any>} stored
- * @returns {{ language: string, size: string, scheme: string }}
+ * @returns {{ language: string, size: string, scheme: string, contrast: string }}
  */
 export function readSettings(stored) {
   const pick = (name) => (CHOICES[name].includes(stored[name]) ? stored[name] : CHOICES[name][0]);
-  return { language: pick("language"), size: pick("size"), scheme: pick("scheme") };
+  return { language: pick("language"), size: pick("size"), scheme: pick("scheme"), contrast: pick("contrast") };
 }
 
 /**

@@ -32,6 +32,10 @@ export class Uploader {
   // Actions
 
   /** All text is up, or the last exchange did not get that far: then null. */
+  get heardAt() {
+    return this.#server?.now ?? 0;
+  }
+
   allow(server) {
     this.#server = server;
   }

@@ -11,6 +11,7 @@ from server.render import SCHEME_COOKIE
 from tests.browser.axe import bring_axe, findings
 from tests.browser.phone import SECONDS, Phone
 from tests.browser.server_process import wait_until
+from tests.browser.test_gallery import take
 
 pytestmark = pytest.mark.browser
 
@@ -100,6 +101,31 @@ def test_more_contrast_leaves_no_soft_ink(phone: Phone) -> None:
     assert soft.evaluate(COLOUR) == ink
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_more_contrast_is_a_choice_that_does_what_the_phone_s_own_does(phone: Phone, scheme: Scheme) -> None:
+    phone.page.emulate_media(color_scheme=scheme, contrast="more", reduced_motion="reduce")
+    phone.open("/settings")
+    soft = phone.page.locator(".nav__place:not([aria-current])").first
+    asked = soft.evaluate(COLOUR)
+    phone.page.emulate_media(color_scheme=scheme, contrast="no-preference", reduced_motion="reduce")
+    assert soft.evaluate(COLOUR) != asked
+    phone.context.set_offline(True)
+
+    phone.page.locator("button.chip[name=contrast][value=more]").tap()
+
+    expect(phone.page.locator("html")).to_have_attribute("data-contrast", "more")
+    assert soft.evaluate(COLOUR) == asked
+    take(phone.page, f"contrast-{scheme}")
+    bring_axe(phone.page)
+    for screen in screens(phone):
+        phone.open(screen)
+        assert phone.page.locator("html").get_attribute("data-contrast") == "more"
+        assert findings(phone.page) == [], screen
+    phone.open("/settings")
+    phone.page.locator("button.chip[name=contrast][value=auto]").tap()
+    expect(phone.page.locator("html[data-contrast]")).to_have_count(0)
+
+
 def test_where_colours_are_the_reader_s_own_a_frame_says_what_is_chosen(phone: Phone) -> None:
     phone.page.emulate_media(forced_colors="active")
     phone.open("/settings")
@@ -108,7 +134,7 @@ def test_where_colours_are_the_reader_s_own_a_frame_says_what_is_chosen(phone: P
         "(found) => found.map((each) => getComputedStyle(each).borderTopWidth)"
     )
 
-    assert frames == ["4px", "2px", "4px", "2px", "4px", "2px", "2px"]
+    assert frames == ["4px", "2px", "4px", "2px", "4px", "2px", "2px", "4px", "2px"]
 
 
 def test_the_dark_that_is_chosen_is_the_dark_of_the_phone() -> None:

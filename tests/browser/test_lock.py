@@ -13,7 +13,7 @@ from tests.browser.photographs import kept, photograph
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_gallery import take
-from tests.browser.test_photos import NO_ROOM, TAKE, file_of, open_form
+from tests.browser.test_photos import CHOSEN, NO_ROOM, TAKE, file_of, open_form
 from tests.browser.test_saving import entries, worker_of
 
 pytestmark = pytest.mark.browser
@@ -251,6 +251,25 @@ def test_a_chosen_photo_does_not_hold_the_lock_open_and_is_there_after_it(phone:
     unlock(phone)
     expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
     phone.save()
+    assert len(kept(phone)) == 1
+
+
+def test_photos_of_a_form_that_is_sent_to_a_locked_phone_are_saved_with_it(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    choose_photo(phone)
+    phone.answer({"outcome": ["no_answer"]})
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [1], seconds=10, failure=lambda: "the photo is not kept")
+    phone.page.evaluate("() => { heldKey = null; }")
+    stop_workers(phone)
+
+    phone.page.locator(submit_of("visit-form")).tap()
+
+    expect(phone.page.locator(".lead")).to_contain_text("刚才写的都还在")
+    expect(phone.page.locator(".lead")).not_to_contain_text("没能留住")
+    unlock(phone, "000000")
+    expect(phone.page.locator("#problems")).to_be_visible()
+    unlock(phone)
+    phone.page.wait_for_url(re.compile(r"[?&]saved="))
     assert len(kept(phone)) == 1
 
 

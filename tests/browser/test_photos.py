@@ -15,7 +15,8 @@ from tests.browser.phone import SECONDS, Phone
 from tests.browser.photographs import KEPT, WHERE, bytes_kept, kept, photograph, size_of
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
-from tests.browser.test_saving import worker_of
+from tests.browser.test_gallery import take
+from tests.browser.test_saving import REFUSE, worker_of
 
 pytestmark = pytest.mark.browser
 
@@ -340,6 +341,66 @@ def test_s06_a_voice_note_is_recorded_offline_heard_again_and_goes_up_later(
     sound = phone.page.locator(".attached audio")
     wait_until(lambda: sound.evaluate("(audio) => audio.readyState > 0"), seconds=SECONDS, failure=lambda: "not heard")
     assert at_the_desk(coordinator, note["sha256"]) == bytes_kept(phone, note["sha256"])
+
+
+# A phone that takes no word on how much a second of sound may weigh.
+LAVISH = """() => {
+    const { MediaRecorder: Real } = window;
+    window.MediaRecorder = class extends Real {
+        constructor(stream, options) { super(stream, { ...options, audioBitsPerSecond: 510_000, audioBitrateMode: "constant" }); }
+    };
+}"""
+
+
+def test_s06_a_recording_stops_at_its_limit_and_under_the_lock_and_keeps_what_is_there(
+    make_phone: MakePhone, server: ServerProcess, morning: Morning, tmp_path: Path
+) -> None:
+    profile = shutil.copytree(morning.profile, tmp_path / "enrolled", symlinks=True)
+    microphone = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    phone = make_phone(server.url, profile=profile, args=microphone)
+    phone.open("/today")
+    phone.wait_until_ready()
+    phone.context.set_offline(True)
+    open_form(phone)
+    button, words = phone.page.locator("[data-microphone]"), phone.page.locator(".attach [role=status]")
+
+    phone.page.evaluate(LAVISH)
+    button.tap()
+    expect(words).to_contain_text("录满了", timeout=40_000)
+    expect(button).to_contain_text("点一下录音")
+    take(phone.page, "recording-full")
+    phone.save()
+    (note,) = kept(phone)
+    assert 75 * 1024 < note["length"] <= 150 * 1024
+
+    open_form(phone)
+    button.tap()
+    expect(button).to_contain_text("还剩 58 秒")
+    phone.page.evaluate(
+        "() => lock()"
+    )  # there is no PIN, so nothing is locked; what is recorded is kept as it would be
+    expect(phone.page.locator("[data-chosen] audio")).to_have_count(1)
+    assert phone.page.evaluate(CHOSEN) == [1]
+
+
+def test_a_phone_that_cannot_record_says_so(phone: Phone) -> None:
+    phone.page.add_init_script("delete window.MediaRecorder")
+    open_form(phone)
+
+    expect(phone.page.locator("[data-microphone]")).to_be_hidden()
+    expect(phone.page.locator(".attach [role=status]")).to_contain_text("不录也行，写几个字就好")
+
+
+def test_photos_are_spoken_of_when_a_phone_that_cannot_save_hands_its_form_to_the_server(phone: Phone) -> None:
+    open_form(phone)
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+    phone.answer({"outcome": ["no_answer"]})
+    worker_of(phone).evaluate(REFUSE, {"error": "DataError", "times": 100})
+
+    phone.save()
+
+    expect(phone.page.locator("main")).to_contain_text("没能存下")
 
 
 def test_s06_no_outcome_asks_for_a_photo_and_a_form_without_one_is_sent_as_ever(phone: Phone) -> None:

@@ -39,6 +39,16 @@ SAVED_AGO = """(ms) => new Promise((resolve) => {
 })"""
 
 
+# What the phone knows of itself, so many ms ago.
+DEVICE_AGO = """([name, ms]) => new Promise((resolve) => {
+    indexedDB.open("linli-outbox").onsuccess = ({ target }) => {
+        const transaction = target.result.transaction("device", "readwrite");
+        transaction.objectStore("device").put(Date.now() - ms, name);
+        transaction.oncomplete = () => { target.result.close(); resolve(true); };
+    };
+})"""
+
+
 def stop_worker(phone: Phone) -> None:
     """What it remembers of its databases goes with it."""
     tools = phone.context.new_cdp_session(phone.page)
@@ -154,6 +164,70 @@ def test_a_phone_out_of_touch_for_fourteen_days_shows_nobody_keeps_its_visits_an
     expect(phone.page.locator(".door").first).to_be_visible(timeout=20_000)
     phone.wait_for_header("全部已上传")
     assert coordinator.visit_ids().count(visit) == 1
+
+
+@pytest.mark.parametrize("has_pin", [False, True])
+def test_what_was_typed_outlives_those_fourteen_days(phone: Phone, tmp_path: Path, has_pin: bool) -> None:
+    """A half-filled form and what was discarded are nowhere else."""
+    if has_pin:
+        set_pin(phone)
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer", note=NOTE)
+    phone.open(f"/visits/{visit}")
+    phone.page.locator("#unsent [value=discard]").tap()
+    phone.page.wait_for_url("**/discarded")
+    open_form(phone)
+    path = phone.page.url.removeprefix(phone.url)
+    with phone.page.expect_response("**/drafts"):
+        phone.page.locator("textarea[name=note]").fill(NOTE)
+    phone.page.evaluate(UPLOADED_AGO, 14 * DAY_MS + 60_000)
+    phone.kill()
+    phone.start()
+    phone.context.set_offline(True)
+
+    phone.open("/today")
+    if has_pin:
+        unlock(phone)
+    expect(phone.page.locator("#sync-status").first).to_contain_text("草稿和丢弃的也都留着")
+    phone.kill()
+    assert canaries_in(tmp_path / "enrolled", [NOTE]) == []
+    phone.start()
+    phone.open("/today")
+    if has_pin:
+        unlock(phone)
+
+    expect(phone.page.locator(".door").first).to_be_visible(timeout=20_000)
+    phone.open("/my-visits")
+    expect(phone.page.locator("#drafts .visit")).to_have_count(1)
+    phone.open("/discarded")
+    expect(phone.page.locator("main")).to_contain_text(NOTE)
+    phone.open(path)
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+
+
+def test_a_clock_that_jumped_forward_puts_the_list_away_and_destroys_nothing(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    phone.page.evaluate(UPLOADED_AGO, 14 * DAY_MS + 60_000)
+    phone.page.evaluate(DEVICE_AGO, ["seen_at", 14 * DAY_MS])
+    stop_worker(phone)
+
+    visit = phone.save()  # the form was open
+    assert [entry["record_id"] for entry in entries(phone)] == [visit]
+    expect(phone.page.locator("#sync-status").first).to_contain_text("名单先收起来了")
+    expect(phone.page.locator(".door")).to_have_count(0)
+    take(phone.page, "put-away")
+
+    phone.page.evaluate(UPLOADED_AGO, DAY_MS)  # the clock was put right
+    stop_worker(phone)
+    phone.open("/today")
+    expect(phone.page.locator(".door").first).to_be_visible()
+
+    phone.page.evaluate(UPLOADED_AGO, 14 * DAY_MS + 60_000)
+    phone.page.evaluate(DEVICE_AGO, ["shut_at", DAY_MS + 60_000])
+    stop_worker(phone)
+    phone.open("/today")  # a day later it stands as it is
+    expect(phone.page.locator("#sync-status").first).to_contain_text("手机上的名单已清除")
 
 
 def test_a_pin_outlives_those_fourteen_days(phone: Phone) -> None:

@@ -65,6 +65,8 @@ FIRST_TOO_LARGE = """() => {
         return new Response(JSON.stringify({ code: "too_large" }), { status: 413 });
     };
 }"""
+# No change is small enough; what only asks is answered.
+ALL_TOO_LARGE = FIRST_TOO_LARGE.replace("!changes.some(({ change_id }) => change_id === self.first)", "!changes.length")
 
 
 def test_a_record_too_long_to_upload_says_so_and_where_it_is(phone: Phone) -> None:
@@ -229,6 +231,50 @@ def test_a_phone_that_shares_files_is_asked_where_to(phone: Phone) -> None:
     name, words = phone.page.evaluate("() => window.shared")
     assert name.endswith("-1.txt")  # this record alone
     assert words.startswith("邻里：")
+
+
+def test_hours_and_a_round_handed_back_stand_in_the_queue_and_are_discarded_and_taken_back(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    """Whatever the header counts is there to be looked at, sent, carried off or given up (EXPERIENCE.md 7, 16)."""
+    worker_of(phone).evaluate(ALL_TOO_LARGE)
+
+    def rows() -> list[str]:
+        phone.open("/my-visits?state=failed")
+        return [row.inner_text() for row in phone.page.locator("#queued > .visit").all()]
+
+    for count, button in enumerate(("form[action$='/start'] button", "form[action$='/decline'] button"), start=1):
+        phone.open("/today")
+        phone.page.locator(button).first.tap()
+        phone.wait_for_header(f"待上传 {count} 条")
+        wait_until(lambda wanted=count: len(rows()) == wanted, seconds=30, failure=lambda: f"shown: {rows()}")  # type: ignore[misc]
+    assert all("没传上去" in row and "太长" in row for row in rows())
+    expect(phone.page.locator("#queued [value=retry]")).to_have_count(2)
+    take(phone.page, "queue_of_hours")
+    phone.context.set_offline(True)
+
+    for place, back in (
+        ("这次走访的时间", r"/outings/[0-9a-f-]{36}"),
+        ("这一轮我去不了", r"/declines/[0-9a-f-]{36}/undo"),
+    ):
+        row = phone.page.locator("#queued > .visit", has_text=place)
+        row.locator(".ways a").tap()
+        phone.page.wait_for_url(re.compile(back))
+        expect(phone.page.locator("#unsent [data-export]")).to_be_visible()
+        take(phone.page, "unsent_" + place)
+        phone.page.locator("#unsent [value=discard]").tap()
+        phone.page.wait_for_url("**/discarded")
+        phone.page.locator(".visit", has_text=place).locator("button").tap()
+        phone.page.wait_for_url(re.compile(back + "$"))
+        phone.open("/my-visits")
+        expect(phone.page.locator("#queued > .visit")).to_have_count(2)
+
+    phone.page.locator("#queued > .visit", has_text="这一轮我去不了").locator("a").first.tap()
+    phone.page.locator("#unsent [value=discard]").tap()
+    phone.page.wait_for_url("**/discarded")
+    assert "待上传 1 条" in phone.header
+    phone.open("/today")
+    expect(phone.page.locator("[id^=declined-]")).to_have_count(0)
 
 
 # What every screen says of the queue (EXPERIENCE.md 7, 12 to 15)

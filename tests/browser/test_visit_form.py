@@ -204,3 +204,25 @@ def test_whoever_left_the_steps_finds_them_again_at_the_door_and_at_her_visit(ph
     expect(phone.page.locator("a[href$='/steps']")).to_have_count(0)
     phone.open(f"/visits/{plain}")
     expect(phone.page.locator("a[href$='/steps']")).to_have_count(0)
+
+
+def test_the_next_form_opens_with_what_was_said_of_consent_just_now(phone: Phone) -> None:
+    """With no network, so that the household itself is as it was pulled."""
+    phone.context.set_offline(True)
+    open_form(phone, "?outcome=met")
+    path = re.sub(r"\?.*", "", phone.page.url).removeprefix(phone.url)
+
+    def opens_with() -> str | None:
+        phone.open(f"{path}?outcome=met")
+        return phone.page.locator("input[name=consent_state]:checked").get_attribute("value")
+
+    before = opens_with()
+    said = "basic" if before == "withdrawn" else "withdrawn"
+    phone.answer({"consent_state": [said]})
+    visit = phone.save()
+
+    assert opens_with() == said
+    phone.open(f"/visits/{visit}/withdraw")
+    phone.page.locator(submit_of("withdraw-form")).tap()
+    phone.page.wait_for_url("**/my-visits*")
+    assert opens_with() == before

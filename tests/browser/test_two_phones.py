@@ -63,6 +63,7 @@ def test_s18_two_answers_to_the_same_question_made_offline_are_both_kept_with_wh
     server: ServerProcess, coordinator: Coordinator, phone: Phone, make_phone: MakePhone, tmp_path: Path
 ) -> None:
     """At one door on one day: one is told to write less, the other has heard nothing of it."""
+    give_round_to("0002", coordinator, phone)
     other = second_phone("0002", server, coordinator, make_phone, tmp_path)
     door = next(door for door in open_doors(phone) if consent_at(phone, door) == "full")
     assert consent_at(other, door) == "full"
@@ -90,6 +91,17 @@ def test_s18_two_answers_to_the_same_question_made_offline_are_both_kept_with_wh
     assert consent_at(phone, door) == "basic"  # the more cautious stands until somebody decides
     phone.log_visit("no_answer")  # and nobody waits for that
     phone.wait_for_header("全部已上传", seconds=40)
+
+
+def give_round_to(number: str, coordinator: Coordinator, phone: Phone) -> None:
+    """The round of this phone, to one more."""
+    round_id = open_doors(phone)[0].split("/")[2]
+    page = coordinator.page
+    page.goto(f"{coordinator.url}/coordinator/rounds")
+    choice = page.locator(f"#give-{round_id}")
+    choice.select_option(choice.locator("option", has_text=number).get_attribute("value"))
+    page.locator(f"#round-{round_id} form[action$='/give'] button").click()
+    expect(page.locator(".saved")).to_be_visible()
 
 
 def consent_at(phone: Phone, door: str) -> str:

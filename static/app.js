@@ -205,6 +205,8 @@ addEventListener("beforeinstallprompt", (event) => {
 
 /** @type {HTMLFormElement | null} changed since its draft was last sent */
 let changedForm = null;
+// Firefox takes a request that may outlive its page past the worker, to a server that keeps no drafts.
+const OUTLIVES_ITS_PAGE = !navigator.userAgent.includes("Firefox/");
 let draftTimer = 0;
 /** @type {Promise<unknown>} */
 let keeping = Promise.resolve();
@@ -229,7 +231,7 @@ async function sendDraft(form) {
   const body = new URLSearchParams();
   for (const [name, text] of new FormData(form)) if (typeof text === "string") body.append(name, text);
   body.append("draft_path", new URL(form.action).pathname);
-  const response = await fetch("/drafts", { method: "POST", body, keepalive: true }).catch(() => null);
+  const response = await fetch("/drafts", { method: "POST", body, keepalive: OUTLIVES_ITS_PAGE }).catch(() => null);
   if (!response?.ok) changedForm ??= form; // it goes with the next one
 }
 

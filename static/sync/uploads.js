@@ -68,20 +68,30 @@ export async function runUploads({ isStopped, isWithheld = () => false, ...given
 
 /** @returns {Promise<Ended | null>} null when this one is settled */
 async function upload({ sha256, length }, { blobs, send, pieces, now, at, isStopped }) {
-  const upload = { path: `/sync/blobs/${sha256}`, sha256, bytes: await blobs.bytes(sha256), length, pieces };
-  let step = await stepFrom(await trySend(send, { method: "HEAD", path: upload.path }), 0, upload);
+  const bytes = await wholeBytes(blobs, sha256);
+  const upload = { path: `/sync/blobs/${sha256}`, bytes, length, pieces };
+  let step = stepFrom(await trySend(send, { method: "HEAD", path: upload.path }), 0, upload);
+  if (!bytes && !step.whole && !step.end) step.refusal = { code: "damaged", words: "" };
   for (let useless = 0; useless < USELESS_MAX && !isStopped(); ) {
     if (step.whole) await blobs.settle(sha256, { epoch: step.whole, now: at });
     if (step.refusal) await blobs.refuse(sha256, step.refusal);
     if (step.whole || step.refusal || step.end) return step.end ?? null;
     const startedAt = now();
-    const next = await stepFrom(await trySend(send, pieceOf(upload, step.offset)), step.offset, upload);
+    const next = stepFrom(await trySend(send, pieceOf(upload, step.offset)), step.offset, upload);
     const isFurther = next.offset > step.offset;
     if (isFurther && now() - startedAt < QUICK_PIECE_MS) pieces.grow();
     useless = isFurther ? 0 : useless + 1;
     step = next;
   }
   return { reason: "foreign", retry_after_ms: null };
+}
+
+/** @returns {Promise<ArrayBuffer | null>} null for what this phone has lost some of (P16): no server would take it */
+async function wholeBytes(blobs, sha256) {
+  const bytes = await blobs.bytes(sha256).catch((error) => {
+    if (error.name !== "OperationError") throw error; // it may be there the next time
+  });
+  return bytes && (await sha256Of(bytes)) === sha256 ? bytes : null;
 }
 
 /** @returns {Request} the bytes from there on; none at the end of an upload that was stopped before it was finished */
@@ -95,18 +105,15 @@ function pieceOf({ path, bytes, length, pieces }, offset) {
   };
 }
 
-/** @returns {Promise<Step>} what PROTOCOL.md says of this reply to what was sent from `offset` on */
-async function stepFrom(reply, offset, { sha256, bytes, length, pieces }) {
+/** @returns {Step} what PROTOCOL.md says of this reply to what was sent from `offset` on */
+function stepFrom(reply, offset, { length, pieces }) {
   const standing = [200, 204, 409].includes(reply.status) ? readStanding(reply, length) : null;
   if (standing) return standing;
   const refusal = readRefusal(reply.text);
   const { code } = refusal;
   if (reply.status === 413 && code === "too_large" && pieces.shrink()) return { offset };
   if (reply.status === 415 || code === "blob_too_large") return { offset, refusal };
-  if (reply.status === 422) {
-    // Damaged on its way, or on this phone? Then it is in vain to send it again.
-    return (await sha256Of(bytes)) === sha256 ? { offset: 0 } : { offset, refusal: { ...refusal, code: "damaged" } };
-  }
+  if (reply.status === 422) return { offset: 0 }; // damaged on its way
   if (reply.reason === "timeout") pieces.shrink();
   const reason = reply.reason ?? (code ? "refused" : "foreign");
   return { offset, end: { reason, retry_after_ms: reply.retry_after_ms } };

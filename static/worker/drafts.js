@@ -1,6 +1,7 @@
 // Drafts: what stands in a form that was not saved yet, so that it outlives its tab, the camera, the battery and an
 // update. A draft carries the ids that its form was opened with, so taking it up again is the same visit.
 
+import { joinBytes } from "../sync/seal.js";
 import { readHidden, readSubmitted } from "./filled.js";
 import { typedValues } from "./forms.js";
 import { ownPath, seeOther } from "./responses.js";
@@ -51,11 +52,20 @@ function readChosen(form) {
   );
 }
 
-/** What was chosen for a form, on its way back to a page that lost it. */
+/**
+ * What was chosen for a form, on its way back to a page that lost it: as a form with files is written (RFC 7578), by hand,
+ * because WebKit never sends one that a worker answers with.
+ */
 export async function answerChosen({ blobs }, recordId) {
-  const form = new FormData();
-  for (const { kind, name, type, bytes } of await blobs.draft(recordId)) form.append(kind, new File([bytes], name, { type }));
-  return new Response(form);
+  const boundary = `linli-${crypto.randomUUID()}`;
+  const encoder = new TextEncoder();
+  const parts = (await blobs.draft(recordId)).flatMap(({ kind, name, type, bytes }) => {
+    const about = `Content-Disposition: form-data; name="${kind}"; filename="${encodeURIComponent(name)}"`;
+    const head = `--${boundary}\r\n${about}\r\nContent-Type: ${type || "application/octet-stream"}\r\n\r\n`;
+    return [encoder.encode(head), new Uint8Array(bytes), encoder.encode("\r\n")];
+  });
+  const body = joinBytes(...parts, encoder.encode(`--${boundary}--\r\n`));
+  return new Response(body, { headers: { "Content-Type": `multipart/form-data; boundary=${boundary}` } });
 }
 
 /** @param {Draft[]} drafts @returns {Record<string, number>} when each was last written, by the path of its form */

@@ -30,25 +30,39 @@ class Firefox:
     """One window of a Firefox of our own."""
 
     def __init__(self, executable: str, profile: Path, **preferences: Any) -> None:
-        profile.mkdir()
+        profile.mkdir(exist_ok=True)
         chosen = PREFERENCES | preferences
         lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in chosen.items()]
         (profile / "user.js").write_text("\n".join(lines), encoding="utf-8")
+        self._executable = executable
+        self._profile = profile
+        self._numbers = itertools.count(1)
+        self.start()
+
+    def start(self) -> None:
         port = free_port()
         self._process = subprocess.Popen(
-            [executable, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", str(port)],
-            env={**os.environ, "HOME": str(profile)},
+            [
+                self._executable,
+                "--headless",
+                "--no-remote",
+                "--profile",
+                self._profile,
+                "--remote-debugging-port",
+                str(port),
+            ],
+            env={**os.environ, "HOME": str(self._profile)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._numbers = itertools.count(1)
+        self._socket: websocket.WebSocket | None = None
         try:
             self._socket = connected(f"ws://127.0.0.1:{port}/session")
             self._ask("session.new", capabilities={})
             self._window = self._ask("browsingContext.getTree")["contexts"][0]["context"]
         except BaseException:
-            self._kill()
+            self.kill()
             raise
 
     def open(self, url: str) -> None:
@@ -62,13 +76,19 @@ class Firefox:
             raise BidiError(answer["exceptionDetails"]["text"])
         return answer["result"].get("value", answer["result"]["type"] not in ("undefined", "null") or None)
 
-    def close(self) -> None:
-        self._socket.close()
-        self._kill()
+    def kill(self) -> None:
+        if self._process.returncode is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        if self._socket is not None:
+            self._socket.close()
+
+    close = kill
 
     # Private
 
     def _ask(self, method: str, **params: Any) -> dict[str, Any]:
+        assert self._socket is not None
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while (answer := json.loads(self._socket.recv())).get("id") != number:
@@ -77,10 +97,6 @@ class Firefox:
             raise BidiError(f"{method}: {answer['error']}: {answer['message']}")
         result: dict[str, Any] = answer["result"]
         return result
-
-    def _kill(self) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
 
 
 def connected(address: str) -> websocket.WebSocket:

@@ -56,7 +56,7 @@ class LossyProxy(ThreadingHTTPServer):
         self.is_holding = threading.Event()
         self.pieces: list[tuple[int, int]] = []  # offset and bytes of those it let through
         self.exchanges_left: int | None = None  # how many messages it still lets through; None for all
-        self._lost = lost
+        self.lost = lost  # how likely it is that an answer is lost
         self._random = Random(seed)
         self._lock = threading.Lock()
 
@@ -92,7 +92,7 @@ class LossyProxy(ThreadingHTTPServer):
     def is_lost(self, asked: Asked) -> bool:
         with self._lock:
             self.asked.append(asked)
-            is_lost = bool(asked.change_ids) and self._random.random() < self._lost
+            is_lost = bool(asked.change_ids) and self._random.random() < self.lost
             if is_lost:
                 self.dropped.append(asked.change_ids)
             return is_lost

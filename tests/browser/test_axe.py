@@ -17,6 +17,7 @@ from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess
 from tests.browser.test_lock import restart, set_pin
 from tests.browser.test_refused import IPHONE, PRIVATE, WECHAT_ON_ANDROID
+from tests.browser.test_storage_page import DAY_MS, UPLOADED_AGO
 
 pytestmark = pytest.mark.browser
 
@@ -114,6 +115,20 @@ def test_axe_finds_nothing_on_a_phone_that_is_locked_or_was_left(server: ServerP
     phone.page.locator(submit_of("sign-out")).tap()
     expect(phone.page.locator(".dock a[href='/enrol']")).to_be_visible()
     look_at(lambda: phone.open("/today"), ".dock [data-export]")
+
+    assert not found, "\n".join(found)
+
+
+def test_axe_finds_nothing_on_a_phone_that_was_away_too_long(server: ServerProcess, phone: Phone) -> None:
+    server.stop()
+    phone.page.evaluate(UPLOADED_AGO, 14 * DAY_MS + 60_000)
+    restart(phone)
+    bring_axe(phone.page)
+    found = []
+
+    for look in looks(phone.page, lambda: phone.open("/today")):
+        expect(phone.page.locator("main #sync-status")).to_be_visible()
+        found += found_in_both_schemes(phone.page, f"expired {look}")
 
     assert not found, "\n".join(found)
 

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.coordinator import Coordinator
+from tests.browser.every_page import addresses
 from tests.browser.opening import OPENING
 from tests.browser.phone import Phone
 from tests.browser.releases import next_release
@@ -270,3 +271,25 @@ def test_p25_what_is_typed_stands_in_no_page_storage(phone: Phone) -> None:
     phone.my_visits()
 
     assert NOTE not in phone.page.evaluate(STORED)
+
+
+def test_p25_nothing_of_anybody_stands_in_page_storage_after_a_day_s_work(phone: Phone) -> None:
+    """Every page of hers, by boosted navigation and by loading it, forth and back."""
+    phone.open("/today")
+    doors = phone.page.locator(".door__link").all_inner_texts()
+    people = {word for door in doors for word in re.findall(r"示例居民\S*", door)}
+    assert people
+    for place in ("/map", "/my-visits", "/settings", "/today"):
+        phone.page.locator(f".nav a[href='{place}']").tap()
+        phone.page.wait_for_url(f"**{place}")
+    places = addresses(phone)
+    for path in (path for paths in places.values() for path in paths):
+        phone.open(path)
+    phone.open("/find")
+    phone.page.locator("#q").fill("sl")
+    expect(phone.page.locator("#found .door").first).to_be_visible()
+    phone.page.go_back()
+
+    stored = phone.page.evaluate(STORED)
+
+    assert [word for word in (*people, "敲门没有人应", "号楼", "/doors/", "/visits/") if word in stored] == []

@@ -41,7 +41,7 @@ def set_pin(phone: Phone, pin: str = PIN) -> None:
     phone.open("/settings/pin")
     phone.page.locator("#pin").fill(pin)
     phone.page.locator("#again").fill(pin)
-    phone.page.locator("#set-pin button").tap()
+    phone.page.locator(submit_of("set-pin")).tap()
     expect(phone.page.locator("#remove-pin")).to_be_visible()
 
 
@@ -300,13 +300,13 @@ def test_changing_and_removing_the_pin(phone: Phone) -> None:
     phone.page.locator("#old").fill("111111")
     phone.page.locator("#pin").fill("4680")
     phone.page.locator("#again").fill("4680")
-    phone.page.locator("#set-pin button").tap()
+    phone.page.locator(submit_of("set-pin")).tap()
     expect(phone.page.locator("#problems")).to_contain_text("密码不对")
 
     phone.page.locator("#old").fill(PIN)
     phone.page.locator("#pin").fill("4680")
     phone.page.locator("#again").fill("4681")
-    phone.page.locator("#set-pin button").tap()
+    phone.page.locator(submit_of("set-pin")).tap()
     expect(phone.page.locator("#problems")).to_contain_text("两次输入的密码不一样")
 
     phone.page.locator("#old-again").fill(PIN)

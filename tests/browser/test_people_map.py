@@ -1,6 +1,7 @@
 """The people map and finding people, on a phone without a network and at the coordinator's desk."""
 
 import re
+import tomllib
 from typing import Any
 
 import pytest
@@ -12,11 +13,13 @@ from server.demo.names import COMMUNITY_ID
 from server.models import Volunteer
 from server.rounds import assign_round
 from server.rules import SCHEMA
+from server.settings import ROOT
 from sync.changes import Action, Change
 from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
 from tests.browser.server_process import ServerProcess, is_refused, with_database
+from tests.browser.test_gallery import take
 from tests.people import NOW, made_up_id
 
 pytestmark = pytest.mark.browser
@@ -154,6 +157,44 @@ def test_s34_a_door_of_the_map_is_read_aloud_and_walked_to_offline(phone: Phone,
     phone.page.locator(".stack a").first.tap()
     phone.page.wait_for_url("**/doors/*")
     assert phone.heading in names[0]
+
+
+def test_s34_a_door_reads_in_grey_by_one_letter_and_a_corner_of_its_own(phone: Phone, server: ServerProcess) -> None:
+    server.stop()
+    said = tomllib.loads((ROOT / "server/messages/shared.toml").read_text(encoding="utf-8"))["map"]
+    for language in ("zh", "en"):
+        phone.open("/map")
+        words = {name: said[name][language] for name in ("due", "overdue", "missed", "seen", "away")}
+        looks = [phone.page.evaluate(LOOK, [name, word]) for name, word in words.items()]
+
+        assert len({word[0] for word in words.values()}) == len(words)
+        assert len({look["corner"] for look in looks}) == len(words)
+        for look in looks:
+            assert (look["letters"], look["text"]) == (1, look["word"])
+        take(phone.page, f"map_letters-{language}")
+        phone.switch_language()
+
+
+# A door that stands like this: its corner, how many letters of the word are seen, and what is read aloud.
+LOOK = """([name, word]) => {
+    const link = document.querySelector(".stack a:has(em)").cloneNode(true);
+    document.querySelector(".stack td:has(a)").append(link);
+    const em = link.querySelector("em");
+    em.className = name;
+    em.textContent = word;
+    const box = em.getBoundingClientRect();
+    const letter = (place) => {
+        const range = document.createRange();
+        range.setStart(em.firstChild, place);
+        range.setEnd(em.firstChild, place + 1);
+        return range.getBoundingClientRect();
+    };
+    const isSeen = (_, place) => letter(place).left < box.right - 1 && letter(place).top < box.bottom - 1;
+    const letters = getComputedStyle(em).overflow === "clip" ? [...word].filter(isSeen).length : word.length;
+    const found = { corner: getComputedStyle(link, "::after").clipPath, letters, word, text: em.textContent };
+    link.remove();
+    return found;
+}"""
 
 
 def test_s34_arrow_keys_walk_the_whole_map(coordinator: Coordinator) -> None:

@@ -15,6 +15,14 @@ OPEN_DOOR = ".door:has([data-state=open]) .door__link"
 UPPER = 0.45  # of the screen: information; what is done stands below it (EXPERIENCE.md 6.2)
 
 
+# What a person did since, as the page sees it; a page that was loaded anew would have forgotten it.
+COUNT_HANDS = """() => {
+    window.hands = { taps: 0, keys: 0 };
+    addEventListener("click", ({ isTrusted }) => { window.hands.taps += isTrusted ? 1 : 0; }, { capture: true });
+    addEventListener("keydown", () => { window.hands.keys += 1; }, { capture: true });
+}"""
+
+
 def open_doors(phone: Phone) -> list[str]:
     """Addresses of the doors not visited yet, in the order shown."""
     phone.open("/today")
@@ -36,10 +44,12 @@ def wait_until_saved(phone: Phone) -> str:
 def test_s01_not_home_takes_two_taps_and_can_be_undone(phone: Phone) -> None:
     first = open_doors(phone)[0]
     phone.context.set_offline(True)
+    phone.page.evaluate(COUNT_HANDS)
 
     tap(phone, OPEN_DOOR)
     tap(phone, "button[value=no_answer]")
     visit = wait_until_saved(phone)
+    assert phone.page.evaluate("() => hands") == {"taps": 2, "keys": 0}
     tap(phone, "#saved button")
 
     expect(phone.page.locator("#saved")).to_contain_text("已撤回")
@@ -51,10 +61,14 @@ def test_s01_not_home_takes_two_taps_and_can_be_undone(phone: Phone) -> None:
 def test_s02_all_well_takes_three_taps_and_no_typing(phone: Phone, coordinator: Coordinator) -> None:
     phone.open("/today")
     phone.context.set_offline(True)
+    phone.page.evaluate(COUNT_HANDS)
 
     tap(phone, OPEN_DOOR)
     tap(phone, "button[value=met]")
     visit = wait_until_saved(phone)
+    hands = phone.page.evaluate("() => hands")
+    assert hands["taps"] <= 3
+    assert hands["keys"] == 0
     phone.context.set_offline(False)
     phone.wait_for_header("全部已上传", seconds=40)
 

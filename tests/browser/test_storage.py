@@ -269,6 +269,48 @@ def test_p12_another_tab_that_deletes_the_database_is_not_blocked(page: Page) ->
     assert found == 0
 
 
+def test_p12_a_newer_release_upgrades_what_another_tab_has_open(page: Page) -> None:
+    found = run(
+        page,
+        """
+        const replica = new Replica(kinds, vault);
+        await replica.apply(answer([record("a")]), await from(replica, 1));
+        const newer = new Database({ name: "linli-sealed-replica", version: 9, upgrade: (made) => made.createObjectStore("more") });
+        return newer.read(["more"], ({ mode }) => mode);
+        """,
+    )
+
+    assert found == "readonly"
+
+
+def test_p12_a_tab_that_blocks_an_upgrade_keeps_nobody_from_logging_and_is_waited_for_no_longer_than_it_takes(
+    page: Page,
+) -> None:
+    """An older release, or another program, that does not let go when it is asked to."""
+    page.clock.install()
+    page.evaluate(
+        f"""async () => {{ {KIT}
+          globalThis.said = [];
+          const blocking = await raw("blocked");
+          const upgrade = (made) => made.createObjectStore("more");
+          const newer = new Database({{ name: "blocked", version: 2, upgrade, pause: async () => {{}} }});
+          const read = () => newer.read(["more"], ({{ mode }}) => mode).then((mode) => said.push(mode), ({{ name }}) => said.push(name));
+          globalThis.letGo = () => {{ blocking.close(); return read(); }};
+          void read();
+          const outbox = new Outbox(caches, vault);
+          await save(outbox, "a");
+          said.push((await outbox.entries()).length);
+        }}"""
+    )
+
+    for _ in range(15):
+        page.clock.run_for(1000)
+
+    assert page.evaluate("said") == [1, "TimeoutError"]
+    page.evaluate("letGo()")
+    assert page.evaluate("said") == [1, "TimeoutError", "readonly"]
+
+
 # The mirror
 
 

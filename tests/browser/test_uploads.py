@@ -134,6 +134,50 @@ def test_bytes_damaged_on_the_way_start_over(page: Page) -> None:
     assert pieces(found)[:2] == [(250_000, 50_000), (0, 65_536)]
 
 
+# What became of the sealed bytes of a photo on this phone.
+DAMAGE = {
+    "altered": "new Uint8Array(kept.sealed)[100] ^= 1; bytes.put(kept, sha256);",
+    "cut short": "bytes.put({ sealed: kept.sealed.slice(0, 1000) }, sha256);",
+    "another's": "bytes.put({ sealed: other }, sha256);",
+    "gone": "bytes.delete(sha256);",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_p16_a_photo_that_is_damaged_on_the_phone_is_said_and_holds_up_no_other(page: Page, damage: str) -> None:
+    found = run(
+        page,
+        f"""
+        const {{ sha256 }} = await blobs.keep(made(2000), "photo");
+        const whole = await blobs.keep(made(2000, 2), "photo");
+        const other = await vault.sealPhoto(made(1999), `photo\\n${{sha256}}`);
+        const database = await new Promise((resolve) => {{
+          indexedDB.open("linli-blobs", 1).onsuccess = ({{ target }}) => resolve(target.result);
+        }});
+        const transaction = database.transaction("bytes", "readwrite");
+        const bytes = transaction.objectStore("bytes");
+        bytes.get(sha256).onsuccess = ({{ target: {{ result: kept }} }}) => {{ {DAMAGE[damage]} }};
+        await new Promise((resolve) => (transaction.oncomplete = resolve));
+        database.close();
+        const asked = [];
+        const send = async ({{ method, path }}) => {{
+          const isWhole = method === "PATCH";
+          if (isWhole) asked.push(path);
+          const headers = {{ "Upload-Offset": isWhole ? "2000" : "0", "Upload-Complete": isWhole ? "?1" : "?0", "Linli-Epoch": "one" }};
+          return {{ status: isWhole ? 204 : 200, text: "", retry_after_ms: null, headers: new Headers(headers) }};
+        }};
+        const isStopped = () => false;
+        const end = await runUploads({{ blobs: new Blobs(vault), send, pieces: new Pieces(), now: () => 1, at: 5, isStopped }});
+        const kept = Object.fromEntries((await new Blobs(vault).all()).map((each) => [each.sha256, each]));
+        const said = ({{ state, code }}) => [state, code];
+        const isOther = asked.map((path) => path.endsWith(whole.sha256));
+        return [end.reason, isOther, said(kept[sha256]), said(kept[whole.sha256])];
+        """,
+    )
+
+    assert found == ["", [True], ["refused", "damaged"], ["whole", ""]]
+
+
 def test_a_time_out_makes_the_next_piece_smaller_and_ends_the_run(page: Page) -> None:
     found = upload(page, HEAD, {"error": "TimeoutError"})
 

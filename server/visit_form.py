@@ -36,7 +36,7 @@ VISIT_FORM = Form(
             "until_on",
             Control.DATE,
             ("大约哪天回来", "Back around"),
-            shown_when=(When("outcome", ("away_known",)),),
+            shown_when=(When("outcome", ("away_known", "hospitalised")),),
         ),
         Field(
             "person_met",

@@ -13,9 +13,10 @@ from sqlmodel import Session, col, select
 from starlette.testclient import TestClient
 
 from server import migrations
-from server.accepting import accept_changes
+from server.accepting import accept_changes, server_author
 from server.app import create_app
 from server.database import Database
+from server.held import held_count
 from server.models import Record
 from server.scope import scoped
 from server.sessions import cookie_name
@@ -25,7 +26,9 @@ from tests.people import (
     ALICE,
     BOB,
     CHARLIE,
+    COMMUNITY_ID,
     COORDINATOR,
+    GREEN_DOOR,
     NOW,
     RED_DOOR,
     ROUND_ID,
@@ -38,7 +41,7 @@ from tests.people import (
 )
 
 DOOR_PAGE = f"/rounds/{ROUND_ID}/doors/{RED_DOOR}"
-ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.fixture
@@ -116,13 +119,13 @@ def test_a_promise_that_is_kept_leaves_the_door_in_one_tap_and_comes_back_in_ano
     need = need_id(visit, "meal_delivery")
 
     told = {"need": need, "need_state": "done", "change_id": made_up_id("a tap")}
-    answer = client.post(f"{DOOR_PAGE}/needs", data=told, headers=ORIGIN)
+    answer = client.post(f"{DOOR_PAGE}/needs", data=told, headers=SAME_ORIGIN)
 
     assert answer.url.path == DOOR_PAGE
     assert promises(client) == ["法律援助 · 24小时内"]
     assert "送餐：办好了" in answer.text
     told = {"need": need, "need_state": "open", "change_id": made_up_id("another tap")}
-    client.post(f"{DOOR_PAGE}/needs", data=told, headers=ORIGIN)
+    client.post(f"{DOOR_PAGE}/needs", data=told, headers=SAME_ORIGIN)
     assert promises(client) == ["送餐 · 24小时内", "法律援助 · 24小时内"]
 
 
@@ -135,7 +138,7 @@ def test_ticked_by_two_it_stands_in_one_line_and_one_tap_ends_both(client: TestC
 
     (shown,) = re.findall(r'name="need" value="([^"]*)"', client.get(DOOR_PAGE).text)
     told = {"need": shown, "need_state": "done", "change_id": made_up_id("a tap")}
-    client.post(f"{DOOR_PAGE}/needs", data=told, headers=ORIGIN)
+    client.post(f"{DOOR_PAGE}/needs", data=told, headers=SAME_ORIGIN)
 
     assert shown in [need_id(visit, "meal_delivery") for visit in (first, second)]
     assert promises(client) == []
@@ -173,6 +176,46 @@ def test_a_need_that_was_seen_to_before_there_was_a_network_is_done(client: Test
     assert [result.outcome for result in results] == [Outcome.ACCEPTED, Outcome.ACCEPTED]
     assert [need["need_state"] for need in needs(database)] == ["done"]
     assert promises(client) == []
+
+
+def test_s10_a_need_ticked_at_the_door_is_a_request_with_everything_in_it(
+    client: TestClient, database: Database
+) -> None:
+    """Household, people, whom to call and the words: all of it from the visit and the household's file."""
+    file = {"phone": "000-0000-0101", "contact_name": "示例女儿", "contact_phone": "000-0000-0102"}
+    edit = Change(made_up_id("the file"), 0, "household", RED_DOOR, Action.PUT, 1, file, NOW, 1)
+    database.write(lambda session: accept_changes(session, server_author(COMMUNITY_ID), [edit], NOW))
+    note = "<b>要少盐</b>，周三中午在家。"
+    early = visit_change("early", needs=["legal_aid"], urgency="days", door=GREEN_DOOR)
+    late = visit_change("late", needs=["meal_delivery"], urgency="h24", note=note)
+    log_visits(database, ALICE, early, late)
+    log_visits(database, BOB, visit_change("again", needs=["meal_delivery"], urgency="h24", note="还是少盐。"))
+    client.cookies.set(cookie_name(client.app.state.settings), sign_in(database, COORDINATOR))  # type: ignore[attr-defined]
+
+    page = client.get("/coordinator/needs").text
+
+    urgent, ordinary = re.findall(r"<section.*?</section>", page, re.DOTALL)
+    told_by = ("Alice", "&lt;b&gt;要少盐&lt;/b&gt;，周三中午在家。") if "Alice" in urgent else ("Bob", "还是少盐。")
+    for words in ("送餐 · 24小时内", "2号楼1单元101", "示例居民0001", "示例女儿", *told_by):
+        assert words in urgent
+    assert 'href="tel:000-0000-0101"' in urgent
+    assert 'href="tel:000-0000-0102"' in urgent
+    assert "法律援助 · 3–5天" in ordinary
+
+    (need,) = re.findall(r'name="need" value="([^"]*)"', urgent)
+    for _ in range(2):  # a double tap
+        told = {"need": need, "need_state": "done"}
+        page = client.post("/coordinator/needs", data=told, headers=SAME_ORIGIN).text
+    assert "送餐" not in page
+    assert "法律援助" in page
+    assert [each["need_state"] for each in needs(database) if each["service"] == "meal_delivery"] == ["done", "done"]
+    page = client.post("/coordinator/needs", data={"need": need, "need_state": "open"}, headers=SAME_ORIGIN).text
+    assert page.count("送餐 · 24小时内") == 1
+    assert held(database) == 0
+
+
+def held(database: Database) -> int:
+    return database.read(lambda session: held_count(session, COORDINATOR))
 
 
 def test_two_who_did_it_agree_and_two_who_disagree_are_asked(database: Database) -> None:

@@ -88,14 +88,12 @@ KINDS = kinds_by_name(
         writers=COORDINATOR,
         fields={"change_id": Rule.REGISTER, "decision": Rule.REVIEW, "reason": Rule.REVIEW},
     ),
+    # Opened by a visit (server/rules.py); whoever may see the household says that it is done.
     Kind(
         "need",
-        writers=COORDINATOR,
+        writers=frozenset({Role.VOLUNTEER, Role.COORDINATOR}),
         fields={
-            "household_id": Rule.REGISTER,
-            "visit_id": Rule.REGISTER,
-            "service": Rule.REGISTER,
-            "urgency": Rule.REGISTER,
+            **dict.fromkeys(("household_id", "visit_id", "service", "urgency"), Rule.SERVER),
             "need_state": Rule.REGISTER,
         },
         indexes=("household_id",),

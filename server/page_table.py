@@ -42,7 +42,8 @@ class Load:
 class Write:
     """What a POST to the page's own URL writes: a put of `form`'s fields, or a void. `record` names the loaded record
     that is edited ("" = a new one); `set` adds fields by key; `next` is the path shown afterwards, unless the form
-    says `back`. With `each`, the form ticks several ids under that name, and each becomes a change of its own.
+    says `back`. With `each`, the form ticks several ids under that name (of doors, visits or needs), and each becomes a
+    change of its own.
     "later" writes nothing that is synced: this phone remembers to show the door last. An answer that is `urgent` leads to
     `urgent_next` before anything else."""
 
@@ -104,6 +105,7 @@ PAGES = (
             Load("households", "household", by_id=True),
             Load("visits", "visit", group="round_id"),
             Load("visits_at", "visit", group="household_id"),
+            Load("needs", "need", group="household_id"),
             MINE,
             Load("outings", "outing"),
             Load("declines", "decline"),
@@ -111,6 +113,13 @@ PAGES = (
     ),
     Page("door", DOOR, "doors/page.html", loads=DOOR_LOADS),
     Page("door_later", DOOR + "/later", "doors/page.html", loads=DOOR_LOADS, write=Write("", "later", next=DOOR)),
+    Page(
+        "needs",
+        DOOR + "/needs",
+        "doors/page.html",
+        loads=DOOR_LOADS,
+        write=Write("need", "put", form="promise", each="need", next=DOOR),
+    ),
     Page(
         "visit_new",
         DOOR + "/visit",

@@ -51,30 +51,33 @@ def check(change: Change, record: Record | None) -> Refusal | None:
 
 
 def derive(change: Change, before: Record | None) -> Sequence[Change]:
-    """A need ticked in a visit opens a need of the household, once: its id is made from the visit's and the service."""
-    if change.kind != "visit" or not change.set.get("needs"):
+    """A need ticked in a visit opens a need of the household, once: its id is made from the visit's and the service. One
+    that is unticked goes, and so do those of a visit that is withdrawn. The twin of static/worker/needs.js."""
+    if change.kind != "visit":
         return ()
     visit = {**before.fields, **change.set} if before else change.set
-    new = ticked(change.set) - ticked(before.fields if before else {})
-    return [opened_need(change, visit, service) for service in sorted(new)]
+    was = ticked(before.fields) if before and not before.is_void else set()
+    now = ticked(visit) if change.action is Action.PUT else set()
+    return [need_change(change, visit, service, service in now) for service in sorted(was ^ now)]
 
 
-def opened_need(change: Change, visit: Mapping[str, Any], service: str) -> Change:
-    need_id = str(uuid5(UUID(change.record_id), service))
+def need_change(change: Change, visit: Mapping[str, Any], service: str, is_ticked: bool) -> Change:
+    opened = {
+        "household_id": visit.get("household_id", ""),
+        "visit_id": change.record_id,
+        "service": service,
+        "urgency": visit.get("urgency") or "",
+        # What was answered at the door is no promise (DOMAIN.md 2.1).
+        "need_state": "done" if visit.get("urgency") == "info" else "open",
+    }
     return Change(
-        change_id=str(uuid5(UUID(need_id), "opened")),
+        change_id=str(uuid5(UUID(change.change_id), service)),
         device_sequence=0,
         kind="need",
-        record_id=need_id,
-        action=Action.PUT,
+        record_id=str(uuid5(UUID(change.record_id), service)),
+        action=Action.PUT if is_ticked else Action.VOID,
         base=0,
-        set={
-            "household_id": visit.get("household_id", ""),
-            "visit_id": change.record_id,
-            "service": service,
-            "urgency": visit.get("urgency") or "",
-            "need_state": "open",
-        },
+        set=opened if is_ticked else {},
         made_at=change.made_at,
         schema=SCHEMA,
     )

@@ -1,5 +1,5 @@
 """The visit form: sixteen questions, under a minute (DOMAIN.md 2.2), and the two that two outcomes add (2.3). After it, the
-smaller forms: whom the visitor called, and when she was out.
+smaller forms: whom the visitor called, when she was out, and that a promise is kept.
 
 Adding a question is one `Field` here: no migration, no template, no JavaScript.
 """
@@ -36,7 +36,7 @@ VISIT_FORM = Form(
             "until_on",
             Control.DATE,
             ("大约哪天回来", "Back around"),
-            shown_when=(When("outcome", ("away_known",)),),
+            shown_when=(When("outcome", ("away_known", "hospitalised")),),
         ),
         Field(
             "person_met",
@@ -181,4 +181,13 @@ OUTING_FORM = Form(
     ),
 )
 
-FORMS = {form.name: form for form in (VISIT_FORM, STEPS_FORM, OUTING_FORM)}
+# How far what somebody promised has come.
+NEED_FORM = Form(
+    name="promise",
+    kind="need",
+    fields=(
+        Field("need_state", Control.CHOICE, ("办理情况", "Progress"), vocabulary=words.NEED_STATE, is_required=True),
+    ),
+)
+
+FORMS = {form.name: form for form in (VISIT_FORM, STEPS_FORM, OUTING_FORM, NEED_FORM)}

@@ -106,6 +106,8 @@ URGENCY = vocabulary(
     info=("当场答复", "Answered on the spot"),
 )
 
+NEED_STATE = vocabulary("need_state", open=("还没办好", "Not done"), done=("办好了", "Done"))
+
 DANGER = vocabulary(
     "danger",
     medical=("急病", "Sudden illness"),
@@ -181,6 +183,7 @@ ALL = {
         FAMILY_CONTACT,
         NEED,
         URGENCY,
+        NEED_STATE,
         DANGER,
         DONE_ON_SPOT,
         CATEGORY,

@@ -60,6 +60,7 @@ SOURCES = (
     "worker/later.js",
     "worker/enrolment.js",
     "worker/residents.js",
+    "worker/needs.js",
     "worker/phone.js",
     "worker/search.js",
     "worker/storage.js",

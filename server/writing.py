@@ -3,7 +3,7 @@
 It becomes the same Change that a phone would have queued and goes in through the same `accept`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from server.forms import (
     is_shown,
 )
 from server.identifiers import nth_id, uuid7
-from server.loading import resolve
+from server.loading import Shown, resolve
 from server.page_table import Write
 from server.rules import SCHEMA
 from server.visit_form import FORMS
@@ -170,18 +170,9 @@ def read_filled(
     if not write.each:
         return [fill(write, submitted, hidden, known=known, now=now, day_of=day_of)]
     ticked = set(submitted.get(write.each, ()))
-    if write.action == "void":
-        found = [visit for visit in known["round_visits"] if visit["author_id"] == known["me"] and not visit["is_void"]]
-        return [
-            Filled(
-                known,
-                submitted,
-                replace(hidden, record_id=visit["id"], change_id=nth_id(hidden.change_id, place), base=visit["base"]),
-                Checked({}, {}),
-            )
-            for place, visit in enumerate(found)
-            if visit["id"] in ticked
-        ]
+    if write.each in ("visit", "need"):
+        found = needs_meant(known["needs"], ticked) if write.each == "need" else own_visits(known, ticked)
+        return [fill(write, submitted, about(hidden, record), known=known, now=now, day_of=day_of) for record in found]
     return [
         fill(
             write,
@@ -194,6 +185,29 @@ def read_filled(
         for place, door in enumerate(known["round"].get("household_ids") or ())
         if door in ticked and door in known["households"]
     ]
+
+
+def own_visits(known: Mapping[str, Any], ticked: Set[str]) -> Sequence[Shown]:
+    mine = [visit for visit in known["round_visits"] if visit["author_id"] == known["me"] and not visit["is_void"]]
+    return [visit for visit in mine if visit["id"] in ticked]
+
+
+def needs_meant(needs: Sequence[Shown], ticked: Set[str]) -> Sequence[Shown]:
+    """Those ticked, and what else is open of the same service: two visits may have promised the same thing, which the
+    page says once."""
+    standing = [need for need in needs if not need["is_void"]]
+    services = {need["service"] for need in standing if need["id"] in ticked}
+    return [
+        need
+        for need in standing
+        if need["id"] in ticked or (need["need_state"] == "open" and need["service"] in services)
+    ]
+
+
+def about(hidden: Hidden, record: Shown) -> Hidden:
+    """The form's own ids for one of the records that it ticks: sent twice, they are the same."""
+    change_id = nth_id(hidden.change_id, int(record["id"][24:], 16))
+    return replace(hidden, record_id=record["id"], change_id=change_id, base=record["base"])
 
 
 def fill(

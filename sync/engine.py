@@ -49,7 +49,7 @@ class Rules:
     """What the community decides, given to the engine as data and plain functions.
 
     `check` looks at a change's fields (the form declarations) and `derive` names the records that follow from an
-    accepted change (a need ticked in a visit opens a need). Both are pure.
+    accepted change (a need ticked in a visit opens a need, one that is unticked goes). Both are pure.
     """
 
     kinds: Mapping[str, Kind]
@@ -276,11 +276,20 @@ class _Batch:
         )
 
     def _follow(self, change: Change, *, is_new: bool) -> None:
-        """A record that an accepted one brings along, in the same transaction, written once by the server."""
+        """A record that an accepted one brings along, or takes back, in the same transaction, each change of it once. The
+        rest of the batch may be about it: whoever ticked a need may have seen to it before there was a network."""
         is_there = change.change_id in self._entries
         if is_there or (not is_new and self._store.known(self._author.community_id, [change.change_id])):
             return
-        self._keep(change, Outcome.ACCEPTED, fields=change.set, scope_id=self._scope_of(change))
+        before = self._records.get(change.record_id)
+        if before is None and not is_new:
+            before = self._store.records(self._author.community_id, [change.record_id]).get(change.record_id)
+        if before is None and change.action is Action.VOID:
+            return
+        self._repeated.add(change.record_id)
+        fields = {**before.fields, **change.set} if before else change.set
+        scope_id = before.scope_id if before else self._scope_of(change)
+        self._keep(change, Outcome.ACCEPTED, fields=fields, before=before, scope_id=scope_id)
 
     def _keep(
         self,

@@ -60,24 +60,33 @@ export function readFilled(app, write, { submitted, params, loaded, me, now }) {
   const today = localDate(now, app.utc_offset_minutes);
   const given = { params, loaded, me, today, moment: { today, clock: dateFilters.clock({ ...app, language: "" }, now) } };
   if (!write.each) return [fill(app, write, submitted, hidden, given)];
-  const isTicked = (id) => submitted[write.each]?.includes(id);
+  const isTicked = ({ id }) => submitted[write.each]?.includes(id);
   const nth = (place) => ({ change_id: nthUuid(hidden.change_id, place), opened_at: hidden.opened_at });
-  const found = [];
-  if (write.action === "void") {
-    const mine = loaded.round_visits.filter((visit) => visit.author_id === me.id && !visit.is_void);
-    for (const [place, { id, base }] of mine.entries()) {
-      if (isTicked(id)) found.push(fill(app, write, submitted, { ...nth(place), record_id: id, base }, given));
-    }
-    return found;
+  if (write.each === "visit" || write.each === "need") {
+    const meant = write.each === "need" ? needsMeant(loaded.needs, isTicked) : ownVisits(loaded.round_visits, me, isTicked);
+    return meant.map(({ id, base }) => {
+      const ids = { ...nth(parseInt(id.slice(24), 16)), record_id: id, base };
+      return fill(app, write, submitted, ids, given);
+    });
   }
+  const found = [];
   for (const [place, door] of (loaded.round.household_ids ?? []).entries()) {
     const household = loaded.households[door];
-    if (!household || !isTicked(door)) continue;
+    if (!household || !isTicked({ id: door })) continue;
     const ids = { ...nth(place), record_id: nthUuid(hidden.record_id, place), base: hidden.base };
     const there = { ...given, params: { ...params, household_id: door }, loaded: { ...loaded, household } };
     found.push(fill(app, write, submitted, ids, there));
   }
   return found;
+}
+
+const ownVisits = (visits, me, isTicked) => visits.filter((each) => each.author_id === me.id && !each.is_void && isTicked(each));
+
+/** Those ticked, and what else is open of the same service: two visits may have promised the same thing, which is said once. */
+function needsMeant(needs, isTicked) {
+  const standing = needs.filter(({ is_void }) => !is_void);
+  const services = standing.filter(isTicked).map(({ service }) => service);
+  return standing.filter((need) => isTicked(need) || (need.need_state === "open" && services.includes(need.service)));
 }
 
 function fill(app, write, submitted, hidden, given) {

@@ -15,6 +15,7 @@ import { draftTimes } from "./drafts.js";
 import { readLater } from "./later.js";
 import { listDiscarded } from "./queue.js";
 import { createTranslate } from "./messages.js";
+import { impliedNeeds } from "./needs.js";
 import { forgetPageCopies } from "./residents.js";
 import { readSettings } from "./settings.js";
 import { readStorage, sizeText } from "./storage.js";
@@ -204,14 +205,14 @@ export class Phone {
   /** @returns {Promise<FlatRecord | null>} */
   async record(kind, id) {
     const pulled = await this.replica.record(id);
-    const entries = (await this.outbox.entries()).filter((entry) => entry.record_id === id);
+    const entries = (await this.#entries(kind)).filter((entry) => entry.record_id === id);
     const record = await this.#layOver(pulled, entries);
     return record?.kind === kind ? (await this.#layConsent(kind, [record]))[0] : null;
   }
 
   /** @returns {Promise<FlatRecord[]>} those of a kind; with `field`, those whose field has the value */
   async records(kind, field = "", value = undefined) {
-    const byRecord = groupBy(await this.outbox.entries(), "record_id");
+    const byRecord = groupBy(await this.#entries(kind), "record_id");
     const pulled = await this.replica.records(kind, field, value);
     // An edit may have moved a record under this value, or it may be known to this phone alone.
     const ids = new Set([...pulled.map((record) => record.id), ...shownIds(byRecord, kind)]);
@@ -254,6 +255,14 @@ export class Phone {
       else if (record.kind !== "visit") found.push({ ...record, round_title: (await this.record("round", record.round_id))?.title });
     }
     return found;
+  }
+
+  /** What the outbox says of a kind. Needs follow from visits, so they come first. */
+  async #entries(kind) {
+    const entries = await this.outbox.entries();
+    if (kind !== "need") return entries;
+    const implied = await impliedNeeds(entries, (id) => this.replica.record(id));
+    return [...implied, ...entries].sort((left, right) => left.sequence - right.sequence);
   }
 
   /** Photos that only what was given up names: they wait with it. @returns {Promise<string[]>} their hashes */

@@ -27,3 +27,16 @@ export const isUuid = (text) =>
  */
 export const nthUuid = (id, place) =>
   id.slice(0, 24) + ((parseInt(id.slice(24), 16) + place) % 2 ** 48).toString(16).padStart(12, "0");
+
+/**
+ * An id that follows from another and a name: the twin of Python's uuid5.
+ * @param {string} id
+ * @param {string} name
+ */
+export async function uuidFrom(id, name) {
+  const bytes = id.replaceAll("-", "").match(/../g)?.map((pair) => parseInt(pair, 16)) ?? [];
+  const hashed = await crypto.subtle.digest("SHA-1", Uint8Array.from([...bytes, ...new TextEncoder().encode(name)]));
+  const digits = Array.from(new Uint8Array(hashed, 0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const variant = (8 + (parseInt(digits[16], 16) & 3)).toString(16);
+  return `${digits.slice(0, 8)}-${digits.slice(8, 12)}-5${digits.slice(13, 16)}-${variant}${digits.slice(17, 20)}-${digits.slice(20)}`;
+}

@@ -112,7 +112,12 @@ def test_the_coordinator_s_and_the_resident_s_screens(browser: Browser, server: 
         coordinator.page.locator(".queue__link").first.click()
         expect(coordinator.page.locator("#history")).to_be_visible()
         take(coordinator.page, "coordinator-visit")
-        for name, path in (("map", "map?building=2"), ("household", "map/2-1-602"), ("building", "buildings/2")):
+        for name, path in (
+            ("needs", "needs"),
+            ("map", "map?building=2"),
+            ("household", "map/2-1-602"),
+            ("building", "buildings/2"),
+        ):
             coordinator.page.goto(f"{server.url}/coordinator/{path}")
             take(coordinator.page, f"coordinator-{name}")
         coordinator.page.goto(f"{server.url}/calendar")

@@ -1,22 +1,47 @@
-"""A need that is ticked at a door opens a request of its own: nobody enters it a second time (EXPERIENCE.md 10)."""
+"""A need that is ticked at a door opens a request of its own, once, and ends (EXPERIENCE.md 10)."""
 
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid5
 
 import pytest
 from sqlmodel import Session, col, select
 from starlette.testclient import TestClient
 
 from server import migrations
+from server.accepting import accept_changes, server_author
 from server.app import create_app
 from server.database import Database
+from server.held import held_count
 from server.models import Record
 from server.scope import scoped
 from server.sessions import cookie_name
 from server.settings import Settings
-from tests.people import ALICE, COORDINATOR, NOW, RED_DOOR, ROUND_ID, build_world, log_visits, sign_in, visit_change
+from sync.changes import Action, Change, Held, Outcome, Result
+from tests.people import (
+    ALICE,
+    BOB,
+    CHARLIE,
+    COMMUNITY_ID,
+    COORDINATOR,
+    GREEN_DOOR,
+    NOW,
+    RED_DOOR,
+    ROUND_ID,
+    Person,
+    build_world,
+    log_visits,
+    made_up_id,
+    sign_in,
+    visit_change,
+)
+
+DOOR_PAGE = f"/rounds/{ROUND_ID}/doors/{RED_DOOR}"
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.fixture
@@ -30,16 +55,45 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
         yield opened
 
 
+@pytest.fixture
+def database(client: TestClient) -> Database:
+    found: Database = client.app.state.database  # type: ignore[attr-defined]
+    return found
+
+
 def needs(database: Database) -> list[dict[str, Any]]:
+    """Those that stand."""
+
     def work(session: Session) -> list[dict[str, Any]]:
-        statement = select(Record).where(col(Record.kind) == "need")
+        statement = select(Record).where(col(Record.kind) == "need", col(Record.is_void).is_(False))
         return [json.loads(record.fields) for record in session.exec(scoped(COORDINATOR, statement))]
 
     return database.read(work)
 
 
-def test_s10_a_need_ticked_at_the_door_is_a_request_with_everything_in_it(client: TestClient) -> None:
-    database: Database = client.app.state.database  # type: ignore[attr-defined]
+def push(database: Database, who: Person, *changes: Change) -> list[Result]:
+    return database.write(lambda session: accept_changes(session, who.author(), changes, NOW))
+
+
+def need_id(visit: Change, service: str) -> str:
+    return str(uuid5(UUID(visit.record_id), service))
+
+
+def done(name: str, need: str, *, state: str = "done", base: int | str = 0, **more: Any) -> Change:
+    fields = {"need_state": state, **more}
+    return Change(made_up_id(name), 0, "need", need, Action.PUT, base, fields, NOW, 1)
+
+
+def promises(client: TestClient) -> list[str]:
+    """As the door says them."""
+    page = client.get(DOOR_PAGE).text
+    return [
+        re.sub(r"<[^>]*>", "", words.replace("<small>", " · "))
+        for words in re.findall(r'<button[^>]* id="need-[^>]*>(.*?)</button>', page)
+    ]
+
+
+def test_a_need_is_opened_once_for_each_service(database: Database) -> None:
     visit = visit_change("a visit", needs=["meal_delivery", "medical_delivery"], urgency="h24")
 
     log_visits(database, ALICE, visit)
@@ -55,5 +109,142 @@ def test_s10_a_need_ticked_at_the_door_is_a_request_with_everything_in_it(client
         }
         for service in ("meal_delivery", "medical_delivery")
     ]
-    page = client.get(f"/rounds/{ROUND_ID}/doors/{RED_DOOR}").text
-    assert page.count('id="need-') == 2
+
+
+def test_a_promise_that_is_kept_leaves_the_door_in_one_tap_and_comes_back_in_another(
+    client: TestClient, database: Database
+) -> None:
+    visit = visit_change("a visit", needs=["meal_delivery", "legal_aid"], urgency="h24")
+    log_visits(database, BOB, visit)
+    need = need_id(visit, "meal_delivery")
+
+    told = {"need": need, "need_state": "done", "change_id": made_up_id("a tap")}
+    answer = client.post(f"{DOOR_PAGE}/needs", data=told, headers=SAME_ORIGIN)
+
+    assert answer.url.path == DOOR_PAGE
+    assert promises(client) == ["法律援助 · 24小时内"]
+    assert "送餐：办好了" in answer.text
+    told = {"need": need, "need_state": "open", "change_id": made_up_id("another tap")}
+    client.post(f"{DOOR_PAGE}/needs", data=told, headers=SAME_ORIGIN)
+    assert promises(client) == ["送餐 · 24小时内", "法律援助 · 24小时内"]
+
+
+def test_ticked_by_two_it_stands_in_one_line_and_one_tap_ends_both(client: TestClient, database: Database) -> None:
+    first = visit_change("first", needs=["meal_delivery"], urgency="days")
+    second = visit_change("second", needs=["meal_delivery"], urgency="h24")
+    log_visits(database, ALICE, first)
+    log_visits(database, BOB, second)
+    assert len(promises(client)) == 1
+
+    (shown,) = re.findall(r'name="need" value="([^"]*)"', client.get(DOOR_PAGE).text)
+    told = {"need": shown, "need_state": "done", "change_id": made_up_id("a tap")}
+    client.post(f"{DOOR_PAGE}/needs", data=told, headers=SAME_ORIGIN)
+
+    assert shown in [need_id(visit, "meal_delivery") for visit in (first, second)]
+    assert promises(client) == []
+    assert [need["need_state"] for need in needs(database)] == ["done", "done"]
+
+
+def test_what_was_answered_at_the_door_is_no_promise(client: TestClient, database: Database) -> None:
+    log_visits(database, ALICE, visit_change("a visit", needs=["legal_aid"], urgency="info"))
+
+    assert [need["need_state"] for need in needs(database)] == ["done"]
+    assert promises(client) == []
+
+
+def test_a_need_goes_with_the_tick_or_the_visit_that_opened_it(client: TestClient, database: Database) -> None:
+    visit = visit_change("a visit", needs=["meal_delivery", "legal_aid"], urgency="days")
+    log_visits(database, ALICE, visit)
+    edit = replace(visit, change_id=made_up_id("unticked"), base=visit.change_id, set={"needs": ["legal_aid"]})
+    again = replace(edit, change_id=made_up_id("ticked"), base=edit.change_id, set={"needs": visit.set["needs"]})
+    gone = replace(edit, change_id=made_up_id("gone"), base=again.change_id, action=Action.VOID, set={})
+
+    log_visits(database, ALICE, edit)
+    assert promises(client) == ["法律援助 · 3–5天"]
+    log_visits(database, ALICE, again)
+    assert len(promises(client)) == 2
+    log_visits(database, ALICE, gone)
+    assert promises(client) == []
+
+
+def test_a_need_that_was_seen_to_before_there_was_a_network_is_done(client: TestClient, database: Database) -> None:
+    visit = visit_change("a visit", needs=["meal_delivery"], urgency="h24")
+    opened = str(uuid5(UUID(visit.change_id), "meal_delivery"))  # as the phone reckons
+
+    results = push(database, ALICE, visit, done("a tap", need_id(visit, "meal_delivery"), base=opened))
+
+    assert [result.outcome for result in results] == [Outcome.ACCEPTED, Outcome.ACCEPTED]
+    assert [need["need_state"] for need in needs(database)] == ["done"]
+    assert promises(client) == []
+
+
+def test_s10_a_need_ticked_at_the_door_is_a_request_with_everything_in_it(
+    client: TestClient, database: Database
+) -> None:
+    """Household, people, whom to call and the words: all of it from the visit and the household's file."""
+    file = {"phone": "000-0000-0101", "contact_name": "示例女儿", "contact_phone": "000-0000-0102"}
+    edit = Change(made_up_id("the file"), 0, "household", RED_DOOR, Action.PUT, 1, file, NOW, 1)
+    database.write(lambda session: accept_changes(session, server_author(COMMUNITY_ID), [edit], NOW))
+    note = "<b>要少盐</b>，周三中午在家。"
+    early = visit_change("early", needs=["legal_aid"], urgency="days", door=GREEN_DOOR)
+    late = visit_change("late", needs=["meal_delivery"], urgency="h24", note=note)
+    log_visits(database, ALICE, early, late)
+    log_visits(database, BOB, visit_change("again", needs=["meal_delivery"], urgency="h24", note="还是少盐。"))
+    client.cookies.set(cookie_name(client.app.state.settings), sign_in(database, COORDINATOR))  # type: ignore[attr-defined]
+
+    page = client.get("/coordinator/needs").text
+
+    urgent, ordinary = re.findall(r"<section.*?</section>", page, re.DOTALL)
+    told_by = ("Alice", "&lt;b&gt;要少盐&lt;/b&gt;，周三中午在家。") if "Alice" in urgent else ("Bob", "还是少盐。")
+    for words in ("送餐 · 24小时内", "2号楼1单元101", "示例居民0001", "示例女儿", *told_by):
+        assert words in urgent
+    assert 'href="tel:000-0000-0101"' in urgent
+    assert 'href="tel:000-0000-0102"' in urgent
+    assert "法律援助 · 3–5天" in ordinary
+
+    (need,) = re.findall(r'name="need" value="([^"]*)"', urgent)
+    for _ in range(2):  # a double tap
+        told = {"need": need, "need_state": "done"}
+        page = client.post("/coordinator/needs", data=told, headers=SAME_ORIGIN).text
+    assert "送餐" not in page
+    assert "法律援助" in page
+    assert [each["need_state"] for each in needs(database) if each["service"] == "meal_delivery"] == ["done", "done"]
+    page = client.post("/coordinator/needs", data={"need": need, "need_state": "open"}, headers=SAME_ORIGIN).text
+    assert page.count("送餐 · 24小时内") == 1
+    assert held(database) == 0
+
+
+def held(database: Database) -> int:
+    return database.read(lambda session: held_count(session, COORDINATOR))
+
+
+def test_two_who_did_it_agree_and_two_who_disagree_are_asked(database: Database) -> None:
+    visit = visit_change("a visit", needs=["meal_delivery"], urgency="h24")
+    log_visits(database, ALICE, visit)
+    need = need_id(visit, "meal_delivery")
+
+    (first,) = push(database, ALICE, done("first", need, base=1))
+    (same,) = push(database, BOB, done("same", need, base=1))
+    (other,) = push(database, BOB, done("other", need, state="open", base=1))
+
+    assert (first.outcome, same.outcome, other.outcome) == (Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT)
+
+
+@pytest.mark.parametrize(
+    ("who", "fields", "code"),
+    [
+        (CHARLIE, {}, Held.NOT_IN_SCOPE),
+        (BOB, {"urgency": "info"}, Held.NOT_ALLOWED),
+        (BOB, {"state": "finished"}, Held.BAD_FIELD),
+    ],
+)
+def test_nobody_says_more_of_a_need_than_that_it_is_done(
+    database: Database, who: Person, fields: dict[str, str], code: Held
+) -> None:
+    visit = visit_change("a visit", needs=["meal_delivery"], urgency="h24")
+    log_visits(database, ALICE, visit)
+
+    (result,) = push(database, who, done("a tap", need_id(visit, "meal_delivery"), **fields))
+
+    assert (result.outcome, result.code) == (Outcome.HELD, code.value)
+    assert [need["need_state"] for need in needs(database)] == ["open"]

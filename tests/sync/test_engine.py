@@ -303,6 +303,25 @@ def test_what_follows_from_a_change_is_written_once() -> None:
     assert store.head(COMMUNITY) == 5  # the grant, two visits, one follower, one amendment
 
 
+def test_what_follows_may_be_changed_in_the_same_batch_and_taken_back_in_a_later_one() -> None:
+    follower = Change(uuid(0x900), 0, "visit", uuid(0x901), Action.PUT, 0, {"household_id": DOOR, "sum": 1}, 100, 2)
+    taken_back = replace(follower, change_id=uuid(0x902), action=Action.VOID, set={})
+    never_there = replace(taken_back, change_id=uuid(0x903), record_id=uuid(0x904))
+    opening = replace(RULES, derive=lambda change, record: [follower] if change.record_id == VISIT else [])
+    closing = replace(RULES, derive=lambda change, record: [taken_back, never_there])
+    store = store_of_alice()
+    of_follower = visit(2, record=0x901, base=follower.change_id, set={"note": "seen to"})
+
+    opened = taken(store, visit(1), of_follower, rules=opening)
+    (closed,) = taken(store, visit(3, base=2, set={"note": "more"}), rules=closing)
+
+    assert [result.outcome for result in (*opened, closed)] == [Outcome.ACCEPTED] * 3
+    record = store.records(COMMUNITY, [follower.record_id])[follower.record_id]
+    assert (record.is_void, record.scope_id) == (True, DOOR)
+    assert record.fields == {"household_id": DOOR, "sum": 1, "note": "seen to"}
+    assert store.records(COMMUNITY, [never_there.record_id]) == {}
+
+
 def test_what_a_phone_holds_is_judged_only_when_nothing_is_new() -> None:
     store = store_of_alice()
     taken(store, visit(1))

@@ -7,8 +7,8 @@ from typing import Any
 
 from server.forms import Control, Field, is_date
 from server.kinds import KINDS
-from server.visit_form import FORMS, OUTING_FORM, STEPS_FORM, VISIT_FORM
-from server.vocabularies import CONSENT, NEED, OCCASION, RISK, URGENCY
+from server.visit_form import FORMS, NEED_FORM, OUTING_FORM, STEPS_FORM, VISIT_FORM
+from server.vocabularies import CONSENT, NEED, NEED_STATE, OCCASION, RISK, URGENCY
 from sync.changes import RESERVED
 
 TIMES = ("started_at", "ended_at")
@@ -54,6 +54,11 @@ def answers(fields: Mapping[str, Any]) -> list[Answer]:
         for each in OUTING_FORM.fields
         if (value := fields.get(each.name)) not in (None, "", [])
     ]
+    asked += [
+        Answer(f"promise.{each.name}", True, *shape_of(each, value))
+        for each in NEED_FORM.fields
+        if (value := fields.get(each.name)) not in (None, "", [])
+    ]
     declared = {name for form in FORMS.values() for name in form.field_names()}
     others = [
         other_answer(name, value)
@@ -82,7 +87,14 @@ def shape_of(field: Field, value: Any) -> tuple[str, tuple[Any, ...]]:
 
 
 # Codes of the fields that several people write; their words stand in the catalogue.
-VOCABULARIES = {"risk": RISK, "consent_state": CONSENT, "urgency": URGENCY, "service": NEED, "occasion": OCCASION}
+VOCABULARIES = {
+    "risk": RISK,
+    "consent_state": CONSENT,
+    "urgency": URGENCY,
+    "service": NEED,
+    "need_state": NEED_STATE,
+    "occasion": OCCASION,
+}
 SHARED_KINDS = ("household", "building", "round", "need")
 SHARED_FIELDS = frozenset(name for kind in SHARED_KINDS for name in KINDS[kind].fields)
 

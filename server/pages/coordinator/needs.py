@@ -1,0 +1,47 @@
+"""What was promised at doors and is not done yet, with whom to call; and the word that it is."""
+
+from sqlmodel import Session
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from server.accepting import accept_changes, principal_author
+from server.bodies import FORM_BYTES_MAX
+from server.needs import need_changes, open_needs
+from server.pages.coordinator.guard import for_coordinators
+from server.render import in_thread, page, redirect
+from server.scope import Principal
+from server.urlencoded import read_form
+from server.vocabularies import NEED_STATE
+from server.writing import first
+from sync.changes import IDENTIFIER
+
+
+@for_coordinators
+async def needs(request: Request, principal: Principal) -> Response:
+    found = await in_thread(request.app.state.database.read, lambda session: open_needs(session, principal))
+    done = request.query_params.get("done", "")
+    context = {"found": found, "done": done if IDENTIFIER(done) else "", "me": {"name": principal.name}}
+    return page(request, "coordinator/needs.html", context)
+
+
+@for_coordinators
+async def settle(request: Request, principal: Principal) -> Response:
+    submitted = await read_form(request, limit=FORM_BYTES_MAX)
+    need_id, need_state = first(submitted, "need"), first(submitted, "need_state")
+    now = request.app.state.clock()
+    if not IDENTIFIER(need_id) or need_state not in NEED_STATE.codes:
+        return redirect(request, request.url.path)
+
+    def work(session: Session) -> None:
+        made = need_changes(session, principal, need_id, need_state=need_state, now=now)
+        accept_changes(session, principal_author(principal), made, now)
+
+    await in_thread(request.app.state.database.write, work)
+    return redirect(request, f"{request.url.path}?done={need_id}" if need_state == "done" else request.url.path)
+
+
+routes = [
+    Route("/coordinator/needs", needs, methods=["GET"]),
+    Route("/coordinator/needs", settle, methods=["POST"]),
+]

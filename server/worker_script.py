@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -182,22 +183,30 @@ def refuse_shared_names(files: list[tuple[str, str]]) -> None:
 
 
 async def serve_worker(request: Request) -> Response:
-    """Never kept by the browser's cache; with LINLI_WORKER=off the kill switch, which passes everything through and
-    keeps the outbox."""
+    """Asked for anew every time, sent only when it is another; with LINLI_WORKER=off the kill switch, which passes
+    everything through and keeps the outbox."""
     state = request.app.state
     is_on = state.settings.worker == "on"
     script = state.worker_script if is_on else kill_switch()
+    body = script.encode()
     headers = {
-        "Cache-Control": "no-cache, no-store",
+        "Cache-Control": "no-cache",
         "Content-Security-Policy": WORKER_POLICY,
+        "ETag": tag_of(script),
         "Service-Worker-Allowed": "/",
         "Vary": "Accept-Encoding",
     }
-    body = script.encode()
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers["Content-Encoding"] = "gzip"
         body = state.worker_packed if is_on else gzip.compress(body)
     return Response(body, headers=headers, media_type="text/javascript")
+
+
+@lru_cache(maxsize=2)
+def tag_of(script: str) -> str:
+    return f'W/"{hashlib.sha256(script.encode()).hexdigest()[:16]}"'
 
 
 def kill_switch() -> str:

@@ -251,6 +251,22 @@ def test_a_new_worker_waits_until_it_is_asked_for(
     assert coordinator.visit_ids().count(visit) == 1
 
 
+def test_to_ask_for_a_new_worker_in_vain_costs_no_script(server: ServerProcess, phone: Phone) -> None:
+    """Browsers ask after many a page, on a volunteer's own data plan: 71 KB each time it was sent."""
+    phone.open("/settings")
+    before = len(answers_of_worker(server))
+
+    phone.page.evaluate("async () => (await navigator.serviceWorker.ready).update()")
+
+    asked = answers_of_worker(server)[before:]
+    assert set(asked) == {304}
+
+
+def answers_of_worker(server: ServerProcess) -> list[int]:
+    lines = [json.loads(line) for line in server.output.splitlines() if '"route":"/service-worker.js"' in line]
+    return [line["status"] for line in lines]
+
+
 def shown_release(phone: Phone) -> str:
     return phone.page.locator("dl.answers dd").last.inner_text().strip()
 

@@ -1,6 +1,7 @@
 """Every shared page, in both languages: what Jinja2 renders and what the phone renders are the same bytes."""
 
 import json
+import re
 
 import pytest
 from jinja2 import Environment
@@ -9,7 +10,7 @@ from server.jinja_js import compile_templates
 from server.messages import LANGUAGES, load_catalogue
 from server.page_table import PAGES
 from server.templating import template_environment
-from tests.fixtures.pages import CONTEXTS, Context
+from tests.fixtures.pages import CONTEXTS, ENDED_ROUNDS, Context
 from tests.javascript import JavaScript
 
 CATALOGUE = load_catalogue()
@@ -54,3 +55,10 @@ def test_the_phone_renders_a_page_as_the_server_does(
 
 def test_every_page_of_the_table_has_fixtures() -> None:
     assert {page.template for page in PAGES} <= CONTEXTS.keys()
+
+
+def test_of_rounds_that_ended_today_shows_the_last_three(environment: Environment) -> None:
+    """Somebody who has gone round for a year has fifty, with all their doors: a megabyte on a cheap phone."""
+    page = environment.get_template("today/page.html").render(ENDED_ROUNDS | {"language": "zh-CN"})
+
+    assert re.findall("第[1-6]轮|撤销的一轮", page) == ["第4轮", "第5轮", "第6轮"]

@@ -71,8 +71,8 @@ class Reach:
         if any(name in self._looked_up[other] for other in reached):
             return True
         # The application's own functions may look at any value, but have no use for a macro.
-        sees_all = any(self._templates[other].hands_out_context for other in reached)
-        return sees_all and not self._is_only_macro(writer, name)
+        is_read = any(self._templates[other].is_read(name) for other in reached)
+        return is_read and not self._is_only_macro(writer, name)
 
     def _is_only_macro(self, template: str, name: str) -> bool:
         if name in self._stored[template]:

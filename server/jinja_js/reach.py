@@ -32,7 +32,7 @@ class Reach:
         self._parents = {
             name: templates.keys() & _constants(template.root, nodes.Extends) for name, template in templates.items()
         }
-        self._bound = {name: set(_bound(template.root)) for name, template in templates.items()}
+        self._bound = {name: list(_bound(template.root)) for name, template in templates.items()}
         self._reached = {name: _closure(name, self._shares) for name in templates}
         self._lines = {name: _closure(name, self._parents) for name in templates}
 
@@ -61,6 +61,18 @@ class Reach:
     def is_fixed(self, template: str, name: str) -> bool:
         """Whether the variable in the context stays the same while the template and its family run."""
         return not any(name in self._bound[other] for other in self._family(template))
+
+    def lives_in_context(self, template: str, name: str) -> bool:
+        """Whether the context alone need hold the variable: set once, at the top, before anyone reads it there."""
+        family = [each for other in self._family(template) for each in self._bound[other] if each == name]
+        if len(family) > 1:
+            return False
+        for node in self._templates[template].root.body:
+            if name in _bound_here(node):
+                return isinstance(node, nodes.Macro) or not _reads(node, name)
+            if _reads(node, name):
+                return False
+        return False
 
     def _family(self, template: str) -> set[str]:
         """All that run on one context with the template."""
@@ -127,6 +139,19 @@ def _bound(root: nodes.Template) -> Iterable[str]:
     yield from (node.target for node in root.find_all(nodes.Import))
     for node in root.find_all(nodes.FromImport):
         yield from _targets(node)
+
+
+def _bound_here(node: nodes.Node) -> list[str]:
+    """What one statement sets, but for tuples."""
+    if isinstance(node, nodes.FromImport):
+        return _targets(node)
+    if isinstance(node, nodes.Macro):
+        return [node.name]
+    return [node.target.name] if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name) else []
+
+
+def _reads(node: nodes.Node, name: str) -> bool:
+    return any(part.name == name and part.ctx == "load" for part in node.find_all(nodes.Name))
 
 
 def _sources(node: nodes.FromImport) -> list[str]:

@@ -105,7 +105,7 @@ class StatementWriter(NodeVisitor):
     def _import(self, name: str, value: str, scope: Scope) -> None:
         """What a template imports it can use everywhere, but does not export in turn."""
         others = self.template.others
-        if scope.is_top_level and others.is_noticed(self.template.name, name):
+        if scope.is_top_level and self._is_noticed(name):
             value = f"{property_access('v', name)}={value}"
         self.function.assign(scope.variable(name), value)
         if scope.is_top_level and others.is_exported(self.template.name, name):
@@ -306,12 +306,16 @@ class StatementWriter(NodeVisitor):
 
     def _places(self, name: str) -> str:
         """`ex.name=v.name=`, as far as anyone looks there: importers, and whoever shares our context."""
-        own, others = self.template.name, self.template.others
-        is_exported = not name.startswith("_") and others.is_exported(own, name)
+        is_exported = not name.startswith("_") and self.template.others.is_exported(self.template.name, name)
         places = [property_access("ex", name)] if is_exported else []
-        if others.is_noticed(own, name):
+        if self._is_noticed(name):
             places.append(property_access("v", name))
         return "".join(f"{place}=" for place in places)
+
+    def _is_noticed(self, name: str) -> bool:
+        """Whether the context needs a variable set at the top as well as the function."""
+        template = self.template
+        return not template.lives_in_context(name) and template.others.is_noticed(template.name, name)
 
     def visit_With(self, node: nodes.With, scope: Scope) -> None:
         inner = scope.inner()

@@ -40,6 +40,7 @@ class Template:
         self.reach: Reach | None = None
         self._missing: dict[str, bool] = {}
         self._fixed: dict[str, bool] = {}
+        self._living: dict[str, bool] = {}
 
     def marks_missing(self, name: str) -> bool:
         """Whether a variable that was never set must be told from an undefined one."""
@@ -53,6 +54,12 @@ class Template:
             self._fixed[name] = self.others.is_fixed(self.name, name)
         return self._fixed[name]
 
+    def lives_in_context(self, name: str) -> bool:
+        """Whether the variable needs no place of its own beside the one in the context."""
+        if name not in self._living:
+            self._living[name] = self.others.lives_in_context(self.name, name)
+        return self._living[name]
+
     def is_read(self, name: str) -> bool:
         """Whether a context function or filter used here could look at the variable."""
         return any(_reads(function, name) for function in self._readers)
@@ -61,7 +68,12 @@ class Template:
         """Whether a context function is called here that could notice what was set here, in a loop or block."""
         own = list(_own_nodes(function))
         targets = [node.target for node in own if isinstance(node, nodes.Assign | nodes.AssignBlock)]
-        names = {part.name for target in targets for part in (target, *target.find_all(nodes.Name)) if isinstance(part, nodes.Name)}
+        names = {
+            part.name
+            for target in targets
+            for part in (target, *target.find_all(nodes.Name))
+            if isinstance(part, nodes.Name)
+        }
         calls = (node.node for node in own if isinstance(node, nodes.Call))
         called = [self.environment.globals.get(callee.name) for callee in calls if isinstance(callee, nodes.Name)]
         return any(_reads(callee, name) for callee in called for name in names)

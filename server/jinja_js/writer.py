@@ -60,8 +60,9 @@ class FunctionWriter:
         self._output(buffer).pieces.append(("code", expression))
 
     def assign(self, name: str, value: str) -> None:
-        """Set a variable of this function."""
-        self.declare(name)
+        """Set a variable of this function, or of the context."""
+        if not name.startswith("v."):
+            self.declare(name)
         self._assigned.add(name)
         self.line(f"{name}={value};")
 

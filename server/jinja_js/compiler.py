@@ -28,7 +28,8 @@ def compile_templates(environment: Environment, names: Sequence[str]) -> str:
     `createRenderer`, with the same positional arguments. Keyword arguments arrive as one plain
     object right after those that were given, so a twin cannot have a default before it. A function
     marked with `jinja2.pass_context` gets an object first from which
-    any variable of the context can be read: `context.language`. Text that is already HTML arrives
+    any variable of the context can be read: `context.language`. One that names all it reads in an
+    attribute `context_names` spares the phone the rest. Text that is already HTML arrives
     as a `SafeText`, and such a twin returns HTML by returning one.
 
     Raises UnsupportedTemplate, and what Jinja2 itself raises for a template it cannot load.
@@ -47,7 +48,9 @@ def compile_templates(environment: Environment, names: Sequence[str]) -> str:
         template.reach = reach
         compiled.append(f"{string_literal(template.name)}:{_compile(template, called)}")
     text = ",\n".join(_alike_together(compiled))
-    helpers = ",".join(f"{name}:{short}" for name, short in HELPERS.items() if re.search(rf"\b{short}[(.,;)]", text))
+    helpers = ",".join(
+        f"{name}:{short}" for name, short in HELPERS.items() if re.search(rf"(?<![\w$.]){short}[(.,;)]", text)
+    )
     return f"const TEMPLATES=({{{helpers}}})=>({{\n{text}}});\n"
 
 

@@ -4,6 +4,7 @@ Jinja2 keeps every variable that a template sets at its top where blocks, parent
 might look for it. All templates of the phone are known when they are compiled, so we know who looks.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -62,17 +63,14 @@ class Reach:
         """Whether the variable in the context stays the same while the template and its family run."""
         return not any(name in self._bound[other] for other in self._family(template))
 
-    def lives_in_context(self, template: str, name: str) -> bool:
-        """Whether the context alone need hold the variable: set once, at the top, before anyone reads it there."""
-        family = [each for other in self._family(template) for each in self._bound[other] if each == name]
-        if len(family) > 1:
-            return False
+    def living(self, template: str) -> set[str]:
+        """Variables that the context alone need hold: set once, at the top, before any statement that reads them."""
+        times = Counter(name for other in self._family(template) for name in self._bound[other])
+        living, read = set[str](), set[str]()
         for node in self._templates[template].root.body:
-            if name in _bound_here(node):
-                return isinstance(node, nodes.Macro) or not _reads(node, name)
-            if _reads(node, name):
-                return False
-        return False
+            living |= {name for name in _bound_here(node) if times[name] == 1 and name not in read}
+            read |= {part.name for part in node.find_all(nodes.Name) if part.ctx == "load"}
+        return living
 
     def _family(self, template: str) -> set[str]:
         """All that run on one context with the template."""
@@ -148,10 +146,6 @@ def _bound_here(node: nodes.Node) -> list[str]:
     if isinstance(node, nodes.Macro):
         return [node.name]
     return [node.target.name] if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name) else []
-
-
-def _reads(node: nodes.Node, name: str) -> bool:
-    return any(part.name == name and part.ctx == "load" for part in node.find_all(nodes.Name))
 
 
 def _sources(node: nodes.FromImport) -> list[str]:

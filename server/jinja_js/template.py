@@ -40,7 +40,7 @@ class Template:
         self.reach: Reach | None = None
         self._missing: dict[str, bool] = {}
         self._fixed: dict[str, bool] = {}
-        self._living: dict[str, bool] = {}
+        self._living: set[str] | None = None
 
     def marks_missing(self, name: str) -> bool:
         """Whether a variable that was never set must be told from an undefined one."""
@@ -56,9 +56,9 @@ class Template:
 
     def lives_in_context(self, name: str) -> bool:
         """Whether the variable needs no place of its own beside the one in the context."""
-        if name not in self._living:
-            self._living[name] = self.others.lives_in_context(self.name, name)
-        return self._living[name]
+        if self._living is None:
+            self._living = self.others.living(self.name)
+        return name in self._living
 
     def is_read(self, name: str) -> bool:
         """Whether a context function or filter used here could look at the variable."""

@@ -5,17 +5,17 @@ Whatever is registered here that shared templates use has a twin in static/worke
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, pass_context
+from jinja2 import Environment, FileSystemLoader
 from jinja2.runtime import Context
 
-from server.filters import clock, day, moment
+from server.filters import clock, day, moment, reads
 from server.messages import Catalogue
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 def template_environment(catalogue: Catalogue) -> Environment:
-    @pass_context
+    @reads("language")
     def translate(context: Context, key: str, **values: object) -> str:
         return catalogue.text(context["language"], key, **values)
 

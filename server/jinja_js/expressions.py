@@ -57,18 +57,23 @@ class ExpressionWriter(NodeVisitor):
         return self._written(node, scope) if lint.is_view(node) else self.value(node, scope)
 
     def test(self, node: nodes.Node, scope: Scope) -> str:
-        """An expression that is true or false, as a JavaScript condition."""
+        """An expression that is true or false, as a JavaScript condition; what binds weaker than `&&` and `||` may follow."""
         if isinstance(node, nodes.And):
-            return f"({self.test(node.left, scope)}&&{self.test(node.right, scope)})"
+            return f"{self._within(node.left, scope, nodes.Or)}&&{self._within(node.right, scope, nodes.Or)}"
         if isinstance(node, nodes.Or):
-            return f"({self.test(node.left, scope)}||{self.test(node.right, scope)})"
+            return f"{self.test(node.left, scope)}||{self.test(node.right, scope)}"
         if isinstance(node, nodes.Not):
-            return f"!{self.test(node.node, scope)}"
+            return f"!{self._within(node.node, scope, nodes.Or, nodes.And)}"
         if isinstance(node, nodes.Compare) or (
             isinstance(node, nodes.Test) and not self.template.is_custom_test(node.name)
         ):
             return self.value(node, scope)
         return helped("truthy", self.view(node, scope))
+
+    def _within(self, node: nodes.Node, scope: Scope, *weaker: type[nodes.Node]) -> str:
+        """A condition inside of another one, which binds stronger than these."""
+        test = self.test(node, scope)
+        return f"({test})" if isinstance(node, weaker) else test
 
     def _written(self, node: nodes.Node, scope: Scope) -> str:
         written: str = self.visit(node, scope)

@@ -4,6 +4,7 @@ Jinja2 keeps every variable that a template sets at its top where blocks, parent
 might look for it. All templates of the phone are known when they are compiled, so we know who looks.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ class Reach:
         self._parents = {
             name: templates.keys() & _constants(template.root, nodes.Extends) for name, template in templates.items()
         }
-        self._bound = {name: set(_bound(template.root)) for name, template in templates.items()}
+        self._bound = {name: list(_bound(template.root)) for name, template in templates.items()}
         self._reached = {name: _closure(name, self._shares) for name in templates}
         self._lines = {name: _closure(name, self._parents) for name in templates}
 
@@ -62,6 +63,15 @@ class Reach:
         """Whether the variable in the context stays the same while the template and its family run."""
         return not any(name in self._bound[other] for other in self._family(template))
 
+    def living(self, template: str) -> set[str]:
+        """Variables that the context alone need hold: set once, at the top, before any statement that reads them."""
+        times = Counter(name for other in self._family(template) for name in self._bound[other])
+        living, read = set[str](), set[str]()
+        for node in self._templates[template].root.body:
+            living |= {name for name in _bound_here(node) if times[name] == 1 and name not in read}
+            read |= {part.name for part in node.find_all(nodes.Name) if part.ctx == "load"}
+        return living
+
     def _family(self, template: str) -> set[str]:
         """All that run on one context with the template."""
         return set().union(*(line for line in self._lines.values() if template in line))
@@ -71,8 +81,8 @@ class Reach:
         if any(name in self._looked_up[other] for other in reached):
             return True
         # The application's own functions may look at any value, but have no use for a macro.
-        sees_all = any(self._templates[other].hands_out_context for other in reached)
-        return sees_all and not self._is_only_macro(writer, name)
+        is_read = any(self._templates[other].is_read(name) for other in reached)
+        return is_read and not self._is_only_macro(writer, name)
 
     def _is_only_macro(self, template: str, name: str) -> bool:
         if name in self._stored[template]:
@@ -127,6 +137,15 @@ def _bound(root: nodes.Template) -> Iterable[str]:
     yield from (node.target for node in root.find_all(nodes.Import))
     for node in root.find_all(nodes.FromImport):
         yield from _targets(node)
+
+
+def _bound_here(node: nodes.Node) -> list[str]:
+    """What one statement sets, but for tuples."""
+    if isinstance(node, nodes.FromImport):
+        return _targets(node)
+    if isinstance(node, nodes.Macro):
+        return [node.name]
+    return [node.target.name] if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name) else []
 
 
 def _sources(node: nodes.FromImport) -> list[str]:

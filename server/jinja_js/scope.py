@@ -87,6 +87,8 @@ class Scope:
 
     def reference(self, name: str) -> str:
         """The JavaScript variable that holds this name, or where the context does."""
+        if self.template.lives_in_context(name):
+            return property_access("v", name)
         owner = self._owner(name)
         if self._reads_context(owner, name):
             return property_access("v", name)
@@ -94,6 +96,8 @@ class Scope:
 
     def variable(self, name: str) -> str:
         """The JavaScript variable to set for this name."""
+        if self.template.lives_in_context(name):
+            return property_access("v", name)
         return self.names.of(self.symbols.ref(name))
 
     def resolves_from_context(self, name: str) -> bool:
@@ -105,7 +109,7 @@ class Scope:
         """Whether the variable may still hold the mark for "never set"."""
         load = self.symbols.find_load(self.symbols.ref(name))
         is_unset = load is not None and load[0] in (VAR_LOAD_UNDEFINED, VAR_LOAD_ALIAS)
-        return is_unset and self.template.marks_missing(name)
+        return is_unset and not self.template.lives_in_context(name) and self.template.marks_missing(name)
 
     def context_view(self) -> str:
         """What a function called here sees of the context: sets in a loop or block, too."""
@@ -116,19 +120,22 @@ class Scope:
     def first_values(self) -> Iterator[tuple[str, str | None]]:
         """Variable and first value, for each variable this scope begins with; None for never set."""
         for target, (action, source) in self.symbols.loads.items():
+            name = target.split("_", 2)[2]
+            if self.template.lives_in_context(name):
+                continue
             if action == VAR_LOAD_RESOLVE:
                 if not self._reads_context(self.symbols, source):
                     yield self.names.of(target), property_access("v", source)
             elif action == VAR_LOAD_ALIAS:
                 yield self.names.of(target), self.names.of(source)
             elif action != VAR_LOAD_PARAMETER:
-                name = target.split("_", 2)[2]
                 yield self.names.of(target), MISSING if self.template.marks_missing(name) else None
 
     def stored_variables(self) -> dict[str, str]:
         """Variable by name, of all that was set here and around: what an included template sees."""
         stored = self.symbols.dump_stores()
-        return {name: self.names.of(stored[name]) for name in stored if name not in ("self", "super")}
+        own = [name for name in stored if name not in ("self", "super") and not self.template.lives_in_context(name)]
+        return {name: self.names.of(stored[name]) for name in own}
 
     def was_never_set(self, name: str) -> bool:
         """Whether the variable has no value but what the template gives it."""

@@ -94,6 +94,10 @@ class StatementWriter(NodeVisitor):
 
     def visit_FromImport(self, node: nodes.FromImport, scope: Scope) -> None:
         module = self._other("module", node, scope)
+        names = [name for name in node.names if isinstance(name, str)]
+        if scope.is_top_level and names == node.names:
+            self._import_all(node, names, module, scope)
+            return
         if len(node.names) > 1:
             self.function.assign("mo", module)
             module = "mo"
@@ -102,13 +106,27 @@ class StatementWriter(NodeVisitor):
             self.template.check_name(node, alias)
             self._import(alias, helped("attribute", module, string_literal(name)), scope)
 
+    def _import_all(self, node: nodes.FromImport, names: list[str], module: str, scope: Scope) -> None:
+        """At the top, where all that keep their names can go to the context at once."""
+        for name in names:
+            self.template.check_name(node, name)
+        self.function.line(f"{helped('imports', 'v', module, string_literal(','.join(names)))};")
+        for name in names:
+            if not self.template.lives_in_context(name):
+                self.function.assign(scope.variable(name), property_access("v", name))
+            self._keep_home(name)
+
     def _import(self, name: str, value: str, scope: Scope) -> None:
-        """What a template imports it can use everywhere, but does not export in turn."""
-        others = self.template.others
-        if scope.is_top_level and others.is_noticed(self.template.name, name):
+        """What a template imports it can use everywhere."""
+        if scope.is_top_level and self._is_noticed(name):
             value = f"{property_access('v', name)}={value}"
         self.function.assign(scope.variable(name), value)
-        if scope.is_top_level and others.is_exported(self.template.name, name):
+        if scope.is_top_level:
+            self._keep_home(name)
+
+    def _keep_home(self, name: str) -> None:
+        """What a template imports it does not export in turn."""
+        if self.template.others.is_exported(self.template.name, name):
             self.function.line(f"delete {property_access('ex', name)};")
 
     def _other(self, use: str, node: nodes.Include | nodes.Import | nodes.FromImport, scope: Scope) -> str:
@@ -306,12 +324,16 @@ class StatementWriter(NodeVisitor):
 
     def _places(self, name: str) -> str:
         """`ex.name=v.name=`, as far as anyone looks there: importers, and whoever shares our context."""
-        own, others = self.template.name, self.template.others
-        is_exported = not name.startswith("_") and others.is_exported(own, name)
+        is_exported = not name.startswith("_") and self.template.others.is_exported(self.template.name, name)
         places = [property_access("ex", name)] if is_exported else []
-        if others.is_noticed(own, name):
+        if self._is_noticed(name):
             places.append(property_access("v", name))
         return "".join(f"{place}=" for place in places)
+
+    def _is_noticed(self, name: str) -> bool:
+        """Whether the context needs a variable set at the top as well as the function."""
+        template = self.template
+        return not template.lives_in_context(name) and template.others.is_noticed(template.name, name)
 
     def visit_With(self, node: nodes.With, scope: Scope) -> None:
         inner = scope.inner()

@@ -31,11 +31,8 @@ class Template:
         self.globals: set[str] = set()
         self.modules = {node.target for node in root.find_all(nodes.Import)}
         self.namespaces = {node.name for node in root.find_all(nodes.NSRef)}
-        self.calls_with_context = any(
-            isinstance(call.node, nodes.Name) and self.global_takes_context(call.node.name)
-            for call in root.find_all(nodes.Call)
-        )
-        self.hands_out_context = self.calls_with_context or self._filters_with_context()
+        called = {call.node.name for call in root.find_all(nodes.Call) if isinstance(call.node, nodes.Name)}
+        self._readers = [*map(environment.globals.get, called), *self._own_filters()]
         # Called later than they are written, perhaps when the context has changed.
         self.has_inner_functions = any(root.find_all(nodes.CallBlock)) or any(
             any(block.find_all(nodes.Macro)) for block in root.find_all(nodes.Block)
@@ -43,6 +40,7 @@ class Template:
         self.reach: Reach | None = None
         self._missing: dict[str, bool] = {}
         self._fixed: dict[str, bool] = {}
+        self._living: set[str] | None = None
 
     def marks_missing(self, name: str) -> bool:
         """Whether a variable that was never set must be told from an undefined one."""
@@ -56,14 +54,29 @@ class Template:
             self._fixed[name] = self.others.is_fixed(self.name, name)
         return self._fixed[name]
 
+    def lives_in_context(self, name: str) -> bool:
+        """Whether the variable needs no place of its own beside the one in the context."""
+        if self._living is None:
+            self._living = self.others.living(self.name)
+        return name in self._living
+
+    def is_read(self, name: str) -> bool:
+        """Whether a context function or filter used here could look at the variable."""
+        return any(_reads(function, name) for function in self._readers)
+
     def keeps_sets(self, function: nodes.Node) -> bool:
         """Whether a context function is called here that could notice what was set here, in a loop or block."""
         own = list(_own_nodes(function))
-        sets = any(isinstance(node, nodes.Assign | nodes.AssignBlock) for node in own)
+        targets = [node.target for node in own if isinstance(node, nodes.Assign | nodes.AssignBlock)]
+        names = {
+            part.name
+            for target in targets
+            for part in (target, *target.find_all(nodes.Name))
+            if isinstance(part, nodes.Name)
+        }
         calls = (node.node for node in own if isinstance(node, nodes.Call))
-        return sets and any(
-            isinstance(callee, nodes.Name) and self.global_takes_context(callee.name) for callee in calls
-        )
+        called = [self.environment.globals.get(callee.name) for callee in calls if isinstance(callee, nodes.Name)]
+        return any(_reads(callee, name) for callee in called for name in names)
 
     @property
     def others(self) -> Reach:
@@ -116,13 +129,12 @@ class Template:
             self.refuse(node, f"{name!r}, which wants the {passed}", "mark it with jinja2.pass_context")
         return passed == "context"
 
-    def _filters_with_context(self) -> bool:
-        tables = (self.environment.filters, self.environment.tests)
-        marked = {name for table in tables for name in table if _passed_to(table[name]) == "context"}
+    def _own_filters(self) -> Iterator[object]:
         used = {node.name for node in self.root.find_all((nodes.Filter, nodes.Test))}
         # `map` and `select` name theirs in quotes.
         used |= {node.value for node in self.root.find_all(nodes.Const) if isinstance(node.value, str)}
-        return any(self.is_custom_filter(name) or self.is_custom_test(name) for name in marked & used)
+        yield from (self.environment.filters[name] for name in used if self.is_custom_filter(name))
+        yield from (self.environment.tests[name] for name in used if self.is_custom_test(name))
 
     @staticmethod
     def _is_custom(ours: Mapping[str, Any], defaults: Mapping[str, Any], name: str) -> bool:
@@ -138,6 +150,12 @@ def _own_nodes(function: nodes.Node) -> Iterator[nodes.Node]:
         elif not isinstance(child, nodes.Macro | nodes.Block):
             yield child
             yield from _own_nodes(child)
+
+
+def _reads(function: object, name: str) -> bool:
+    """Whether a function that is given the context looks at the variable; one that does not say so may look at all."""
+    names = getattr(function, "context_names", None)
+    return _passed_to(function) == "context" and (names is None or name in names)
 
 
 def _passed_to(function: object) -> str | None:

@@ -60,8 +60,9 @@ class FunctionWriter:
         self._output(buffer).pieces.append(("code", expression))
 
     def assign(self, name: str, value: str) -> None:
-        """Set a variable of this function."""
-        self.declare(name)
+        """Set a variable of this function, or of the context."""
+        if not name.startswith("v."):
+            self.declare(name)
         self._assigned.add(name)
         self.line(f"{name}={value};")
 
@@ -121,11 +122,13 @@ class FunctionWriter:
         return f"{{{self._declarations(buffer)}{inner}return {result}}}"
 
     def _without_unread(self, statements: str, result: str) -> str:
-        """The same without variables that are set once and never read: what a template imports for its blocks only."""
+        """The same without variables that are set once and never read: what a template imports or sets for its blocks."""
         for name in list(self._declared):
             found = [match.start() for match in re.finditer(rf"{re.escape(name)}(?![\w$])", statements + result)]
             if len(found) == 1 and name in self._assigned and statements.startswith(f"{name}=", found[0]):
-                statements = statements[: found[0]] + statements[found[0] + len(name) + 1 :]
+                value = found[0] + len(name) + 1
+                copied = re.compile(r"v\.\w+;").match(statements, value)
+                statements = statements[: found[0]] + statements[copied.end() if copied else value :]
                 del self._declared[name]
         return statements
 

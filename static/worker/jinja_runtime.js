@@ -369,6 +369,9 @@ const jinja = {
 
   // Contexts
 
+  imports(context, module, names) {
+    for (const name of names.split(",")) context[name] = jinja.attribute(module, name);
+  },
   derive: (context, stored) => Object.assign(jinjaVariables(context, stored), { [JINJA_BLOCKS]: context[JINJA_BLOCKS] }),
   overlay: (context, sets) => (jinja.truthy(sets) ? jinjaVariables(context, sets) : context),
 };

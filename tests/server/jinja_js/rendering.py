@@ -7,6 +7,7 @@ from jinja2 import DictLoader, Environment, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
+from server.filters import reads
 from server.jinja_js import compile_templates
 from tests.javascript import JavaScript
 
@@ -27,6 +28,7 @@ const globals = {
   address: (page, named = {}) => `/${page}?${Object.entries(named).map(([key, value]) => `${key}=${value}`)}`,
   _: (context, text) => `${context.language ?? "?"}:${text}`,
   translate: (context, text) => `${context.language ?? "?"}:${text}`,
+  said: (context, text) => `${context.language ?? "?"}:${text}`,
 };
 """
 
@@ -57,12 +59,17 @@ def translate(context: Context, text: str) -> str:
     return f"{context.get('language', '?')}:{text}"
 
 
+@reads("language")
+def said(context: Context, text: str) -> str:
+    return f"{context.get('language', '?')}:{text}"
+
+
 def environment_of(templates: Mapping[str, str]) -> Environment:
     """An environment such as the application's, with these templates."""
     environment = Environment(loader=DictLoader(dict(templates)), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(shout=shout, bold=bold, translated=translated)
     environment.tests.update(long=is_long)
-    environment.globals.update(release="r<1>", address=address, _=translate, translate=translate)
+    environment.globals.update(release="r<1>", address=address, _=translate, translate=translate, said=said)
     return environment
 
 

@@ -109,6 +109,9 @@ TRUTH = {
     "attribute": "{% for p in people %}{% if p.is_open %}o{% elif p.tags and not p.is_open %}t{% else %}-{% endif %}{% endfor %}",
     "compare": "{% if people|length > 2 and 'x' in person.tags or no %}yes{% endif %}",
     "macro": "{% macro m() %}{% endmacro %}{% if m %}m{% endif %}",
+    "nested": "{% for a in [0, 1] %}{% for b in [0, 1] %}{% for c in [0, 1] %}{{ 1 if not (a and b) or c else 0 }}{{ 1 if a and (b or c) else 0 }}{{ 1 if (a or b) and c else 0 }}{{ 1 if a and (b and c) else 0 }}{{ 1 if not (a or b) and not (b and c) else 0 }}{{ 1 if a or (b or not (a or c)) else 0 }}{% if a or b and c %}x{% elif not (a or not c) %}y{% endif %};{% endfor %}{% endfor %}{% endfor %}",
+    "nested_in_loop": "{% for a in [0, 1] %}{% for n in numbers if not (a or n < 2) or a and (n > 2 or no) %}{{ n }}{% endfor %};{% endfor %}",
+    "nested_as_value": "{{ (not (yes and no)) == yes }}{{ (not (yes or no)) is true }}{{ (not (yes or no)) in [no] }}",
 }
 
 LOOPS = {
@@ -264,6 +267,9 @@ FUNCTIONS = {
     "context_in_with": "{% with language = 'w' %}{{ _('x') }}{% endwith %}",
     "context_in_macro": "{% macro m() %}{{ _('x') }}{% set language = 'z' %}{{ _('y') }}{% endmacro %}{{ m() }}",
     "in_condition": "{% if _('x') == 'zh:x' %}same{% endif %}{{ _('a') if yes else _('b') }}",
+    "named_context": "{{ said('x') }}{% set language = 'top' %}{{ said('x') }}{% for n in numbers %}{% set other = n %}{{ said(other) }}{% set language = n %}{{ said('y') }}{% endfor %}{{ said('z') }}",
+    "named_context_in_macro": "{% set language = 'top' %}{% macro m(language) %}{{ said('x') }}{% set kept = language %}{{ said(kept) }}{% endmacro %}{{ m('a') }}",
+    "named_context_beside_unnamed": "{% for n in numbers %}{% set language = n %}{{ said('x') }}{{ _('y') }}{% set other = n %}{{ _(other) }}{% endfor %}",
     "shadowed_by_macro": "{% macro _(x) %}mine{% endmacro %}{{ _('x') }}",
 }
 
@@ -342,5 +348,16 @@ FAMILIES = {
     "import-is-not-exported": {"main": "{% import 'one' as one %}{{ one.m is defined }}{{ one.x }}", "one": "{% from 'two' import m %}{% set x = 1 %}{% set _y = 2 %}", "two": "{% macro m() %}{% endmacro %}"},
     "import-macro-named-like-method": {"main": "{% import 'macros' as f %}{{ f.get('x') }}{{ f.title('t') }}", "macros": "{% macro get(x) %}{{ x }}{% endmacro %}{% macro title(x) %}{{ x }}{% endmacro %}"},
     "import-macro-includes": {"main": "{% import 'macros' as f with context %}{{ f.m(1) }}", "macros": "{% macro m(a) %}{% include 'part' %}{% endmacro %}", "part": "{{ a }}{{ name }}"},
+    "from-import-many": {"main": "{% from 'macros' import a, b, nope with context %}{{ a() }}{{ b }}[{{ nope is defined }}]{% include 'part' %}{% block c %}{{ a() }}{{ b }}{% endblock %}", "macros": "{% macro a() %}{{ name }}{% endmacro %}{% set b = '<' %}", "part": "{{ a() }}{{ b }}"},
+    "from-import-in-if": {"main": "{% if yes %}{% from 'macros' import a %}{% endif %}{% if no %}{% from 'macros' import b %}{% endif %}{{ a() }}[{{ b is defined }}]", "macros": "{% macro a() %}a{% endmacro %}{% macro b() %}b{% endmacro %}"},
+    "from-import-over-what-was-given": {"main": "{% set name = 'outer' %}{% from 'one' import m with context %}{{ m() }}{{ name }}", "one": "{% from 'two' import name with context %}{% macro m() %}{{ name }}{% include 'part' %}{% endmacro %}", "two": "{% set kept = name %}{% set name = kept ~ '+' %}", "part": "{{ name }}"},
+    "top-read-before-it-is-set": {"main": "{{ name }}{% set name = 1 %}{% macro m() %}{{ name }}{% endmacro %}{{ m() }}{% include 'part' %}", "part": "{{ name }}"},
+    "top-read-by-earlier-macro": {"main": "{% macro m() %}[{{ name }}{{ x }}{{ n is defined }}]{% endmacro %}{{ m() }}{% set name = 1 %}{% set x = 2 %}{% macro n() %}{{ m() }}{% endmacro %}{{ m() }}{{ n() }}"},
+    "top-macro-calls-itself": {"main": "{% macro m(n) %}{{ n }}{% if n %}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(3) }}{% block a %}{{ m(2) }}{% endblock %}"},
+    "top-name-in-inner-scopes": {"main": "{% set x = 1 %}{% for x in numbers %}{{ x }}{% include 'part' %}{% endfor %}{% with x = 'w' %}{{ x }}{% include 'part' %}{% endwith %}{% macro m(x) %}{{ x }}{% include 'part' %}{% endmacro %}{{ m(5) }}{{ x }}{% include 'part' %}", "part": "<{{ x }}>"},
+    "top-set-from-itself": {"main": "{% set name = name ~ '!' %}{% macro m() %}{{ name }}{% endmacro %}{{ m() }}{{ name }}"},
+    "top-set-seen-in-scoped-block": {"main": "{% set x = 1 %}{% macro m() %}{{ x }}{% endmacro %}{% for n in numbers %}{% block row scoped %}{{ n }}{{ x }}{{ m() }}{% endblock %}{% endfor %}"},
+    "top-set-again-in-block": {"base": BASE, "main": "{% extends 'base' %}{% set x = 1 %}{% macro m() %}{{ x }}{% endmacro %}{% block body %}{{ m() }}{% set x = 2 %}{{ m() }}{{ x }}{% endblock %}{% block foot %}{{ x }}{% endblock %}"},
+    "top-set-in-child-and-parent": {"base": "{% set x = 'p' %}{% macro m() %}{{ x }}{% endmacro %}{{ m() }}{% block a %}{% endblock %}", "main": "{% extends 'base' %}{% set x = 'c' %}{% macro n() %}{{ x }}{% endmacro %}{% set y = n() %}{% block a %}{{ x }}{{ m() }}{{ n() }}{{ y }}{% endblock %}"},
     "from-import-shadows-function": {"main": "{% from 'macros' import translate %}{{ translate('x') }}{% include 'part' %}", "macros": "{% macro translate(x) %}[{{ x }}]{% endmacro %}", "part": "{{ translate('y') }}"},
 }  # fmt: skip

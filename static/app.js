@@ -263,9 +263,8 @@ function showQuestions(form) {
   const outcome = form.querySelector('[name="outcome"]:checked')?.value ?? "met";
   for (const button of form.elements) if (button.dataset.allGood !== undefined) button.hidden = outcome !== "met";
   for (const question of form.querySelectorAll("[data-shown-when]")) {
-    const answers = new FormData(form);
     const isShown = JSON.parse(question.dataset.shownWhen).every(({ field, values }) =>
-      answers.getAll(field).some((value) => values.includes(value)),
+      answersTo(form, field).some((value) => values.includes(value)),
     );
     question.hidden = question.disabled = !isShown;
     if (isShown && question.dataset.suggested && !question.querySelector(":checked")) {
@@ -273,6 +272,12 @@ function showQuestions(form) {
       if (choice) choice.checked = true;
     }
   }
+}
+
+/** As FormData has it, which would lay out the whole page anew for each question that was just shown or hidden. */
+function answersTo(form, name) {
+  const given = [...form.querySelectorAll(`[name="${name}"]:enabled`)];
+  return given.filter(({ type, checked }) => checked || !["radio", "checkbox"].includes(type)).map(({ value }) => value);
 }
 
 /** 一切都好: every question of the group gets its best answer, to be corrected one by one. Whom it is about was met. */

@@ -27,9 +27,8 @@ LINTERS = {
     "ruff format": [PYTHON, "-m", "ruff", "format", "--check"],
     "mypy": [PYTHON, "-m", "mypy"],
 }
-# Two at a time, a file at a time: the tests of a file share the server that they start. In the files' own order: the few
-# long tests, of which a file has three or four, would else come last, one core after the other idle.
-PYTEST = [PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+# Two at a time, a file at a time: the tests of a file share the server that they start.
+PYTEST = [PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -77,10 +77,10 @@ export class Phone {
 
   /** Also ends a leaving that was cut short. */
   async #takeOver() {
-    const { left, is_wiped } = await this.outbox.device();
+    const { left, is_wiped, standing } = await this.outbox.device();
     if (left && !is_wiped) await this.#wipe();
     await takeOverOlder(this);
-    await this.#watchTheClock(Date.now());
+    if (standing) await this.#watchTheClock(Date.now()); // where nobody is enrolled, nothing is stored
   }
 
   /**

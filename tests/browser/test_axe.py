@@ -42,7 +42,7 @@ def found_in_both_schemes(page: Page, where: str) -> list[str]:
     found = []
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        found += [f"{where} {scheme}: {each}" for each in findings(page)]
+        found += [f"{where} {scheme}: {each}" for each in findings(page, of_colours=scheme == "dark")]
     return found
 
 

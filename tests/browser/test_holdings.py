@@ -53,5 +53,7 @@ def test_a_replica_that_has_come_apart_is_filled_anew(
 
 def doors_of(phone: Phone) -> list[str]:
     phone.open("/today")
-    links: list[str] = phone.page.locator(".door .door__link").evaluate_all("(links) => links.map((link) => link.href)")
+    links: list[str] = phone.page.locator(".round .door__link").evaluate_all(
+        "(links) => links.map((link) => link.href)"
+    )
     return sorted(links)

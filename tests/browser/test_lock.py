@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 PIN = "258013"
 NOTE = "示例走访备注梧桐"
-DOORS = "() => [...document.querySelectorAll('.door__link')].map((link) => link.innerText.trim())"
+DOORS = "() => [...document.querySelectorAll('.round .door__link')].map((link) => link.innerText.trim())"
 CURSOR = """() => new Promise((resolve) => {
     indexedDB.open("linli-sealed-replica", 1).onsuccess = ({ target }) => {
         const found = target.result.transaction("state").objectStore("state").get("checkpoint");

@@ -1,6 +1,5 @@
 """create_app(settings): routes, middleware, what the app holds. The one file that knows all parts."""
 
-import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,23 +18,19 @@ from server.bodies import BodyTooLarge
 from server.callers import KeyRing
 from server.clock import Clock, system_clock
 from server.database import open_database
-from server.messages import load_catalogue
 from server.operator_api import operator_routes
 from server.pages import coordinator, enrol, residents, sign_in, volunteer
+from server.release import load_release
 from server.request_log import RequestLog
 from server.sealing import ensure_sealing_key
 from server.security import SameOriginOnly, SecurityHeaders
 from server.settings import Settings
-from server.templating import template_environment
 from sync.errors import MalformedMessage, TryLater
 
 
 def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = system_clock) -> Starlette:
     """The whole application. Refuses to start when a shared template cannot be compiled for the phone."""
-    catalogue = load_catalogue()
-    templates = template_environment(catalogue)
-    loaded_assets = assets.load_assets()
-    script = worker_script.assemble_worker(templates, messages=catalogue.shared(), asset_urls=loaded_assets.urls)
+    release = load_release()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -75,12 +70,12 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
         },
     )
     app.state.settings = settings
-    app.state.catalogue = catalogue
-    app.state.templates = templates
-    app.state.assets = loaded_assets
-    app.state.worker_script = script
-    app.state.worker_packed = gzip.compress(script.encode(), 9, mtime=0)
-    app.state.release = worker_script.release_of(script)
+    app.state.catalogue = release.catalogue
+    app.state.templates = release.templates
+    app.state.assets = release.assets
+    app.state.worker_script = release.worker_script
+    app.state.worker_packed = release.worker_packed
+    app.state.release = release.name
     app.state.clock = clock
     app.state.admission = Admission(in_house_max=settings.exchanges_max)
     app.state.blob_admission = blob_api.new_line()

@@ -61,13 +61,13 @@ def keep_consent(session: Session, author: Author, moved: Sequence[changes.Chang
     answers = answers_in(session, author.community_id, moved, now)
     if not answers:
         return
-    differing = households_of_others(session, author.community_id, answers)
+    differing = households_that_differ(session, author.community_id, answers)
     for answer in sorted(answers, key=lambda each: each.given_at):
         if answer.household_id in differing:
             take_over(session, author, answer, now)
 
 
-def households_of_others(session: Session, community_id: int, answers: Sequence[Answer]) -> set[str]:
+def households_that_differ(session: Session, community_id: int, answers: Sequence[Answer]) -> set[str]:
     """Those whose standing word is another than their visit's. Asked of the JSON's text, as it is stored: to read fifty
     households and take them apart costs a tenth of a push, and hardly ever does one differ."""
     by_value: dict[str, set[str]] = {}

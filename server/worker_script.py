@@ -188,7 +188,6 @@ async def serve_worker(request: Request) -> Response:
     state = request.app.state
     is_on = state.settings.worker == "on"
     script = state.worker_script if is_on else kill_switch()
-    body = script.encode()
     headers = {
         "Cache-Control": "no-cache",
         "Content-Security-Policy": WORKER_POLICY,
@@ -198,6 +197,7 @@ async def serve_worker(request: Request) -> Response:
     }
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
+    body = script.encode()
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers["Content-Encoding"] = "gzip"
         body = state.worker_packed if is_on else gzip.compress(body)

@@ -166,7 +166,7 @@ async function afterLeaving() {
 async function queue(event) {
   if (event.request.method !== "POST") return seeOther("/my-visits");
   const response = await answerQueue(phone, await sealer(), event.request, Date.now());
-  event.waitUntil(drain.run("asked").then(report));
+  event.waitUntil(drain.run("asked").then(sendPhotos));
   return response;
 }
 
@@ -270,7 +270,7 @@ async function sendSoon() {
   await registerSync();
   await drain.run("saved");
   // Pages that did not ask learn from this when to try again; their own rhythm is half a minute.
-  for (const client of await worker.clients.matchAll({ type: "window" })) await answerClient(client);
+  await answerClients();
   await sendPhotos();
 }
 
@@ -288,6 +288,7 @@ async function sendPhotos() {
   await phone.forgetGivenUp(heardAt ? [Date.now(), heardAt] : [Date.now()]).catch((error) => console.error("given up", error));
   await uploader.run();
   await report();
+  if (uploader.retryInMs !== null) await answerClients();
 }
 
 async function registerSync() {
@@ -340,5 +341,11 @@ async function lendKey(client) {
 
 /** Tells the page that asked when to ask again. */
 async function answerClient(client) {
-  client?.postMessage({ type: "drained", retry_in: drain.retryInMs, is_enrolled: await phone.isReady().catch(() => false) });
+  const waits = [drain.retryInMs, uploader.retryInMs].filter((wait) => wait !== null);
+  const retry_in = waits.length ? Math.min(...waits) : null;
+  client?.postMessage({ type: "drained", retry_in, is_enrolled: await phone.isReady().catch(() => false) });
+}
+
+async function answerClients() {
+  for (const client of await worker.clients.matchAll({ type: "window" })) await answerClient(client);
 }

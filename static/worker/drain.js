@@ -71,7 +71,11 @@ export class Drain {
    * @param {Cause} cause
    */
   run(cause) {
-    if (cause === "asked" || (cause === "online" && !this.#isOrdered)) this.#reset();
+    const isAsked = cause === "asked";
+    // A page that was being left when the network came back has told nobody.
+    const isBack = cause === "online" || (this.#phone.isOffline && self.navigator?.onLine === true);
+    if (isAsked || (isBack && !this.#isOrdered)) this.#reset();
+    if (isAsked || isBack) this.#uploader.hurry(isAsked);
     // What was saved while an exchange is under way may just have missed its last batch.
     if (this.#running) this.#isAskedAgain ||= cause === "saved";
     if (cause === "saved") this.#uploader.yield();

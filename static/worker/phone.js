@@ -242,7 +242,8 @@ export class Phone {
   }
 
   /**
-   * What the header counts and no list of visits shows: hours, rounds handed back, and what only its sealed copy is left of.
+   * What the header counts and no list of visits shows: hours, rounds handed back, promises kept, and what only its sealed copy
+   * is left of.
    * @returns {Promise<FlatRecord[]>}
    */
   async queued() {
@@ -252,7 +253,10 @@ export class Phone {
       const record = await this.#layOver(await this.replica.record(id), entries);
       const { state, code, created_at } = entries[0];
       if (!record) found.push({ kind: "", id, state: { name: state, code, at: created_at } });
-      else if (record.kind !== "visit") found.push({ ...record, round_title: (await this.record("round", record.round_id))?.title });
+      else if (record.kind !== "visit") {
+        const round = await this.record("round", record.round_id);
+        found.push({ ...record, ...(await this.record(record.kind, id)), round_title: round?.title });
+      }
     }
     return found;
   }

@@ -10,6 +10,7 @@ export class Uploader {
   #pieces = new Pieces();
   #failures = 0;
   #nextAt = 0;
+  #isOrdered = false;
   #running = Promise.resolve();
   /** @type {AbortController | null} lets go of the piece that is on its way */
   #interrupt = null;
@@ -29,13 +30,19 @@ export class Uploader {
     this.#transport = transport;
   }
 
-  // Actions
-
-  /** All text is up, or the last exchange did not get that far: then null. */
+  /** The server's own time when it was last heard; 0 before. */
   get heardAt() {
     return this.#server?.now ?? 0;
   }
 
+  /** How long until it is worth another try, in ms; null when nothing has failed. */
+  get retryInMs() {
+    return this.#nextAt > Date.now() ? this.#nextAt - Date.now() : null;
+  }
+
+  // Actions
+
+  /** All text is up, or the last exchange did not get that far: then null. */
   allow(server) {
     this.#server = server;
   }
@@ -44,6 +51,13 @@ export class Uploader {
   yield() {
     this.#server = null;
     this.#interrupt?.abort();
+  }
+
+  /** The network is back, or a person asks, who is not kept waiting by the server's word either. */
+  hurry(isAsked) {
+    if (this.#isOrdered && !isAsked) return;
+    this.#failures = 0;
+    this.#nextAt = 0;
   }
 
   /** Uploads what waits, after any upload under way. Never rejects. */
@@ -69,6 +83,7 @@ export class Uploader {
     const { reason, retry_after_ms } = await runUploads(given);
     const hasFailed = reason !== "" && reason !== "stopped";
     this.#failures = hasFailed ? this.#failures + 1 : 0;
+    this.#isOrdered = hasFailed && retry_after_ms !== null;
     this.#nextAt = hasFailed ? Date.now() + waitAfter(this.#failures, { retryAfterMs: retry_after_ms }) : 0;
   }
 }

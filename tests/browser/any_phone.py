@@ -72,6 +72,7 @@ class AnyPhone:
                 serviceWorker.controller.postMessage({ type: "drain", cause: "load" });
             })"""
         )
+        self.wait_for("seen('nav.nav')")  # the screen of the first sync has none, and goes by itself
 
     def open_form(self, outcome: str) -> None:
         """Of the first door that was not visited yet."""
@@ -81,8 +82,13 @@ class AnyPhone:
         self.tap(f"label:has(input[name=outcome][value={outcome}])")
 
     def save(self) -> str:
-        self.submit("visit-form")
-        self.wait_for("new URLSearchParams(location.search).get('saved')")
+        """As often as the page asks for it: a WebKit that is short of time now and then loses its worker in the middle."""
+        saved, failed = "new URLSearchParams(location.search).get('saved')", "seen('#no-answer')"
+        for _ in range(3):
+            self.submit("visit-form")
+            self.wait_for(f"{saved} || {failed}")
+            if self.run(saved):
+                break
         return str(self.run("new URLSearchParams(location.search).get('saved')"))
 
     def log_visit(self, outcome: str, *, note: str = "") -> str:

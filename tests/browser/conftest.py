@@ -14,6 +14,7 @@ from tests.browser.coordinator import Coordinator
 from tests.browser.modules import open_empty
 from tests.browser.phone import Phone
 from tests.browser.server_process import ServerProcess, demo_server
+from tests.browser.warm_server import WarmServer
 
 MakePhone = Callable[..., Phone]
 VOLUNTEER = "0001"
@@ -82,7 +83,7 @@ def morning(
     playwright: Playwright, chromium: str, browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> Morning:
     folder = tmp_path_factory.mktemp("morning")
-    server = demo_server(folder / "data")
+    server = demo_server(folder / "data", WarmServer)
     server.start()
     coordinator = Coordinator(browser, server.url)
     phone = Phone(playwright, chromium, folder / "profile", server.url)
@@ -105,7 +106,7 @@ def witnesses(request: pytest.FixtureRequest) -> list[Callable[[], str]]:
 
 @pytest.fixture
 def server(morning: Morning, tmp_path: Path, witnesses: list[Callable[[], str]]) -> Iterator[ServerProcess]:
-    made = ServerProcess(shutil.copytree(morning.data, tmp_path / "data"), port=morning.port)
+    made = WarmServer(shutil.copytree(morning.data, tmp_path / "data"), port=morning.port)
     made.log.unlink()
     witnesses.append(lambda: made.output)
     made.start()

@@ -39,6 +39,10 @@ IS_READY = """() => new Promise((resolve) => {
     serviceWorker.controller.postMessage({ type: "drain", cause: "load" });
 })"""
 
+HEAR_DRAINED = """() => navigator.serviceWorker.addEventListener("message", ({ data }) => {
+    window.isDrained ||= data?.type === "drained";
+})"""
+
 
 @dataclass(frozen=True, slots=True)
 class ShownVisit:
@@ -162,7 +166,17 @@ class Phone:
         return re.search(r"[?&]saved=([0-9a-f-]{36})", self.page.url)[1]  # type: ignore[index]
 
     def switch_language(self) -> None:
+        page = self.page.locator("html")
+        before = page.get_attribute("lang") or ""
         self.page.locator("button.switch[name=language]").tap()
+        expect(page).not_to_have_attribute("lang", before)
+
+    def exchange(self) -> None:
+        """Asks for one, and waits until it is over."""
+        self.open("/settings")
+        self.page.evaluate(HEAR_DRAINED)
+        self.page.locator(".actions [data-exchange]").tap()
+        self.page.wait_for_function("() => window.isDrained")
 
     # Looking
 

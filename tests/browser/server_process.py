@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from random import randrange
+from typing import Any, Protocol
 
 from server import migrations
 from server.clock import system_clock
@@ -23,6 +24,23 @@ STOP_SECONDS = 20
 PAUSE_SECONDS = 0.05
 
 
+class Running(Protocol):
+    """What is asked of a process; a Popen is one."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | Any: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, signal: int) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 class ServerProcess:
     """`./linli serve` on a port of its own. Keeps the port when it is started again, as a real one does."""
 
@@ -31,14 +49,13 @@ class ServerProcess:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.database_url = sqlite_url(data_dir / "linli.db")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Running | None = None
 
     # Lifecycle
 
     def start(self, *, worker: str = "on", code: Path = ROOT, **variables: str) -> None:
         """Returns when the server answers that it is ready. `code` is the copy of Linli to run."""
         assert self._process is None, "the server is running already"
-        command = [sys.executable, "-P", "-m", "server", "serve"]
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(code),
@@ -47,8 +64,7 @@ class ServerProcess:
             "LINLI_WORKER": worker,
             **variables,
         }
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=code, env=environment, stdout=log, stderr=log)
+        self._process = self._launch(code, environment)
         wait_until(self._is_ready, seconds=READY_SECONDS, failure=lambda: f"the server is not ready:\n{self.output}")
 
     def stop(self) -> None:
@@ -84,6 +100,11 @@ class ServerProcess:
 
     # Private
 
+    def _launch(self, code: Path, environment: Mapping[str, str]) -> Running:
+        command = [sys.executable, "-P", "-m", "server", "serve"]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(command, cwd=code, env=environment, stdout=log, stderr=log)
+
     def _end(self, by: signal.Signals) -> None:
         assert self._process is not None, "the server is not running"
         self._process.send_signal(by)
@@ -109,10 +130,10 @@ class ServerProcess:
             return False
 
 
-def demo_server(data_dir: Path) -> ServerProcess:
+def demo_server(data_dir: Path, make: Callable[[Path], ServerProcess] = ServerProcess) -> ServerProcess:
     """A server that is not running yet, over a fresh demo community."""
     data_dir.mkdir(parents=True)
-    server = ServerProcess(data_dir)
+    server = make(data_dir)
     with_database(server, lambda database: create_demo(database, now=system_clock()))
     return server
 

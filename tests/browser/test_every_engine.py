@@ -28,6 +28,7 @@ from tests.browser.test_lock import PIN
 from tests.browser.test_photos import CHOSEN
 from tests.browser.test_saving import ENTRIES
 from tests.browser.test_sign_out import LEFT
+from tests.browser.warm_server import WarmServer
 from tests.browser.webkit import WebKit
 
 pytestmark = pytest.mark.browser
@@ -82,7 +83,7 @@ def enrolled(
         request
     )
     folder = tmp_path_factory.mktemp(request.param)
-    server = ServerProcess(shutil.copytree(morning.data, folder / "data"), port=morning.port)
+    server = WarmServer(shutil.copytree(morning.data, folder / "data"), port=morning.port)
     server.start()
     coordinator = Coordinator(browser, server.url, storage_state=morning.coordinator)
     engine = start(folder / "profile")
@@ -120,7 +121,7 @@ def webkit_start(_request: pytest.FixtureRequest) -> Start:
 def server(
     enrolled: Enrolled, morning: Morning, tmp_path: Path, witnesses: list[Callable[[], str]]
 ) -> Iterator[ServerProcess]:
-    made = ServerProcess(shutil.copytree(enrolled.data, tmp_path / "data"), port=morning.port)
+    made = WarmServer(shutil.copytree(enrolled.data, tmp_path / "data"), port=morning.port)
     made.log.unlink()
     witnesses.append(lambda: made.output)
     made.start()

@@ -118,6 +118,13 @@ def test_a_need_is_promised_and_kept_without_a_network(phone: Phone) -> None:
     phone.page.wait_for_url("**?saved=*")
     expect(phone.page.locator(".saved")).to_contain_text("送餐：办好了")
     assert promises(phone, door) == ["法律援助 · 24小时内"]
+    phone.open("/my-visits")
+    waiting = phone.page.locator("#queued > .visit", has_text="送餐：办好了")
+    expect(waiting).to_have_count(2)  # both visits had promised it
+    expect(phone.page.locator("#queued > .visit")).to_have_count(2)
+    waiting.first.locator("a").tap()
+    expect(phone.page.locator("dl.answers")).to_contain_text("送餐")
+    phone.open(door)
     phone.page.locator("#promises button").tap()
     phone.page.wait_for_url("**?saved=*")
     expect(phone.page.locator("#promises")).to_have_count(0)

@@ -284,8 +284,7 @@ def test_a_building_drawn_by_the_coordinator_reaches_the_phone(phone: Phone, coo
     page.locator("button[form=draw]").click()
     page.wait_for_url("**/coordinator/map?building=2")
 
-    phone.open("/settings")
-    phone.page.locator("[data-exchange]").tap()
+    phone.exchange()
     phone.open("/map")
     drawn = phone.page.locator(".stack").nth(2)
     expect(drawn.locator("tr")).to_have_count(3)
@@ -306,8 +305,7 @@ def test_strengths_and_phone_ends_are_kept_by_the_coordinator_and_found(phone: P
     page.wait_for_url("**said=saved*")
     expect(page.locator("#phone-ends-1")).to_have_value("4321")
 
-    phone.open("/settings")
-    phone.page.locator("[data-exchange]").tap()
+    phone.exchange()
     phone.open("/find")
     for text in ("4321", "snn", "单", "xm"):
         assert look_for(phone, text) == ["2号楼1单元602"], text

@@ -269,9 +269,9 @@ def test_photos_of_a_discarded_visit_wait_with_it_and_go_when_it_does(phone: Pho
     phone.open(f"/visits/{visit}")
     phone.page.locator("#unsent [value=discard]").tap()
     phone.page.wait_for_url("**/discarded")
-    phone.context.set_offline(False)
     phone.open("/my-visits")
-    phone.wait_for_header("全部已上传", seconds=40)
+    phone.context.set_offline(False)
+    phone.wait_for_header("全部已上传")
     log_visit_with(phone, photograph(phone, 800, 600))  # of another visit, which goes up
     wait_until(
         lambda: sorted(blob["state"] for blob in phone.page.evaluate(KEPT)) == ["waiting", "whole"],
@@ -286,7 +286,7 @@ def test_photos_of_a_discarded_visit_wait_with_it_and_go_when_it_does(phone: Pho
     phone.page.wait_for_url(f"**/visits/{visit}")
     wait_until(
         lambda: [blob["state"] for blob in phone.page.evaluate(KEPT)] == ["whole", "whole"],
-        seconds=2 * SECONDS,
+        seconds=SECONDS,  # without the page's own rhythm of half a minute
         failure=lambda: f"not up: {phone.page.evaluate(KEPT)}",
     )
 

@@ -222,3 +222,28 @@ def test_visible_words_when_nobody_answers_and_no_worker_helps(server: ServerPro
     phone.page.locator("main a[href^='/calendar/']").first.tap()
 
     expect(phone.page.locator("#no-answer")).to_be_visible()
+
+
+# What htmx is asking for, as somebody sees it at that moment.
+WATCH_PALE = """() => {
+    window.pale = [];
+    new MutationObserver((seen) => seen.forEach(({ target }) => {
+        if (target.classList.contains("htmx-request")) pale.push([target.localName, getComputedStyle(target).opacity]);
+    })).observe(document.documentElement, { subtree: true, attributeFilter: ["class"] });
+}"""
+
+
+def test_a_tap_is_seen_at_once_and_a_search_while_somebody_types_is_not(phone: Phone) -> None:
+    phone.open("/today")
+    phone.page.evaluate(WATCH_PALE)
+
+    phone.page.locator(".nav a[href='/map']").tap()
+    phone.page.wait_for_url("**/map")
+    tapped = phone.page.evaluate("() => pale.splice(0)")
+    phone.open("/find")
+    phone.page.evaluate(WATCH_PALE)
+    phone.page.locator("#q").fill("sl")
+    expect(phone.page.locator("#found")).to_have_attribute("data-for", "sl")
+
+    assert tapped == [["a", "0.5"]]
+    assert phone.page.evaluate("() => pale") == [["form", "1"]]

@@ -21,6 +21,7 @@ from server.identifiers import packed, uuid7
 from server.sealing import ensure_sealing_key
 from sync.changes import Action, Change
 from tests.browser.server_process import ServerProcess, with_database
+from tests.browser.warm_server import WarmServer
 from tests.people import ALICE, GREEN_DOOR, NOW, ROUND_ID, build_world
 from tests.signing_phone import ServerKey, SigningPhone, message, server_key
 
@@ -90,7 +91,7 @@ def world() -> Iterator[tuple[ServerProcess, SigningPhone, ServerKey]]:
         keys.append(database.read(server_key))
 
     with tempfile.TemporaryDirectory() as folder:
-        server = ServerProcess(Path(folder))
+        server = WarmServer(Path(folder))
         with_database(server, settle)
         server.start()
         try:

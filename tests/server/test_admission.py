@@ -25,6 +25,7 @@ from server.sealing import ensure_sealing_key
 from server.settings import Settings
 from sync.errors import TryLater
 from tests.browser.server_process import ServerProcess, with_database
+from tests.browser.warm_server import WarmServer
 from tests.loops import in_own_loop
 from tests.people import ALICE, NOW, build_world, visit_change
 from tests.signing_phone import ServerKey, SigningPhone, message, server_key
@@ -194,7 +195,7 @@ class Real:
 
 @pytest.fixture
 def real(tmp_path: Path) -> Iterator[Real]:
-    server = ServerProcess(tmp_path)
+    server = WarmServer(tmp_path)
     phone = SigningPhone(ALICE)
     keys: list[ServerKey] = []
 

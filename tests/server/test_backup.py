@@ -25,6 +25,7 @@ from server.sealing import ensure_sealing_key
 from server.settings import sqlite_url
 from server.store import SqlStore
 from tests.browser.server_process import ServerProcess, with_database
+from tests.browser.warm_server import WarmServer
 from tests.people import ALICE, COMMUNITY_ID, NOW, build_world, log_visits, visit_change
 from tests.postgres import new_database
 from tests.server.test_commands import linli
@@ -69,7 +70,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     (tmp_path / "data").mkdir()
-    server = ServerProcess(tmp_path / "data")
+    server = WarmServer(tmp_path / "data")
     phone = SigningPhone(ALICE)
     keys: list[ServerKey] = []
 

@@ -17,6 +17,7 @@ from server.blobs.opening import blob_folder
 from server.database import Database
 from server.settings import ROOT, Settings
 from tests.browser.server_process import ServerProcess, with_database
+from tests.browser.warm_server import WarmServer
 from tests.people import ALICE, build_world, log_visits, visit_change
 from tests.server.blob_kills import small_app
 from tests.server.test_blobs import LENGTH, PHOTO
@@ -44,7 +45,7 @@ def test_whichever_step_is_the_last_the_upload_ends_well(tmp_path: Path) -> None
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path)
+    server = WarmServer(tmp_path)
     yield server
     server.close()
 

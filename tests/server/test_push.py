@@ -29,6 +29,7 @@ from sync.changes import Change
 from sync.holdings import digest_of
 from sync.protocol import CHANGE_BYTES_MAX, CHANGES_MAX, PACKED_BYTES_MAX
 from tests.browser.server_process import ServerProcess, with_database
+from tests.browser.warm_server import WarmServer
 from tests.loops import in_own_loop
 from tests.people import (
     ALICE,
@@ -80,7 +81,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    server = ServerProcess(tmp_path)
+    server = WarmServer(tmp_path)
     phones = [SigningPhone(ALICE) for _ in range(3)]
     keys: list[ServerKey] = []
 

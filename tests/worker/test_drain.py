@@ -260,6 +260,13 @@ def test_a_server_that_will_not_have_this_device_is_not_called_unreachable(phone
     assert phone.said() == (False, None)
 
 
+def test_a_network_that_came_back_while_no_page_listened_is_noticed(phone: Phone) -> None:
+    phone.run("timer", is_online=False, chance=ALMOST_ONE, reply={"error": "TypeError"})
+    assert phone.run("load") == []
+
+    assert phone.run("load", is_online=True, reply=GOOD) == ["/sync"]
+
+
 # Photos
 
 PHOTO = {"sha256": "ab", "length": 10, "kind": "photo", "state": "waiting"}
@@ -289,6 +296,21 @@ def test_photos_that_fail_without_a_word_wait_longer_each_time(phone: Phone) -> 
     assert phone.run("timer", now=START + 2000) == ["/sync", LOOK]
     assert phone.run("timer", now=START + 5999) == ["/sync"]
     assert phone.run("timer", now=START + 6000) == ["/sync", LOOK]
+
+
+@pytest.mark.parametrize("cause", ["asked", "online"])
+def test_photos_do_not_wait_once_somebody_asks_or_the_network_is_back(phone: Phone, cause: str) -> None:
+    phone.run("timer", blobs=[PHOTO], chance=ALMOST_ONE, replies={LOOK: {"error": "TypeError"}})
+    assert phone.run("timer") == ["/sync"]
+
+    assert phone.run(cause) == ["/sync", LOOK]
+
+
+def test_photos_come_back_when_the_server_says_so_unless_somebody_asks(phone: Phone) -> None:
+    phone.run("timer", blobs=[PHOTO], replies={LOOK: refusal(503, 600_000)})
+
+    assert phone.run("online") == ["/sync"]
+    assert phone.run("asked") == ["/sync", LOOK]
 
 
 # What a Retry-After may say

@@ -20,16 +20,15 @@ from starlette.testclient import TestClient
 
 from server.accepting import accept_changes, staff_author
 from server.app import create_app
-from server.assets import STATIC, load_assets
+from server.assets import STATIC
 from server.database import Database
 from server.demo import VOLUNTEER_NUMBER, create_demo
-from server.messages import load_catalogue
 from server.models import Device, Staff, Volunteer
 from server.page_table import PAGES
+from server.release import load_release
 from server.sessions import start_session
 from server.settings import Settings
-from server.templating import template_environment
-from server.worker_script import assemble_worker, plain_script
+from server.worker_script import plain_script
 from sync.changes import Action, Change
 from sync.kinds import Role
 from tests.browser.server_process import ServerProcess, with_database
@@ -133,8 +132,11 @@ class World:
             "now": NOW,
             "ids": ids,
         }
-        promise: Any = self.engine.eval(f"answer({json.dumps(given)})")
-        found = json.loads(str(promise.get(timeout=10)))
+        # Looked at afterwards, because Playwright's loop may be running in this thread, and a promise is waited for in one.
+        self.engine.eval(
+            f"globalThis.told = null; void answer({json.dumps(given)}).then((text) => (globalThis.told = text))"
+        )
+        found = json.loads(str(self.engine.eval("told")))
         return found["status"], found["text"]
 
 
@@ -155,7 +157,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         records = list(replica.records.values())
         yield World(
             client,
-            engine_with(assembled()),
+            engine_with(load_release().worker_script),
             me={"id": me.id, "name": me.name, "community": "示例社区"},
             records=records,
             paths=concrete_paths(records, visits),
@@ -266,11 +268,6 @@ def review(session: Session, name: str, fields: dict[str, Any]) -> None:
     made = Change(made_up_id(f"review of {name}"), 0, "visit", made_up_id(name), Action.PUT, 2**40, fields, NOW, 1)
     (result,) = accept_changes(session, staff_author(staff), [made], NOW)
     assert result.outcome.value == "accepted", result
-
-
-def assembled() -> str:
-    catalogue = load_catalogue()
-    return assemble_worker(template_environment(catalogue), messages=catalogue.shared(), asset_urls=load_assets().urls)
 
 
 def engine_with(script: str) -> MiniRacer:

@@ -30,8 +30,7 @@ NOTHING_WAITS = {
     "uploaded_at": None,
     "stale_days": 0,
     "oldest_days": 0,
-    "is_offline": False,
-    "unreachable_at": None,
+    "line": None,
     "filling": None,
 }
 

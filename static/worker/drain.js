@@ -27,6 +27,8 @@ const COMPARED_EVERY_MS = 24 * 60 * 60_000;
 // Refusals that are the server's own trouble, and pass.
 const BUSY = ["busy", "storage"];
 const SHOWN_TO_MS = 60_000;
+// An exchange that takes longer is spoken of, so that nobody stands and waits for it.
+const SLOW_MS = 8000;
 const STANDING_BY_CODE = { unknown_device: "unknown", not_confirmed: "waiting" };
 
 export class Drain {
@@ -42,6 +44,7 @@ export class Drain {
   /** @type {Promise<void> | null} */
   #running = null;
   #isAskedAgain = false;
+  #waitedBefore = 0;
 
   /**
    * @param {import("./phone.js").Phone} phone
@@ -110,8 +113,20 @@ export class Drain {
     const { keyPair } = await this.#phone.outbox.device();
     if (!keyPair) return;
     const before = JSON.stringify(await this.#phone.outboxState());
+    await this.#noteReturn();
     if (await this.#mayExchange()) await this.#exchange();
     if (before !== JSON.stringify(await this.#phone.outboxState())) await this.#onChange();
+  }
+
+  /** The network is there again: what waits is on its way. That a server is there again, only its answer tells. */
+  async #noteReturn() {
+    const phone = this.#phone;
+    const isBack = phone.isOffline && self.navigator?.onLine === true;
+    this.#waitedBefore = (await phone.outboxState()).waiting;
+    phone.back = isBack ? this.#waitedBefore : 0;
+    if (!isBack) return;
+    phone.isOffline = false;
+    await this.#onChange();
   }
 
   /** Asks the server how this device stands, unless that is known. What a revoked one still holds goes up as well. */
@@ -147,6 +162,7 @@ export class Drain {
 
   async #exchange() {
     const { outbox, app } = this.#phone;
+    const slow = setTimeout(() => void this.#saySlow(true), SLOW_MS);
     const outcome = await runExchange({
       store: exchangeStore(this.#phone),
       post: this.#transport.postSync,
@@ -157,7 +173,8 @@ export class Drain {
         this.#phone.uploading = new Set(changeIds);
         this.#tellProgress().catch(() => {}); // a page that was not told asks by itself
       },
-    });
+    }).finally(() => clearTimeout(slow));
+    if (this.#phone.isSlow) await this.#saySlow(false);
     if (!outcome.isDone) await this.#fail(outcome);
     else await this.#succeed();
     this.#uploader.allow(outcome.server);
@@ -169,6 +186,11 @@ export class Drain {
     if (outcome.oldest_schema > app.schema) void registration()?.update().catch(() => {});
   }
 
+  async #saySlow(isSlow) {
+    this.#phone.isSlow = isSlow;
+    await this.#onChange();
+  }
+
   /** Of the first sync, before each page. */
   async #tellProgress() {
     const { ready, received } = await this.#phone.replica.checkpoint();
@@ -177,6 +199,7 @@ export class Drain {
 
   async #succeed() {
     this.#reset();
+    if (this.#phone.unreachableAt !== null) this.#phone.back = this.#waitedBefore;
     this.#phone.isOffline = false;
     this.#phone.unreachableAt = null;
     const { compared_at, is_expired } = await this.#phone.outbox.device();
@@ -216,6 +239,7 @@ export class Drain {
   async #fail({ reason, code, retry_after_ms: retryAfterMs }) {
     const phone = this.#phone;
     phone.uploading = new Set();
+    phone.back = 0;
     this.#hasAnswered = reason !== "unreachable" && reason !== "timeout";
     phone.isOffline = !this.#hasAnswered && self.navigator?.onLine === false;
     const isServerDown = !phone.isOffline && (reason !== "refused" || BUSY.includes(code));

@@ -50,8 +50,14 @@ export class Phone {
   isOffline = false;
   /** When the last attempt failed although there was a network. @type {number | null} */
   unreachableAt = null;
+  /** Has an exchange been under way for longer than anybody should wait? */
+  isSlow = false;
+  /** How many waited when the network, or the server, was there again: they go up now, or just did. */
+  back = 0;
   /** @type {Promise<void> | null} */
   #prepared = null;
+  /** How far the first sync had come when this worker woke. @type {number | null} */
+  #resumedAt = null;
 
   /**
    * @param {App} app
@@ -336,14 +342,26 @@ export class Phone {
     const ready = is_filled && !is_shut;
     const { left, first_sync, is_expired } = await this.outbox.device();
     const expected = first_sync && describeFirstSync(first_sync);
-    const filling = ready || left ? null : { received: Math.min(received, total ?? received), total, expected, is_expired, is_shut };
+    if (!ready) this.#resumedAt ??= received;
+    const filling = ready || left ? null : { received: Math.min(received, total ?? received), total, resumed: this.#resumedAt, expected, is_expired, is_shut };
     const failed = entries.filter((entry) => entry.state === "waiting" && entry.code).length;
     const days = (at) => Math.floor((now - at) / DAY_MS);
     const since = entries.filter(({ state }) => state === "waiting").map(({ created_at }) => created_at);
     const stale_days = uploaded_at ? days(uploaded_at) : 0;
     const oldest_days = since.length > 0 ? days(Math.min(...since)) : 0;
     const times = { uploaded_at, stale_days, oldest_days };
-    return { waiting: count("waiting"), photos: await this.#photosToSend(), failed, held: count("held"), ...times, is_offline: this.isOffline, unreachable_at: this.unreachableAt, filling };
+    const waiting = count("waiting");
+    return { waiting, photos: await this.#photosToSend(), failed, held: count("held"), ...times, line: this.#line(waiting), filling };
+  }
+
+  /** How it stands with the line to the server, where that is worth a word. */
+  #line(waiting) {
+    const said = (name, icon, { n = 0, at = 0 } = {}) => ({ name, icon, n, at });
+    if (this.isOffline) return said("offline", "offline");
+    if (this.unreachableAt !== null) return said("unreachable", "offline", { at: this.unreachableAt });
+    if (this.isSlow) return said("slow", "up");
+    if (this.back === 0) return null;
+    return waiting > 0 ? said("back", "up", { n: waiting }) : said("all_up", "check", { n: this.back });
   }
 }
 

@@ -50,11 +50,19 @@ HOUSEHOLDS = 500
 DOORS_EACH = 40
 VISITS_EACH = 3
 OPEN_DOOR = ".door:has([data-state=open]) .door__link"
-# Every touch, as the browser counts it: from the finger to the next picture.
+# Every touch, as the browser counts it: from the finger to the next picture; and what was touched.
 WATCH_TAPS = """
 window.taps = [];
+const touched = [];
+addEventListener("pointerdown", ({ target, timeStamp }) => {
+    const what = target.closest("a, button, label") ?? target;
+    touched.push([timeStamp, `${what.textContent.trim().slice(0, 20)} (${location.pathname.split("/")[1]})`]);
+}, true);
 new PerformanceObserver((list) => {
-    for (const { interactionId, duration } of list.getEntries()) if (interactionId) window.taps.push(duration);
+    for (const { interactionId, duration, startTime } of list.getEntries()) {
+        const [, what] = touched.findLast(([at]) => at <= startTime + 1) ?? [0, "?"];
+        if (interactionId) window.taps.push([duration, what]);
+    }
 }).observe({ type: "event", durationThreshold: 16, buffered: true });
 """
 
@@ -78,7 +86,7 @@ class Bench:
     line: SlowLine
     sent: list[str]
     steps: dict[str, Step] = field(default_factory=dict)
-    taps: list[float] = field(default_factory=list)
+    taps: list[tuple[float, str]] = field(default_factory=list)  # ms, and what was touched
 
     def do(self, name: str, taps: int, act: Callable[[], object], *, is_bounded: bool = False) -> None:
         step = self.steps.setdefault(name, Step(name, taps, is_bounded=is_bounded))
@@ -102,7 +110,7 @@ class Bench:
 
     def note_taps(self) -> None:
         self.phone.page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 300))")  # entries come late
-        self.taps += self.phone.page.evaluate("() => (window.taps ?? []).splice(0)")
+        self.taps += [(ms, what) for ms, what in self.phone.page.evaluate("() => (window.taps ?? []).splice(0)")]
 
     def rows(self, empty: float) -> list[list[str]]:
         return [
@@ -131,18 +139,20 @@ def main(argv: list[str]) -> int:
         for _ in range(TIMES):
             open_after_a_kill(bench)
         rows += bench.rows(empty)
-        inp = sorted(bench.taps)
+        touches = sorted(bench.taps)
     with slow_phone(add_people_and_visits) as (bench, *_):
         empty = empty_page(bench)
         for _ in range(TIMES):
             open_large_replica(bench)
         rows += bench.rows(empty)
     print_table("./linli bench phone", ["what", "taps", "requests", "on the wire", "time ÷ an empty page", "ms"], rows)
+    inp = [ms for ms, _ in touches]
     print(
         f"\n{len(inp)} touches: INP median {statistics.median(inp):.0f} ms, the slowest of a hundred "
         f"{inp[min(len(inp) - 1, int(len(inp) * 0.99))]:.0f} ms, the slowest {inp[-1]:.0f} ms "
         "(touches under 16 ms are not counted by the browser)."
     )
+    print("Slowest: " + ", ".join(f"{what} {ms:.0f}" for ms, what in reversed(touches[-5:])))
     print(
         f"Slowed {SLOWER}× by signals: a plain loop took {slower['page']:.1f} times its own processor time in the page, "
         f"{slower['worker']:.1f} times in the worker. An empty page took {empty * 1000:.0f} ms."

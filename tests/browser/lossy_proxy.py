@@ -53,6 +53,8 @@ class LossyProxy(ThreadingHTTPServer):
         self.pieces_left: int | None = None  # how many pieces of photos it still lets through; the last answer is lost
         self.may_pass = threading.Event()  # a piece waits for it
         self.may_pass.set()
+        self.may_exchange = threading.Event()  # a message waits for it
+        self.may_exchange.set()
         self.is_holding = threading.Event()
         self.pieces: list[tuple[int, int]] = []  # offset and bytes of those it let through
         self.exchanges_left: int | None = None  # how many messages it still lets through; None for all
@@ -110,6 +112,8 @@ class Handler(BaseHTTPRequestHandler):
             status, content = self.server.refused_paths[self.path]
             self.answer(status, [("Content-Type", "application/json")], content, sent=len(content))
             return
+        if self.path == "/sync":
+            self.server.may_exchange.wait(TIMEOUT_SECONDS)
         if self.command == "PATCH" and not self.server.may_pass.is_set():
             self.server.is_holding.set()
             self.server.may_pass.wait(TIMEOUT_SECONDS)

@@ -219,7 +219,7 @@ def test_what_cannot_be_opened_as_a_photo_is_said_and_the_text_is_saved(phone: P
 
     visit = phone.save()
 
-    expect(phone.page.locator(".page")).to_contain_text("文字已保存。有 1 张照片或录音没能存下")
+    expect(phone.page.locator(".dock")).to_contain_text("文字已保存。有 1 张照片或录音没能存下")
     phone.wait_for_header("全部已上传")
     assert visit in coordinator.visit_ids()
     assert kept(phone) == []
@@ -256,7 +256,7 @@ def test_p04_a_full_phone_leaves_the_photo_out_and_keeps_the_text(phone: Phone, 
 
     visit = phone.save()
 
-    expect(phone.page.locator(".page")).to_contain_text("文字已保存。有 1 张照片或录音没能存下")
+    expect(phone.page.locator(".dock")).to_contain_text("文字已保存。有 1 张照片或录音没能存下")
     phone.wait_for_header("全部已上传")
     assert visit in coordinator.visit_ids()
 
@@ -400,7 +400,7 @@ def test_photos_are_spoken_of_when_a_phone_that_cannot_save_hands_its_form_to_th
 
     phone.save()
 
-    expect(phone.page.locator("main")).to_contain_text("没能存下")
+    expect(phone.page.locator(".dock")).to_contain_text("没能存下")
 
 
 def test_s06_no_outcome_asks_for_a_photo_and_a_form_without_one_is_sent_as_ever(phone: Phone) -> None:

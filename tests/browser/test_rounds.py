@@ -115,14 +115,23 @@ def test_s03_what_is_done_at_a_door_is_big_and_within_reach(phone: Phone, size: 
 
     for path in pages:
         phone.open(path)
-        buttons = phone.page.locator(".actions .button").all()
-        assert buttons, path
-        for button in buttons:
-            box = button.bounding_box()
-            assert box is not None
-            assert min(box["width"], box["height"]) >= least, (path, button.inner_text())
-            assert box["y"] >= UPPER * 640, (path, button.inner_text())
-            assert box["y"] + box["height"] <= 640, (path, button.inner_text())
+        expect_within_reach(phone, ".actions .button", least)
+    phone.open(pages[1])
+    tap(phone, "button[value=no_answer]")
+    wait_until_saved(phone)
+    expect_within_reach(phone, ".actions .button", least)
+    expect_within_reach(phone, "#saved button", least)
+
+
+def expect_within_reach(phone: Phone, selector: str, least: int) -> None:
+    buttons = phone.page.locator(selector).all()
+    assert buttons, phone.page.url
+    for button in buttons:
+        box = button.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= least, (phone.page.url, button.inner_text())
+        assert box["y"] >= UPPER * 640, (phone.page.url, button.inner_text())
+        assert box["y"] + box["height"] <= 640, (phone.page.url, button.inner_text())
 
 
 def test_s08_the_next_door_is_one_tap_away_in_walking_order(phone: Phone) -> None:

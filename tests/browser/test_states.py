@@ -5,6 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import MakePhone, enrol
+from tests.browser.coordinator import Coordinator
+from tests.browser.lossy_proxy import LossyProxy
 from tests.browser.phone import Phone
 from tests.browser.server_process import ServerProcess
 from tests.browser.test_gallery import take
@@ -69,7 +72,36 @@ def test_s14_with_a_network_and_no_server_the_strip_says_so_without_alarm(phone:
     take(phone.page, "unreachable-en")
     server.start()
     phone.wait_for_header("All uploaded", seconds=40)
+    expect(strip).to_have_text("All 1 uploaded")
+    phone.exchange()
     expect(strip).to_have_count(0)
+
+
+def test_s14_when_the_network_is_back_the_strip_says_what_goes_up_how_slow_it_is_and_that_it_is_there(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    with LossyProxy(server.port) as line:
+        phone = make_phone(line.url)
+        enrol(phone, coordinator)
+        phone.context.set_offline(True)
+        for _ in range(2):
+            phone.log_visit("no_answer")
+        strip = phone.page.locator(".status__offline")
+        expect(strip).to_contain_text("现在没有网络")
+        line.may_exchange.clear()
+
+        phone.context.set_offline(False)
+
+        expect(strip).to_have_text("已联网，正在上传 2 条…")
+        take(phone.page, "back")
+        expect(strip).to_have_text("网络较慢，先存本机，不用等", timeout=20_000)
+        take(phone.page, "slow")
+        line.may_exchange.set()
+        expect(strip).to_have_text("2 条已全部上传")
+        phone.wait_for_header("全部已上传")
+        take(phone.page, "all_up")
+        phone.exchange()
+        expect(strip).to_have_count(0)
 
 
 def test_s04_the_app_that_was_killed_opens_on_today_s_round_with_nobody_to_ask(

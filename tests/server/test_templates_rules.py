@@ -2,12 +2,13 @@
 
 import gzip
 import re
+from typing import Any
 
 import pytest
 
 from server.messages import LANGUAGES, load_catalogue
 from server.templating import TEMPLATES, template_environment
-from tests.fixtures.pages import CONTEXTS, NOW, WAITING, Context
+from tests.fixtures.pages import ALL_UP, CONTEXTS, NOW, OFFLINE, WAITING, Context
 from tests.markup import Markup, read_markup
 
 SOURCES = {
@@ -107,7 +108,7 @@ def test_all_uploaded_is_never_said_while_something_waits(
     language: str, uploaded_at: int | None, photos: int, waiting: int
 ) -> None:
     outbox = {"waiting": waiting, "photos": photos, "held": 0, "uploaded_at": uploaded_at, "oldest_days": 0}
-    outbox |= {"failed": 0, "is_offline": False, "unreachable_at": None, "filling": None}
+    outbox |= {"failed": 0, "line": None, "filling": None}
     context = CONTEXTS["today/page.html"][0] | {"language": language, "outbox": outbox}
 
     html = ENVIRONMENT.get_template("fragments/_status.html").render(context)
@@ -145,6 +146,22 @@ def test_what_could_not_be_uploaded_is_counted_apart() -> None:
 
     assert "待上传 3 条" in html
     assert "其中 1 条没传上去" in html
+
+
+@pytest.mark.parametrize(
+    ("line", "is_here", "said"), [(None, False, 0), (OFFLINE, False, 1), (OFFLINE, True, 0), (ALL_UP["line"], False, 0)]
+)
+def test_a_photo_that_is_not_on_this_phone_needs_the_network(line: Any, is_here: bool, said: int) -> None:
+    context = CONTEXTS["visits/page.html"][0]
+    visit = context["visit"] | {"attachments": [{"sha256": "ab", "kind": "photo", "length": 10}]}
+    kept = {"ab": {"state": "whole", "whole_at": NOW}} if is_here else {}
+
+    html = ENVIRONMENT.get_template("visits/page.html").render(
+        context | {"visit": visit, "kept": kept, "outbox": context["outbox"] | {"line": line}}
+    )
+
+    assert html.count("/kept/ab") == 1
+    assert html.count("需要联网") == said
 
 
 def test_today_with_fourteen_doors_is_light() -> None:

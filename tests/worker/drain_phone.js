@@ -15,6 +15,7 @@ globalThis.crypto = { subtle: { digest: async () => new ArrayBuffer(32) } };
 const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0, is_online: true, reoffered: [], entries: [], blobs: [] };
 Date.now = () => world.now;
 Math.random = () => world.chance;
+globalThis.setTimeout = globalThis.clearTimeout = () => {}; // nothing is slow here
 
 async function answer(path) {
   world.asked.push(path);

@@ -180,7 +180,9 @@ def test_s15_what_is_logged_while_the_server_is_gone_goes_up_by_itself(
 
     visits = [phone.log_visit("met", note=NOTE), phone.log_visit("no_answer")]
 
-    assert phone.states() == dict.fromkeys(visits, "待上传")
+    wait_until(  # a moment earlier it may just be trying
+        lambda: phone.states() == dict.fromkeys(visits, "待上传"), seconds=20, failure=phone.testify
+    )
     phone.wait_for_header("待上传 2 条")
     phone.run("window.isSamePage = true")
     server.start()

@@ -56,7 +56,7 @@ window.taps = [];
 const touched = [];
 addEventListener("pointerdown", ({ target, timeStamp }) => {
     const what = target.closest("a, button, label") ?? target;
-    touched.push([timeStamp, `${what.textContent.trim().slice(0, 20)} (${location.pathname.split("/")[1]})`]);
+    touched.push([timeStamp, `${what.textContent.trim().replace(/\\s+/g, " ").slice(0, 20)} (${location.pathname.split("/")[1]})`]);
 }, true);
 new PerformanceObserver((list) => {
     for (const { interactionId, duration, startTime } of list.getEntries()) {

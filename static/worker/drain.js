@@ -173,8 +173,10 @@ export class Drain {
         this.#phone.uploading = new Set(changeIds);
         this.#tellProgress().catch(() => {}); // a page that was not told asks by itself
       },
-    }).finally(() => clearTimeout(slow));
-    if (this.#phone.isSlow) await this.#saySlow(false);
+    }).finally(() => {
+      clearTimeout(slow);
+      if (this.#phone.isSlow) return this.#saySlow(false);
+    });
     if (!outcome.isDone) await this.#fail(outcome);
     else await this.#succeed();
     this.#uploader.allow(outcome.server);
@@ -188,7 +190,7 @@ export class Drain {
 
   async #saySlow(isSlow) {
     this.#phone.isSlow = isSlow;
-    await this.#onChange();
+    await this.#onChange().catch(() => {}); // a page that was not told asks by itself
   }
 
   /** Of the first sync, before each page. */
@@ -200,6 +202,7 @@ export class Drain {
   async #succeed() {
     this.#reset();
     if (this.#phone.unreachableAt !== null) this.#phone.back = this.#waitedBefore;
+    if ((await this.#phone.outboxState()).waiting > 0) this.#phone.back = 0; // what no upload helps says so on its own line
     this.#phone.isOffline = false;
     this.#phone.unreachableAt = null;
     const { compared_at, is_expired } = await this.#phone.outbox.device();

@@ -126,7 +126,7 @@ export class Drain {
     phone.back = isBack ? this.#waitedBefore : 0;
     if (!isBack) return;
     phone.isOffline = false;
-    await this.#onChange();
+    await this.#tellPages();
   }
 
   /** Asks the server how this device stands, unless that is known. What a revoked one still holds goes up as well. */
@@ -190,7 +190,12 @@ export class Drain {
 
   async #saySlow(isSlow) {
     this.#phone.isSlow = isSlow;
-    await this.#onChange().catch(() => {}); // a page that was not told asks by itself
+    await this.#tellPages();
+  }
+
+  /** On the way to the server, which no page may hold up: one that was not told asks by itself. */
+  #tellPages() {
+    return this.#onChange().catch(() => {});
   }
 
   /** Of the first sync, before each page. */

@@ -10,6 +10,8 @@ PAUSE_SECONDS = 0.05
 
 
 class Engine(Protocol):
+    taps_to_save: int  # how many at most, where the page asks for another
+
     def open(self, url: str) -> None: ...
 
     def evaluate(self, expression: str) -> Any:
@@ -82,13 +84,15 @@ class AnyPhone:
         self.tap(f"label:has(input[name=outcome][value={outcome}])")
 
     def save(self) -> str:
-        """As often as the page asks for it: a WebKit that is short of time now and then loses its worker in the middle."""
         saved, failed = "new URLSearchParams(location.search).get('saved')", "seen('#no-answer')"
-        for _ in range(3):
+        for _ in range(self.engine.taps_to_save - 1):
             self.submit("visit-form")
             self.wait_for(f"{saved} || {failed}")
             if self.run(saved):
                 break
+        else:
+            self.submit("visit-form")
+            self.wait_for(saved)
         return str(self.run("new URLSearchParams(location.search).get('saved')"))
 
     def log_visit(self, outcome: str, *, note: str = "") -> str:

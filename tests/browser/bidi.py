@@ -29,6 +29,8 @@ class BidiError(Exception):
 class Firefox:
     """One window of a Firefox of our own."""
 
+    taps_to_save = 1
+
     def __init__(self, executable: str, profile: Path, **preferences: Any) -> None:
         profile.mkdir(exist_ok=True)
         chosen = PREFERENCES | preferences

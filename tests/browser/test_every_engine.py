@@ -50,6 +50,8 @@ SHOWN_PHOTO = "document.querySelector('[data-chosen] img')?.naturalWidth === 400
 class Chromium:
     """The same by way of Playwright."""
 
+    taps_to_save = 1
+
     def __init__(self, playwright: Playwright, executable: str, profile: Path) -> None:
         self._phone = Phone(playwright, executable, profile, "")
         self.start, self.kill, self.close = self._phone.start, self._phone.kill, self._phone.close

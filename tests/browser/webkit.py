@@ -28,6 +28,8 @@ class WebKitError(Exception):
 class WebKit:
     """MiniBrowser on a screen that nobody sees, with a profile that outlives it."""
 
+    taps_to_save = 3  # short of time it now and then loses its worker in the middle
+
     def __init__(self, mini_browser: str, profile: Path) -> None:
         profile.mkdir(exist_ok=True)
         self._mini_browser = mini_browser

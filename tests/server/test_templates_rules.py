@@ -8,7 +8,18 @@ import pytest
 
 from server.messages import LANGUAGES, load_catalogue
 from server.templating import TEMPLATES, template_environment
-from tests.fixtures.pages import ALL_UP, CONTEXTS, NOW, OFFLINE, WAITING, Context
+from tests.fixtures.pages import (
+    ALL_UP,
+    CONTEXTS,
+    HALF_FILLED,
+    NOW,
+    OFFLINE,
+    RETURNED,
+    SLOW,
+    UNREACHABLE,
+    WAITING,
+    Context,
+)
 from tests.markup import Markup, read_markup
 
 SOURCES = {
@@ -118,6 +129,18 @@ def test_all_uploaded_is_never_said_while_something_waits(
     )
     assert ("还有 2 个照片、录音待上传" in html or "still to go: 2" in html) == (waiting == 0 and photos == 2)
     assert f'data-waiting="{waiting}"' in html
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("filling", [None, HALF_FILLED["filling"]])
+@pytest.mark.parametrize("line", [each["line"] for each in (WAITING, UNREACHABLE, RETURNED, ALL_UP, SLOW)])
+def test_the_strip_has_words_for_every_line_during_the_first_sync_too(line: Any, filling: Any, language: str) -> None:
+    context = CONTEXTS["today/page.html"][0]
+    outbox = context["outbox"] | {"line": line, "filling": filling}
+
+    html = ENVIRONMENT.get_template("fragments/_status.html").render(context | {"language": language, "outbox": outbox})
+
+    assert html.count("status__offline") == 1
 
 
 def test_every_button_says_the_state_of_its_choice_in_more_than_colour() -> None:

@@ -223,7 +223,7 @@ class MemoryStore:
 
     def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice:
         placed = sorted(self._visible(person_id, after), key=lambda pair: (pair[0].revision, pair[0].record_id))
-        beyond = [pair for pair in placed if pair[0].revision > after.seen_revision and after < pair[0]]
+        beyond = [pair for pair in placed if after < pair[0]]
         taken = beyond[:limit]
         is_complete = len(taken) == len(beyond)
         end = Position(max(self._head, after.revision)) if is_complete else taken[-1][0]
@@ -244,17 +244,18 @@ class MemoryStore:
         active = {
             grant.scope_id: grant for grant in self._grants.values() if grant.person_id == person_id and grant.is_active
         }
-        newest = newest_visits(self._records.values())
+        is_any_new = any(grant.revision > after.seen_revision for grant in active.values())
+        newest = newest_visits(self._records.values()) if is_any_new else set()
         for record in self._records.values():
             grant = active.get(record.scope_id)
-            if grant is None:
+            if grant is None or (place := max(record.revision, grant.revision)) <= after.seen_revision:
                 continue
             # A page that ended within the grant's own place may have brought this visit before it changed.
             was_begun = grant.revision == after.revision < record.revision and record.record_id <= after.record_id
             is_new_scope = grant.revision > after.seen_revision and not was_begun
             if record.kind == "visit" and is_new_scope and record.record_id not in newest:
                 continue
-            yield Position(max(record.revision, grant.revision), record.record_id), record
+            yield Position(place, record.record_id), record
 
 
 def newest_visits(records: Iterable[Record]) -> set[str]:

@@ -95,13 +95,18 @@ function parseObject(text) {
   }
 }
 
+const ARGUMENTS_MAX = 8192; // of one call; more may not fit on an engine's stack
+
 /**
  * @param {ArrayBuffer | Uint8Array} bytes
  * @returns {string} URL-safe and without padding
  */
 export function encodeBase64(bytes) {
+  const all = new Uint8Array(bytes);
   let text = "";
-  for (const byte of new Uint8Array(bytes)) text += String.fromCharCode(byte);
+  for (let at = 0; at < all.length; at += ARGUMENTS_MAX) {
+    text += String.fromCharCode(...all.subarray(at, at + ARGUMENTS_MAX));
+  }
   return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 

@@ -4,10 +4,10 @@ The boxes are the real ones (server.sealing opens them), but nothing in them is 
 """
 
 import hashlib
-import json
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -61,5 +61,5 @@ def seal_envelope(envelope: dict[str, Any], *, device_id: str, is_key_lost: bool
 
 def opened(envelope: dict[str, Any]) -> dict[str, Any]:
     """The change as the phone wrote it."""
-    change: dict[str, Any] = json.loads(decode_base64url(envelope["sealed"]))
+    change: dict[str, Any] = msgspec.json.decode(decode_base64url(envelope["sealed"]))
     return change

@@ -6,13 +6,13 @@ On the SQL stores this is server.sync_api.Exchange itself, run by the real Datab
 here, over a copy of the state that replaces it at commit.
 """
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 from starlette.requests import Request as HttpRequest
 
 from server.bodies import BodyTooLarge
@@ -340,7 +340,7 @@ def failure(error: SyncError) -> Reply:
 
 
 def text_of(answer: Mapping[str, Any]) -> str:
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    return msgspec.json.encode(answer).decode()
 
 
 CentralFactory = Callable[[Sequence[Enrolled], Sequence[Round], str], Central]

@@ -343,11 +343,12 @@ async function look(worker, id) {
   return layOver({ record: await worker.replica.record(id), entries, me: worker.phone.me });
 }
 
-const withoutCryptography = (text) =>
-  Uint8Array.from(
-    text.replace(/[^\x00-\x7f]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`),
-    (letter) => letter.charCodeAt(0),
-  ).buffer;
+function withoutCryptography(text) {
+  const plain = text.replace(/[^\x00-\x7f]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  const bytes = new Uint8Array(plain.length);
+  for (let at = 0; at < plain.length; at += 1) bytes[at] = plain.charCodeAt(at);
+  return bytes.buffer;
+}
 
 // Commands
 

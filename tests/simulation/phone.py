@@ -6,13 +6,13 @@ Python: the product's own files run in every history.
 """
 
 import atexit
-import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from py_mini_racer import MiniRacer
 
 from tests.javascript import STATIC, as_script
@@ -59,8 +59,8 @@ class Phones:
         self._engine.close()
 
     def _call(self, function: str, *arguments: Any) -> Any:
-        written = ",".join(json.dumps(argument) for argument in arguments)
-        return json.loads(str(self._engine.eval(f"JSON.stringify({function}({written}))??'null'")))
+        written = ",".join(msgspec.json.encode(argument).decode() for argument in arguments)
+        return msgspec.json.decode(str(self._engine.eval(f"JSON.stringify({function}({written}))??'null'")))
 
 
 def with_imports(names: Sequence[str]) -> list[str]:

@@ -4,12 +4,13 @@ A message is on its way for some ticks, is worked on, and its answer is on its w
 wrong is drawn when the message is sent, from the history's own randomness.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+
+import msgspec
 
 from tests.simulation.boxes import opened, seal_envelope
 from tests.simulation.central import Reply, Request
@@ -154,13 +155,13 @@ class Wire:
 
     def _packed(self, text: str, device_id: str) -> str:
         """What leaves the phone: its changes sealed, its pages small (a server may send fewer than asked for)."""
-        message = json.loads(text)
+        message = msgspec.json.decode(text)
         message["limit"] = min(message["limit"], self.page_limit)
         message["changes"] = [
             seal_envelope(each, device_id=device_id, is_key_lost=self.is_key_lost(opened(each)["change_id"]))
             for each in message["changes"]
         ]
-        return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+        return msgspec.json.encode(message).decode()
 
 
 def request_of(message: Message, now: int) -> Request:
@@ -168,4 +169,4 @@ def request_of(message: Message, now: int) -> Request:
 
 
 def ids_in(text: str) -> list[str]:
-    return [change["change_id"] for change in json.loads(text)["changes"]]
+    return [change["change_id"] for change in msgspec.json.decode(text)["changes"]]

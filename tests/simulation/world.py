@@ -8,12 +8,13 @@
 Everything is drawn from the seed: ids, clocks, fates, the order of steps inside the phones.
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from server.rules import SERVER_ID
 from sync.changes import Action, Author, Change
@@ -435,9 +436,9 @@ class History:
         """What leaves the server: stable results, and nothing that the person may not see."""
         if reply is None or reply.status != 200:
             return
-        answer = json.loads(reply.text)
+        answer = msgspec.json.decode(reply.text)
         phone = self._phone(message.phone)
-        sent = {change["change_id"]: change for change in json.loads(message.text)["changes"]}
+        sent = {change["change_id"]: change for change in msgspec.json.decode(message.text)["changes"]}
         for result in answer["results"]:
             if result["change_id"] in sent:
                 self.ledger.note_answer(answer["epoch"], sent[result["change_id"]], result)

@@ -201,6 +201,7 @@ def open_after_a_kill(bench: Bench) -> None:
     phone = bench.phone
     phone.kill()
     phone.start()
+    widen(phone)
     phone.context.set_offline(True)
     bench.do("open the round, the app was killed", 1, lambda: opened(phone, "/today", ".door"), is_bounded=True)
     phone.context.set_offline(False)
@@ -231,7 +232,8 @@ def door_of(phone: Phone) -> str:
 
 
 def opened(phone: Phone, path: str, then: str) -> None:
-    phone.open(path)
+    """Until it is on screen; scripts may still load."""
+    phone.page.goto(phone.url + path, wait_until="commit")
     expect(phone.page.locator(then).first).to_be_visible(timeout=30_000)
 
 

@@ -56,6 +56,12 @@ const rules = [
   { match: ({ method, isPage }) => method === "GET" && isPage, handle: network },
 ];
 
+// Where a browser can, it hands assets out by itself: a page that opens on a slow phone need not wait for this worker's turn.
+// Pages come from here, and the network is not asked for them as well: Chromium does that while a worker starts, for nobody.
+const ROUTES = [
+  { condition: { urlPattern: "/static/*" }, source: "cache" },
+  { condition: { requestMode: "navigate" }, source: "fetch-event" },
+];
 const SIGN_OUT_PATIENCE_MS = 10_000;
 const KEPT = /^\/visits\/[^/]+\/kept\/[^/]+$/;
 const isResidents = (path) => /^\/((calendar|events)(\/[^.]*)?)?$/.test(path);
@@ -63,8 +69,7 @@ const isResidents = (path) => /^\/((calendar|events)(\/[^.]*)?)?$/.test(path);
 // Listeners
 
 worker.addEventListener("install", (event) => {
-  // Where a browser can, it hands assets out by itself: a page that opens on a slow phone need not wait for this worker's turn.
-  const routed = /** @type {any} */ (event).addRoutes?.({ condition: { urlPattern: "/static/*" }, source: "cache" });
+  const routed = /** @type {any} */ (event).addRoutes?.(ROUTES);
   event.waitUntil(Promise.all([installAssets(app), routed?.catch((error) => console.error("routes", error))]));
 });
 

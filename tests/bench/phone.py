@@ -217,10 +217,7 @@ def open_after_a_kill(bench: Bench) -> None:
 
 def open_large_replica(bench: Bench) -> None:
     phone = bench.phone
-    tools = phone.context.new_cdp_session(phone.page)
-    tools.send("ServiceWorker.enable")
-    tools.send("ServiceWorker.stopAllWorkers")
-    tools.detach()
+    phone.stop_workers()
     many = f"2,000 people, {VISITS_EACH} visits a household"
     bench.do(f"{many}: open the round, worker cold", 1, lambda: opened(phone, "/today", ".door"))
     bench.note(f"{many}: until it is on screen", on_screen_after(phone))

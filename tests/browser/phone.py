@@ -178,6 +178,13 @@ class Phone:
         self.page.locator(".actions [data-exchange]").tap()
         self.page.wait_for_function("() => window.isDrained")
 
+    def stop_workers(self) -> None:
+        """As the browser does it after half a minute: what they remember goes with them."""
+        tools = self.context.new_cdp_session(self.page)
+        tools.send("ServiceWorker.enable")
+        tools.send("ServiceWorker.stopAllWorkers")
+        tools.detach()
+
     # Looking
 
     @property

@@ -57,12 +57,6 @@ def restart(phone: Phone, path: str = "/today") -> None:
     phone.open(path)
 
 
-def stop_workers(phone: Phone) -> None:
-    tools = phone.context.new_cdp_session(phone.page)
-    tools.send("ServiceWorker.enable")
-    tools.send("ServiceWorker.stopAllWorkers")
-
-
 def doors_of(phone: Phone) -> list[str]:
     expect(phone.page.locator(".door").first).to_be_visible()
     found: list[str] = phone.page.evaluate(DOORS)
@@ -99,10 +93,10 @@ def test_an_open_page_gives_the_key_back_to_a_worker_that_was_stopped(phone: Pho
         lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
     )
 
-    stop_workers(phone)
+    phone.stop_workers()
     phone.page.locator("nav a[href='/map']").tap()
     phone.page.wait_for_url("**/map")
-    stop_workers(phone)
+    phone.stop_workers()
     phone.page.locator("nav a[href='/today']").tap()
     phone.page.wait_for_url("**/today")
 
@@ -178,7 +172,7 @@ def test_a_form_that_is_sent_to_a_locked_phone_is_carried_along(
         lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
     )
     phone.page.evaluate("() => { heldKey = null; }")
-    stop_workers(phone)
+    phone.stop_workers()
 
     phone.page.locator(submit_of("visit-form")).tap()
 
@@ -260,7 +254,7 @@ def test_photos_of_a_form_that_is_sent_to_a_locked_phone_are_saved_with_it(phone
     phone.answer({"outcome": ["no_answer"]})
     wait_until(lambda: phone.page.evaluate(CHOSEN) == [1], seconds=10, failure=lambda: "the photo is not kept")
     phone.page.evaluate("() => { heldKey = null; }")
-    stop_workers(phone)
+    phone.stop_workers()
 
     phone.page.locator(submit_of("visit-form")).tap()
 

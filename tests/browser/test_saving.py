@@ -163,15 +163,13 @@ def test_worker_that_is_stopped_after_every_step_loses_nothing(
 ) -> None:
     phone.open("/today")
     server.stop()
-    tools = phone.context.new_cdp_session(phone.page)
-    tools.send("ServiceWorker.enable")
 
     visits = []
     for _ in range(3):
         open_form(phone)
-        tools.send("ServiceWorker.stopAllWorkers")
+        phone.stop_workers()
         visits.append(phone.save())
-        tools.send("ServiceWorker.stopAllWorkers")
+        phone.stop_workers()
     server.start()
 
     assert [entry["sequence"] for entry in entries(phone)] == [1, 2, 3]

@@ -50,13 +50,6 @@ DEVICE_AGO = """([name, ms]) => new Promise((resolve) => {
 })"""
 
 
-def stop_worker(phone: Phone) -> None:
-    """What it remembers of its databases goes with it."""
-    tools = phone.context.new_cdp_session(phone.page)
-    tools.send("ServiceWorker.enable")
-    tools.send("ServiceWorker.stopAllWorkers")
-
-
 def keep_for_good(phone: Phone) -> None:
     """As a browser does for an app that was installed."""
     tools = phone.context.new_cdp_session(phone.page)
@@ -117,13 +110,13 @@ def test_p04_a_full_phone_saves_the_text_and_says_that_it_is_full(phone: Phone) 
 def test_a_list_is_called_old_after_three_days(phone: Phone) -> None:
     phone.context.set_offline(True)
     phone.page.evaluate(UPLOADED_AGO, 3 * DAY_MS - 60_000)
-    stop_worker(phone)
+    phone.stop_workers()
     phone.open("/today")
     expect(phone.page.locator(".round").first).to_be_visible()
     expect(phone.page.locator("#stale")).to_have_count(0)
 
     phone.page.evaluate(UPLOADED_AGO, 3 * DAY_MS)
-    stop_worker(phone)
+    phone.stop_workers()
     phone.open("/today")
 
     expect(phone.page.locator("#stale")).to_contain_text("名单更新于 3 天前。出门前联网更新一次。")
@@ -136,7 +129,7 @@ def test_a_list_is_called_old_after_three_days(phone: Phone) -> None:
 def test_after_ten_days_it_says_when_the_list_goes(phone: Phone) -> None:
     phone.context.set_offline(True)
     phone.page.evaluate(UPLOADED_AGO, 10 * DAY_MS)
-    stop_worker(phone)
+    phone.stop_workers()
     phone.open("/today")
 
     expect(phone.page.locator("#stale")).to_contain_text("满 14 天没有联网，名单会从这部手机上清除。")
@@ -150,7 +143,7 @@ def test_a_phone_out_of_touch_for_fourteen_days_shows_nobody_keeps_its_visits_an
     phone.context.set_offline(True)
     visit = phone.log_visit("no_answer", note=NOTE)
     phone.page.evaluate(UPLOADED_AGO, 14 * DAY_MS + 60_000)
-    stop_worker(phone)
+    phone.stop_workers()
 
     phone.open("/today")
 
@@ -215,7 +208,7 @@ def test_a_clock_that_jumped_forward_puts_the_list_away_and_destroys_nothing(pho
     open_form(phone)
     phone.page.evaluate(UPLOADED_AGO, 14 * DAY_MS + 60_000)
     phone.page.evaluate(DEVICE_AGO, ["seen_at", 14 * DAY_MS])
-    stop_worker(phone)
+    phone.stop_workers()
 
     visit = phone.save()  # the form was open
     assert [entry["record_id"] for entry in entries(phone)] == [visit]
@@ -224,13 +217,13 @@ def test_a_clock_that_jumped_forward_puts_the_list_away_and_destroys_nothing(pho
     take(phone.page, "put-away")
 
     phone.page.evaluate(UPLOADED_AGO, DAY_MS)  # the clock was put right
-    stop_worker(phone)
+    phone.stop_workers()
     phone.open("/today")
     expect(phone.page.locator(".door").first).to_be_visible()
 
     phone.page.evaluate(UPLOADED_AGO, 14 * DAY_MS + 60_000)
     phone.page.evaluate(DEVICE_AGO, ["shut_at", DAY_MS + 60_000])
-    stop_worker(phone)
+    phone.stop_workers()
     phone.open("/today")  # a day later it stands as it is
     expect(phone.page.locator("#sync-status").first).to_contain_text("手机上的名单已清除")
 
@@ -252,7 +245,7 @@ def test_what_has_waited_for_days_says_so_in_words_and_more_than_colour(
     phone.context.set_offline(True)
     phone.log_visit("no_answer")
     phone.page.evaluate(SAVED_AGO, days * DAY_MS)
-    stop_worker(phone)
+    phone.stop_workers()
 
     phone.open("/my-visits")
 

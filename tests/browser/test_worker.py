@@ -223,6 +223,19 @@ def test_the_language_is_switched_without_a_network_and_stays(phone: Phone) -> N
     wait_until(is_english_at_the_server, seconds=10, failure=lambda: "the server was not told")
 
 
+def test_a_page_that_opens_while_the_worker_starts_asks_the_network_for_nothing(
+    phone: Phone, server: ServerProcess
+) -> None:
+    """Chromium would ask for it as well meanwhile: 110 KB of a long list, for nobody."""
+    for _ in range(3):
+        phone.stop_workers()
+        phone.open("/today")
+        expect(phone.page.locator(".door").first).to_be_visible()
+    phone.exchange()
+    assert '"/sync"' in server.output
+    assert '"/today"' not in server.output
+
+
 # Releases
 
 

@@ -11,7 +11,7 @@ from server.forms import check_fields, declared
 from server.kinds import KINDS
 from server.visit_form import FORMS
 from server.vocabularies import STRENGTH
-from sync.changes import IDENTIFIER, RESERVED, Action, Change, Held, Record
+from sync.changes import IDENTIFIER, RESERVED, Action, Change, Fields, Held, Record
 from sync.engine import Refusal, Rules
 from sync.protocol import ATTACHMENTS_MAX, BLOB_BYTES_MAX
 
@@ -52,38 +52,54 @@ def check(change: Change, record: Record | None) -> Refusal | None:
 
 def derive(change: Change, before: Record | None) -> Sequence[Change]:
     """A need ticked in a visit opens a need of the household, once: its id is made from the visit's and the service. One
-    that is unticked goes, and so do those of a visit that is withdrawn. The twin of static/worker/needs.js."""
+    that is unticked goes, and so do those of a visit that is withdrawn; a visit that says another urgency says it of its
+    needs. The twin of static/worker/needs.js."""
     if change.kind != "visit":
         return ()
+    first = before.fields if before and not before.is_void else {}
     visit = {**before.fields, **change.set} if before else change.set
-    was = ticked(before.fields) if before and not before.is_void else set()
-    now = ticked(visit) if change.action is Action.PUT else set()
-    return [need_change(change, visit, service, service in now) for service in sorted(was ^ now)]
+    was, now = ticked(first), ticked(visit) if change.action is Action.PUT else set()
+    needs: list[Change] = []
+    for service in sorted(was | now):
+        if service not in now:
+            needs.append(need_change(change, service, Action.VOID, {}))
+        elif service not in was or urgency_of(visit) != urgency_of(first):
+            fields = {
+                "household_id": visit.get("household_id", ""),
+                "visit_id": change.record_id,
+                "service": service,
+                "urgency": urgency_of(visit),
+            }
+            if service not in was or need_state_of(visit) != need_state_of(first):
+                fields["need_state"] = need_state_of(visit)
+            needs.append(need_change(change, service, Action.PUT, fields))
+    return needs
 
 
-def need_change(change: Change, visit: Mapping[str, Any], service: str, is_ticked: bool) -> Change:
-    opened = {
-        "household_id": visit.get("household_id", ""),
-        "visit_id": change.record_id,
-        "service": service,
-        "urgency": visit.get("urgency") or "",
-        # What was answered at the door is no promise (DOMAIN.md 2.1).
-        "need_state": "done" if visit.get("urgency") == "info" else "open",
-    }
+def need_change(change: Change, service: str, action: Action, fields: Fields) -> Change:
     return Change(
         change_id=str(uuid5(UUID(change.change_id), service)),
         device_sequence=0,
         kind="need",
         record_id=str(uuid5(UUID(change.record_id), service)),
-        action=Action.PUT if is_ticked else Action.VOID,
+        action=action,
         base=0,
-        set=opened if is_ticked else {},
+        set=fields,
         made_at=change.made_at,
         schema=SCHEMA,
     )
 
 
-def ticked(fields: Mapping[str, Any]) -> set[str]:
+def urgency_of(visit: Fields) -> str:
+    return visit.get("urgency") or ""
+
+
+def need_state_of(visit: Fields) -> str:
+    """What was answered at the door is no promise (DOMAIN.md 2.1)."""
+    return "done" if urgency_of(visit) == "info" else "open"
+
+
+def ticked(fields: Fields) -> set[str]:
     needs = fields.get("needs")
     return {need for need in needs if need != "none"} if isinstance(needs, list) else set()
 

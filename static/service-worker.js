@@ -294,7 +294,7 @@ async function drainFor(client, cause) {
 /** Photos, after all text; the pages that show them learn of it. */
 async function sendPhotos() {
   const { heardAt } = uploader;
-  await phone.forgetGivenUp(heardAt ? [Date.now(), heardAt] : [Date.now()]).catch((error) => console.error("given up", error));
+  if (heardAt) await phone.forgetGivenUp([Date.now(), heardAt]).catch((error) => console.error("given up", error));
   await uploader.run();
   await report();
   if (uploader.retryInMs !== null) await answerClients();

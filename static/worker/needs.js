@@ -22,10 +22,12 @@ export async function impliedNeeds(entries, pulled) {
     visits.set(record_id, visit);
     const [was, now] = [tickedIn(before), tickedIn(visit)];
     for (const service of was.filter((each) => !now.includes(each))) implied.push(await followUp(entry, service, "void", {}));
-    for (const service of now.filter((each) => !was.includes(each))) {
-      const { household_id, urgency = "" } = visit;
-      const opened = { household_id, visit_id: record_id, service, urgency, need_state: urgency === "info" ? "done" : "open" };
-      implied.push(await followUp(entry, service, "put", opened));
+    for (const service of now) {
+      const isNew = !was.includes(service);
+      if (!isNew && urgencyOf(visit) === urgencyOf(before)) continue;
+      const said = { household_id: visit.household_id, visit_id: record_id, service, urgency: urgencyOf(visit) };
+      const isMoved = isNew || needStateOf(visit) !== needStateOf(before);
+      implied.push(await followUp(entry, service, "put", isMoved ? { ...said, need_state: needStateOf(visit) } : said));
     }
   }
   return implied;
@@ -37,3 +39,8 @@ async function followUp(entry, service, action, set) {
 }
 
 const tickedIn = ({ needs, is_void }) => (is_void || !Array.isArray(needs) ? [] : needs.filter((need) => need !== "none"));
+
+const urgencyOf = ({ urgency }) => urgency || "";
+
+/** What was answered at the door is no promise (DOMAIN.md 2.1). */
+const needStateOf = (visit) => (urgencyOf(visit) === "info" ? "done" : "open");

@@ -286,12 +286,12 @@ export class Phone {
 
   /**
    * Lets go of what can no longer be taken back, with its photos, and of drafts from long ago: when the phone's clock says
-   * so and the server's, if it was heard. Either may be wrong; drafts wait until both have spoken.
+   * so and the server's, because either may be wrong.
    * @param {number[]} clocks
    */
   async forgetGivenUp(clocks) {
     if (await this.vault.isLocked()) return; // what else names a photo is not known
-    if (clocks.length > 1) await this.outbox.forgetOldDrafts(clocks);
+    await this.outbox.forgetOldDrafts(clocks);
     const before = await this.photosGivenUp();
     await this.outbox.keepDiscarded((each) => clocks.some((now) => isRecallable(now)(each)));
     const kept = await this.photosGivenUp();

@@ -22,6 +22,8 @@ LIVES: list[list[dict[str, Any] | None]] = [
     [{"needs": ["none"]}, {"needs": ["other"], "urgency": "info"}, {"needs": []}, {"needs": ["other"]}],
     [{"needs": ["meal_delivery"], "urgency": "days"}, None, {"note": "not withdrawn after all"}, None],
     [{"outcome": "no_answer"}, None],
+    [{"needs": ["meal_delivery"], "urgency": "days"}, {"urgency": "h24"}, {"urgency": "info"}, {"urgency": "h24"}],
+    [{"needs": ["other"], "urgency": "h24"}, None, {"needs": ["other", "legal_aid"], "urgency": None}, {"urgency": ""}],
 ]
 
 

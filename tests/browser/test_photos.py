@@ -291,7 +291,16 @@ def test_photos_of_a_discarded_visit_wait_with_it_and_go_when_it_does(phone: Pho
     )
 
 
-def test_photos_of_a_discarded_visit_are_gone_after_seven_days(phone: Phone) -> None:
+def set_clock(phone: Phone, days: int) -> None:
+    """The worker's own, as if its phone had been so many days off."""
+    worker_of(phone).evaluate(
+        "(ms) => { const now = (self.realNow ??= Date.now); Date.now = () => now.call(Date) + ms; }", days * 86_400_000
+    )
+
+
+def test_a_discarded_visit_and_its_photos_are_gone_after_seven_days_by_the_phone_s_clock_and_the_server_s(
+    phone: Phone,
+) -> None:
     phone.context.set_offline(True)
     open_form(phone)
     phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 1600, 1200))])
@@ -299,8 +308,22 @@ def test_photos_of_a_discarded_visit_are_gone_after_seven_days(phone: Phone) -> 
     phone.open(f"/visits/{visit}")
     phone.page.locator("#unsent [value=discard]").tap()
     phone.page.wait_for_url("**/discarded")
-    worker_of(phone).evaluate("(ms) => { const { now } = Date; Date.now = () => now.call(Date) + ms; }", 7 * 86_400_000)
-    phone.page.evaluate(DRAIN)
+
+    set_clock(phone, 8)  # it jumps, in a cellar
+    phone.exchange()
+    phone.exchange()
+    phone.open("/discarded")
+    expect(phone.page.locator("[name=record_id]")).to_have_value(visit)
+
+    set_clock(phone, -8)  # it was discarded eight days ago, by both clocks
+    phone.page.locator("[value=restore]").tap()
+    phone.page.wait_for_url(f"**/visits/{visit}")
+    phone.page.locator("#unsent [value=discard]").tap()
+    phone.page.wait_for_url("**/discarded")
+    set_clock(phone, 0)
+    assert len(phone.page.evaluate(KEPT)) == 1
+    phone.context.set_offline(False)
+    phone.exchange()
 
     wait_until(lambda: phone.page.evaluate(KEPT) == [], seconds=SECONDS, failure=lambda: "they stay")
     phone.open("/discarded")

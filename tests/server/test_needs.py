@@ -152,6 +152,21 @@ def test_what_was_answered_at_the_door_is_no_promise(client: TestClient, databas
     assert promises(client) == []
 
 
+def test_a_visit_that_says_another_urgency_says_it_of_its_needs(client: TestClient, database: Database) -> None:
+    visit = visit_change("a visit", needs=["meal_delivery", "legal_aid"], urgency="days")
+    log_visits(database, ALICE, visit)
+    push(database, ALICE, done("seen to", need_id(visit, "legal_aid")))
+    edit = replace(visit, change_id=made_up_id("sooner"), base=visit.change_id, set={"urgency": "h24"})
+    answered = replace(edit, change_id=made_up_id("answered"), base=edit.change_id, set={"urgency": "info"})
+
+    log_visits(database, ALICE, edit)
+    assert promises(client) == ["送餐 · 24小时内"]
+    assert {need["urgency"] for need in needs(database)} == {"h24"}
+    assert sorted(need["need_state"] for need in needs(database)) == ["done", "open"]
+    log_visits(database, ALICE, answered)
+    assert promises(client) == []
+
+
 def test_a_need_goes_with_the_tick_or_the_visit_that_opened_it(client: TestClient, database: Database) -> None:
     visit = visit_change("a visit", needs=["meal_delivery", "legal_aid"], urgency="days")
     log_visits(database, ALICE, visit)

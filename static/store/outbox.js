@@ -32,7 +32,7 @@ import { isSealed } from "./vault.js";
  * @typedef {object} Discarded what its owner gave up, with the ids under which it is taken back
  * @property {string} record_id
  * @property {number} at
- * @property {{ change_id: string, display: Display }[]} changes
+ * @property {{ change_id: string, record_id?: string, display: Display }[]} changes of this record, unless one names another
  *
  * @typedef {{ record_id: string, at: number, photos: string[], sealed: ArrayBuffer, carried?: boolean }} StoredDiscarded `photos`: their hashes
  */

@@ -20,7 +20,7 @@ export async function impliedNeeds(entries, pulled) {
     if (entry.revision && entry.revision <= before.revision) continue; // what was pulled has it in
     const visit = { ...before, ...display.set, is_void: display.action === "void" };
     visits.set(record_id, visit);
-    const [was, now] = [tickedIn(before), tickedIn(visit)];
+    const [was, now] = [ticked(before), ticked(visit)];
     for (const service of was.filter((each) => !now.includes(each))) implied.push(await followUp(entry, service, "void", {}));
     for (const service of now) {
       const isNew = !was.includes(service);
@@ -38,7 +38,7 @@ async function followUp(entry, service, action, set) {
   return { ...entry, change_id, record_id, display: { kind: "need", action, set, made_at: entry.display.made_at } };
 }
 
-const tickedIn = ({ needs, is_void }) => (is_void || !Array.isArray(needs) ? [] : needs.filter((need) => need !== "none"));
+export const ticked = ({ needs, is_void }) => (is_void || !Array.isArray(needs) ? [] : needs.filter((need) => need !== "none"));
 
 const urgencyOf = ({ urgency }) => urgency || "";
 

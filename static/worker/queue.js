@@ -10,8 +10,9 @@ import { sealBinding, signRequest } from "../sync/seal.js";
 import { CHANGES_MAX } from "../sync/protocol.js";
 import { exchangeStore } from "./drain.js";
 import { readSubmitted } from "./filled.js";
+import { ticked } from "./needs.js";
 import { ownPath, seeOther } from "./responses.js";
-import { newUuid } from "./uuid.js";
+import { newUuid, uuidFrom } from "./uuid.js";
 import { saveChange } from "./writes.js";
 
 /** @typedef {import("./phone.js").Phone} Phone */
@@ -32,7 +33,10 @@ export const listDiscarded = (discarded) =>
  */
 export async function answerQueue(phone, seal, request, now) {
   const { record_id: [id] = [""], wish: [wish] = [""], back: [back] = [""] } = readSubmitted(await request.formData());
-  if (wish === "discard") await giveUp(phone, seal, await waitingOf(phone, id), now, true);
+  if (wish === "discard") {
+    const waiting = await waitingOf(phone, id);
+    await giveUp(phone, seal, [...waiting, ...(await waitingOfItsNeeds(phone, id, waiting))], now, true);
+  }
   if (wish === "restore") await takeBack(phone, seal, id, now);
   return seeOther(ownPath(back, "/my-visits"));
 }
@@ -45,10 +49,18 @@ export async function waitingOf({ outbox, uploading }, recordId) {
   return entries.every(({ change_id, display }) => display && !uploading.has(change_id)) ? entries : [];
 }
 
+/** What was done about needs that only this visit knows of: without it the server would know no such need. */
+async function waitingOfItsNeeds(phone, visitId, waiting) {
+  if (waiting.length === 0 || (await phone.replica.record(visitId))) return [];
+  const services = new Set(waiting.flatMap(({ display }) => ticked(display?.set ?? {})));
+  const ids = await Promise.all([...services].map((service) => uuidFrom(visitId, service)));
+  return (await Promise.all(ids.map((id) => waitingOf(phone, id)))).flat();
+}
+
 /**
  * @param {Phone} phone
  * @param {import("./writes.js").Seal} seal
- * @param {import("../sync/entries.js").Entry[]} entries of one record
+ * @param {import("../sync/entries.js").Entry[]} entries of one record, and of what hangs on it
  * @param {number} now
  * @param {boolean} isKept to be taken back
  */
@@ -64,16 +76,18 @@ export async function giveUp({ app, outbox }, seal, entries, now, isKept) {
       return { sequence, change_id: about.change_id, record_id, created_at: now, sealed, display };
     }),
   );
-  const changes = /** @type {any[]} */ (entries.map(({ display }) => ({ change_id: newUuid(now), display })));
+  const changes = /** @type {any[]} */ (
+    entries.map(({ record_id, display }) => ({ change_id: newUuid(now), record_id, display }))
+  );
   await outbox.discard(entries, instead, isKept ? [{ record_id: entries[0].record_id, at: now, changes }] : []);
 }
 
 async function takeBack(phone, seal, recordId, now) {
   for (const { record_id, changes } of await phone.outbox.discarded()) {
     if (record_id !== recordId) continue;
-    for (const { change_id, display } of changes) {
-      const base = (await phone.record(display.kind, record_id))?.base ?? "0";
-      const about = { ...display, change_id, record_id, schema: phone.app.schema };
+    for (const { change_id, record_id: id = record_id, display } of changes) {
+      const base = (await phone.record(display.kind, id))?.base ?? "0";
+      const about = { ...display, change_id, record_id: id, schema: phone.app.schema };
       await saveChange(phone, seal, { ...about, base: /^\d+$/.test(base) ? Number(base) : base });
     }
   }

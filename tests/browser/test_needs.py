@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from server.rules import derive
 from sync.changes import Action, Change, Record
+from tests.browser.coordinator import Coordinator
 from tests.browser.modules import run_with
 from tests.browser.phone import Phone
 
@@ -91,10 +92,10 @@ def test_a_phone_foretells_what_the_server_will_make_of_its_visits(
         assert sorted(found, key=str) == sorted(expected, key=str)
 
 
-def tick(phone: Phone, door: str, *services: str, urgency: str = "h24") -> None:
+def tick(phone: Phone, door: str, *services: str, urgency: str = "h24") -> str:
     phone.open(f"{door}/visit?outcome=met")
     phone.answer({"outcome": ["met"], "needs": services, "urgency": [urgency]})
-    phone.save()
+    return phone.save()
 
 
 def promises(phone: Phone, door: str) -> list[str]:
@@ -137,3 +138,33 @@ def test_a_need_is_promised_and_kept_without_a_network(phone: Phone) -> None:
     phone.context.set_offline(False)
     phone.wait_for_header("全部已上传", seconds=40)
     assert promises(phone, door) == ["法律援助 · 24小时内"]
+
+
+def test_a_discarded_visit_takes_along_what_was_done_about_its_needs_and_brings_it_back(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    """Alone it would be held: the server would know no such need."""
+    door = door_without_promises(phone)
+    phone.context.set_offline(True)
+    visit = tick(phone, door, "meal_delivery", "legal_aid")
+    phone.open(door)
+    phone.page.locator("#promises button", has_text="送餐").tap()
+    phone.page.wait_for_url("**?saved=*")
+
+    phone.open(f"/visits/{visit}")
+    phone.page.locator("#unsent [value=discard]").tap()
+    phone.page.wait_for_url("**/discarded")
+    expect(phone.page.locator(".visits > .visit")).to_have_count(1)
+    expect(phone.page.locator("header")).to_contain_text("全部已上传")
+
+    phone.page.locator("[value=restore]").tap()
+    phone.page.wait_for_url(f"**/visits/{visit}")
+    assert promises(phone, door) == ["法律援助 · 24小时内"]
+    phone.context.set_offline(False)
+    phone.open("/my-visits")
+    phone.wait_for_header("全部已上传", seconds=40)
+    assert promises(phone, door) == ["法律援助 · 24小时内"]
+    assert coordinator.visit_ids().count(visit) == 1
+    phone.open("/my-visits")
+    expect(phone.page.locator(".chip[href*=uploaded]")).to_be_visible()
+    expect(phone.page.locator(".chip[href*=held]")).to_have_count(0)

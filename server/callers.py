@@ -35,6 +35,7 @@ class Caller:
     is_cloned: bool
     language: str
     size: str
+    storage: str
 
     @property
     def author(self) -> Author:

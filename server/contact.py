@@ -14,9 +14,10 @@ from sync.protocol import Message
 NOTED_EVERY_MS = 10 * 60_000  # a phone that only looks for news needs no write each time
 LANGUAGES = ("zh-CN", "en")
 SIZES = ("normal", "large")
+STORAGES = ("kept", "may_be_cleared")
 ARRIVED = "SELECT device_sequence FROM change WHERE community_id = ? AND device_id = ? AND device_sequence > ?"
 NOTED = (
-    "is_cloned", "received_through", "high_water", "last_contact_at", "clock_skew_ms", "language", "size",
+    "is_cloned", "received_through", "high_water", "last_contact_at", "clock_skew_ms", "language", "size", "storage",
 )  # fmt: skip
 NOTE = f"UPDATE device SET {', '.join(f'{name} = ?' for name in NOTED)} WHERE community_id = ? AND id = ?"  # noqa: S608 -- our own names
 
@@ -27,6 +28,7 @@ def is_news(caller: Caller, message: Message, now: int) -> bool:
         message.high_water > caller.high_water
         or message.settings.get("language", caller.language) != caller.language
         or message.settings.get("size", caller.size) != caller.size
+        or message.settings.get("storage", caller.storage) != caller.storage
         or now - caller.last_contact_at >= NOTED_EVERY_MS
         or (is_set_back(caller, message) and not caller.is_cloned)
     )
@@ -43,7 +45,7 @@ def missing_numbers(session: Session, caller: Caller, message: Message) -> tuple
 def note_call(session: Session, caller: Caller, message: Message, now: int) -> list[list[int]]:
     """Keeps what this call says of the device, and returns the sequence numbers that should have arrived."""
     through, missing, arrived = missing_numbers(session, caller, message)
-    language, size = message.settings.get("language", ""), message.settings.get("size", "")
+    language, size, storage = (message.settings.get(name, "") for name in ("language", "size", "storage"))
     noted: dict[str, Any] = {
         "is_cloned": caller.is_cloned or is_cloned(session, caller, message, arrived),
         "received_through": through,
@@ -52,6 +54,7 @@ def note_call(session: Session, caller: Caller, message: Message, now: int) -> l
         "clock_skew_ms": max(-(2**53), min(2**53, message.now - now)) if message.now else 0,
         "language": language if language in LANGUAGES else caller.language,
         "size": size if size in SIZES else caller.size,
+        "storage": storage if storage in STORAGES else caller.storage,
     }
     values = *(noted[name] for name in NOTED), caller.community_id, packed(caller.id)
     statements_of(session).run(NOTE, values)

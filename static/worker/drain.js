@@ -8,6 +8,7 @@ import { Batch, runExchange } from "../sync/exchange.js";
 import { digestOf, holdingsText } from "../sync/holdings.js";
 import { readFailure } from "../sync/protocol.js";
 import { askStanding } from "./enrolment.js";
+import { storageSetting } from "./storage.js";
 
 /**
  * @typedef {"load" | "timer" | "online" | "visible" | "saved" | "sync" | "asked"} Cause the last one is a person
@@ -314,7 +315,8 @@ export function exchangeStore({ outbox, replica, vault }) {
     highWater: async () => (await outbox.device()).sequence ?? 0,
     settings: async () => {
       const { language, size } = await outbox.settings();
-      return Object.fromEntries(Object.entries({ language, size }).filter(([, value]) => value));
+      const told = { language, size, storage: await storageSetting() };
+      return Object.fromEntries(Object.entries(told).filter(([, value]) => value));
     },
   };
 }

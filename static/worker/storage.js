@@ -3,6 +3,7 @@
 const FREE_LOW_BYTES = 100 * 1024 * 1024;
 const FULL_FOR_MS = 24 * 60 * 60_000;
 const SAYS_KEPT = { true: "yes", false: "no" };
+const TOLD = { yes: "kept", no: "may_be_cleared" };
 
 /**
  * @param {import("./phone.js").Phone} phone
@@ -19,11 +20,19 @@ export async function readStorage({ blobs, outbox }, now) {
     used: sizeText(usage),
     free: quota > 0 ? sizeText(free) : "",
     is_low: (quota > 0 && free < FREE_LOW_BYTES) || Math.abs(now - full_at) < FULL_FOR_MS,
-    is_kept: SAYS_KEPT[String(await storage?.persisted?.().catch(() => null))] ?? "",
+    is_kept: await isKept(),
     photos: photos.length,
     photos_waiting: photos.filter(({ state }) => state === "waiting").length,
     photos_size: sizeText(photos.reduce((sum, { length }) => sum + length, 0)),
   };
+}
+
+/** As the server is told; "" where the browser does not say. */
+export const storageSetting = async () => TOLD[await isKept()] ?? "";
+
+async function isKept() {
+  const storage = /** @type {Partial<StorageManager> | undefined} */ (self.navigator?.storage);
+  return SAYS_KEPT[String(await storage?.persisted?.().catch(() => null))] ?? "";
 }
 
 /** Remembers that there was no room, to say so before the next time. */

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.canaries import canaries_in
+from tests.browser.conftest import VOLUNTEER
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
 from tests.browser.server_process import ServerProcess
@@ -83,6 +84,20 @@ def test_p05_a_phone_that_may_clear_what_waits_says_so_until_it_may_not(phone: P
     expect(kept).to_have_attribute("data-kept", "yes")
     phone.open("/my-visits")
     expect(phone.page.locator("#export a[href='/settings/storage']")).to_have_count(0)
+
+
+def test_p05_the_coordinator_sees_that_a_phone_may_clear_what_waits(phone: Phone, coordinator: Coordinator) -> None:
+    own = coordinator.page.locator(".people__person", has_text=VOLUNTEER)
+    coordinator.page.goto(f"{coordinator.url}/coordinator/devices")
+    expect(own).to_contain_text("浏览器可能清空数据")
+
+    keep_for_good(phone)
+    phone.open("/today")
+    phone.wait_until_true("async () => navigator.storage.persisted()")
+    phone.exchange()
+
+    coordinator.page.reload()
+    expect(own).to_contain_text("数据不会被自动清空")
 
 
 def test_p05_persistence_is_asked_for_as_soon_as_there_is_something_to_keep(phone: Phone) -> None:

@@ -365,6 +365,9 @@ def test_phones_that_need_help_come_first(world: World) -> None:
     [
         ({"high_water": 2, "last_contact_at": NOW - 2 * DAY}, ""),
         ({"high_water": 2, "last_contact_at": NOW - 4 * DAY}, "stuck"),
+        ({"high_water": 2, "last_contact_at": NOW, "storage": "may_be_cleared"}, "storage"),
+        ({"high_water": 2, "last_contact_at": NOW, "storage": "kept"}, ""),
+        ({"high_water": 0, "last_contact_at": NOW, "storage": "may_be_cleared"}, ""),
         ({"last_contact_at": NOW - 15 * DAY}, "quiet"),
         ({"clock_skew_ms": -11 * MINUTE, "last_contact_at": NOW}, "skew"),
         ({"clock_skew_ms": 9 * MINUTE, "last_contact_at": NOW}, ""),

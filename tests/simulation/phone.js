@@ -237,6 +237,7 @@ const cachesOf = (worker) => ({
 // The mirror's signatures: nothing here is lost together with its key
 
 const signRequest = async () => ({ "Linli-Signature": "" });
+const storageSetting = async () => "";
 
 class TextEncoder {
   encode(text) {

@@ -21,7 +21,9 @@ HERE = Path(__file__).parent
 # What the simulated phone runs, with everything these import. exchangeStore of drain.js makes one store of two.
 MODULES = ("sync/rebase.js", "store/outbox.js", "store/replica.js", "worker/drain.js")
 # What the harness stands in for, and what the exchange never calls.
-REPLACED = frozenset({"store/database.js", "store/vault.js", "sync/seal.js", "worker/enrolment.js"})
+REPLACED = frozenset(
+    {"store/database.js", "store/vault.js", "sync/seal.js", "worker/enrolment.js", "worker/storage.js"}
+)
 IMPORTED = re.compile(r'^import\b[^;]*?from "([^"]+)";', re.MULTILINE)
 # What the harness takes out of them; everything else stays inside, so that no two names meet.
 PARTS = "runExchange, Batch, Outbox, Replica, layOver, exchangeStore, readAnswer, encodeBase64"

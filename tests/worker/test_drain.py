@@ -25,6 +25,7 @@ MODULES = (
     "sync/uploads.js",
     "sync/holdings.js",
     "worker/enrolment.js",
+    "worker/storage.js",
     "worker/uploader.js",
     "worker/drain.js",
 )

@@ -35,7 +35,7 @@ class Caller:
     is_cloned: bool
     language: str
     size: str
-    storage: str
+    keeping: str
 
     @property
     def author(self) -> Author:

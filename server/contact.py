@@ -1,5 +1,6 @@
 """What a call leaves behind: how far a device's numbers have come, when it was heard of last, what it prefers."""
 
+from collections.abc import Mapping, Set
 from typing import Any
 
 from sqlmodel import Session
@@ -12,12 +13,15 @@ from sync.gaps import advance
 from sync.protocol import Message
 
 NOTED_EVERY_MS = 10 * 60_000  # a phone that only looks for news needs no write each time
-LANGUAGES = ("zh-CN", "en")
-SIZES = ("normal", "large")
-STORAGES = ("kept", "may_be_cleared")
+# What a phone says of itself, and the words for it. Others are ignored: a newer phone may have more.
+SETTINGS: Mapping[str, Set[str]] = {
+    "language": frozenset({"zh-CN", "en"}),
+    "size": frozenset({"normal", "large"}),
+    "keeping": frozenset({"kept", "may_be_cleared"}),
+}
 ARRIVED = "SELECT device_sequence FROM change WHERE community_id = ? AND device_id = ? AND device_sequence > ?"
 NOTED = (
-    "is_cloned", "received_through", "high_water", "last_contact_at", "clock_skew_ms", "language", "size", "storage",
+    "is_cloned", "received_through", "high_water", "last_contact_at", "clock_skew_ms", *SETTINGS,
 )  # fmt: skip
 NOTE = f"UPDATE device SET {', '.join(f'{name} = ?' for name in NOTED)} WHERE community_id = ? AND id = ?"  # noqa: S608 -- our own names
 
@@ -26,12 +30,16 @@ def is_news(caller: Caller, message: Message, now: int) -> bool:
     """Whether an exchange without changes still has something to note; if not it needs no write at all."""
     return (
         message.high_water > caller.high_water
-        or message.settings.get("language", caller.language) != caller.language
-        or message.settings.get("size", caller.size) != caller.size
-        or message.settings.get("storage", caller.storage) != caller.storage
+        or settings_of(caller, message) != {name: getattr(caller, name) for name in SETTINGS}
         or now - caller.last_contact_at >= NOTED_EVERY_MS
         or (is_set_back(caller, message) and not caller.is_cloned)
     )
+
+
+def settings_of(caller: Caller, message: Message) -> dict[str, str]:
+    """As the phone says now, where the server knows the word; else as it said before."""
+    said = message.settings
+    return {name: said[name] if said.get(name) in words else getattr(caller, name) for name, words in SETTINGS.items()}
 
 
 def missing_numbers(session: Session, caller: Caller, message: Message) -> tuple[int, list[list[int]], list[int]]:
@@ -45,16 +53,13 @@ def missing_numbers(session: Session, caller: Caller, message: Message) -> tuple
 def note_call(session: Session, caller: Caller, message: Message, now: int) -> list[list[int]]:
     """Keeps what this call says of the device, and returns the sequence numbers that should have arrived."""
     through, missing, arrived = missing_numbers(session, caller, message)
-    language, size, storage = (message.settings.get(name, "") for name in ("language", "size", "storage"))
     noted: dict[str, Any] = {
         "is_cloned": caller.is_cloned or is_cloned(session, caller, message, arrived),
         "received_through": through,
         "high_water": max(message.high_water, caller.high_water),
         "last_contact_at": now,
         "clock_skew_ms": max(-(2**53), min(2**53, message.now - now)) if message.now else 0,
-        "language": language if language in LANGUAGES else caller.language,
-        "size": size if size in SIZES else caller.size,
-        "storage": storage if storage in STORAGES else caller.storage,
+        **settings_of(caller, message),
     }
     values = *(noted[name] for name in NOTED), caller.community_id, packed(caller.id)
     statements_of(session).run(NOTE, values)

@@ -104,18 +104,6 @@ def claim_invite(session: Session, *, code: str, device_name: str, public_key: s
     return device
 
 
-def pending_devices(session: Session, *, community_id: int, volunteer_id: str) -> list[Device]:
-    return list(
-        session.exec(
-            select(Device)
-            .where(
-                Device.community_id == community_id, Device.volunteer_id == volunteer_id, Device.standing == "waiting"
-            )
-            .order_by(col(Device.created_at))
-        )
-    )
-
-
 def confirm_device(session: Session, *, community_id: int, device_id: str, now: int) -> Device | None:
     """The coordinator saw the same check number on both screens. None when no such device waits."""
     device = find_device(session, community_id=community_id, device_id=device_id)

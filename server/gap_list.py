@@ -21,7 +21,7 @@ QUIET_AFTER_MS = 14 * 24 * 3600_000
 MINUTE_MS = 60_000
 
 # Why a phone needs help, the most pressing first; "" is a phone that is well.
-NEEDS = ("cloned", "gap", "stuck", "storage", "skew", "waiting", "quiet", "", "revoked")
+NEEDS = ("cloned", "gap", "stuck", "at_risk", "skew", "waiting", "quiet", "", "revoked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ def need_of(phone: Phone, now: int) -> str:
         return "gap"
     if phone.unsent and silent_ms > STUCK_AFTER_MS:
         return "stuck"
-    if phone.unsent and device.storage == "may_be_cleared":
-        return "storage"
+    if phone.unsent and device.keeping == "may_be_cleared":
+        return "at_risk"
     if phone.skew_minutes:
         return "skew"
     if device.standing == "waiting":

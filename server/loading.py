@@ -27,7 +27,7 @@ def load_page(
     loaded: dict[str, Any] = {}
     for load in page.loads:
         value = load_one(session, principal, load, known) if load.id else load_many(session, principal, load, known)
-        if value is None:
+        if value is None and not load.may_be_gone:
             return None
         loaded[load.name] = known[load.name] = value
     return loaded
@@ -67,6 +67,8 @@ def arrange(load: Load, records: list[Shown]) -> Any:
         records.sort(key=lambda record: (str(record.get(load.order, "")), record["id"]))
     else:
         records.sort(key=lambda record: (record["made_at"], record["id"]), reverse=True)
+    if load.standing:
+        records = [record for record in records if not record["is_void"]]
     if load.by_id:
         return {record["id"]: record for record in records}
     if not load.group:
@@ -86,7 +88,7 @@ def of_kind(kind: str) -> Select[Any]:
 def resolve(key: str, known: Mapping[str, Any]) -> Any:
     """`household_id` is a part of the path, `visit.household_id` a field of a record loaded before."""
     name, _, field = key.partition(".")
-    return known[name].get(field) if field else known[name]
+    return (known[name] or {}).get(field) if field else known[name]
 
 
 def shown(record: Record) -> Shown:

@@ -207,7 +207,7 @@ class Device(SQLModel, table=True):
     is_cloned: bool = False  # two phones seem to use one identity (server/clones.py)
     language: str = "zh-CN"
     size: str = "normal"
-    storage: str = ""  # kept | may_be_cleared, by the browser itself; "" where it does not say
+    keeping: str = ""  # kept | may_be_cleared, by the browser itself; "" where it does not say
 
 
 class Invite(SQLModel, table=True):

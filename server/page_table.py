@@ -20,21 +20,23 @@ from server.visit_form import IN_DANGER
 class Load:
     """Records of a kind, given to the template under a name.
 
-    `id` loads one record, and the page is not found without it. `by` + `key` loads those whose indexed field equals
+    `id` loads one record, and the page is not found without it unless it `may_be_gone`. `by` + `key` loads those whose indexed field equals
     the key. `group` gives lists by the value of a field; `by_id` gives records by id. Lists are newest first, or in
-    order of `order`; `limit` cuts each. A record whose `group` field is a list stands in several groups. `match` keeps
+    order of `order`; `limit` cuts each. `standing` leaves withdrawn records out. A record whose `group` field is a list stands in several groups. `match` keeps
     the households that what was typed under this key finds (server/search.py).
     """
 
     name: str
     kind: str
     id: str = ""
+    may_be_gone: bool = False
     by: str = ""
     key: str = ""
     group: str = ""
     by_id: bool = False
     order: str = ""
     limit: int = 0
+    standing: bool = False
     match: str = ""
 
 
@@ -42,7 +44,7 @@ class Load:
 class Write:
     """What a POST to the page's own URL writes: a put of `form`'s fields, or a void. `record` names the loaded record
     that is edited ("" = a new one); `set` adds fields by key; `next` is the path shown afterwards, unless the form
-    says `back`. With `each`, the form ticks several ids under that name (of doors, visits or needs), and each becomes a
+    says `back`. A phone keeps what was typed although its door was taken away meanwhile. With `each`, the form ticks several ids under that name (of doors, visits or needs), and each becomes a
     change of its own.
     "later" writes nothing that is synced: this phone remembers to show the door last. An answer that is `urgent` leads to
     `urgent_next` before anything else."""
@@ -69,9 +71,9 @@ class Page:
 
 
 HOUSEHOLD = Load("household", "household", id="household_id")
-LAST_VISITS = Load("visits", "visit", by="household_id", key="household_id", limit=3)
+LAST_VISITS = Load("visits", "visit", by="household_id", key="household_id", limit=3, standing=True)
 VISIT = Load("visit", "visit", id="visit_id")
-VISIT_HOUSEHOLD = Load("household", "household", id="visit.household_id")
+VISIT_HOUSEHOLD = Load("household", "household", id="visit.household_id", may_be_gone=True)
 ROUND = Load("round", "round", id="round_id")
 # What a walk from door to door needs: who lives where, and where somebody has been.
 WALK = (
@@ -84,13 +86,14 @@ DOOR_LOADS = (
     HOUSEHOLD,
     ROUND,
     LAST_VISITS,
-    Load("needs", "need", by="household_id", key="household_id"),
+    Load("needs", "need", by="household_id", key="household_id", standing=True),
     *WALK,
 )
 AT_A_DOOR = {"household_id": "household_id", "round_id": "round_id"}
 STEPS = "/visits/{visit_id}/steps"
 NOBODY_HOME = "/rounds/{round_id}/nobody-home"
-MINE = Load("mine", "visit", by="author_id", key="me")
+MINE = Load("mine", "visit", by="author_id", key="me", standing=True)
+OUTINGS = Load("outings", "outing", standing=True)
 OUTING = "/outings/{outing_id}"
 OUTING_LOADS = (Load("outing", "outing", id="outing_id"), Load("rounds", "round", by_id=True), MINE)
 OF_ME = {"round_id": "round_id", "volunteer_id": "me"}
@@ -101,14 +104,14 @@ PAGES = (
         "/today",
         "today/page.html",
         loads=(
-            Load("rounds", "round", order="starts_on"),
+            Load("rounds", "round", order="starts_on", standing=True),
             Load("households", "household", by_id=True),
-            Load("visits", "visit", group="round_id"),
-            Load("visits_at", "visit", group="household_id"),
-            Load("needs", "need", group="household_id"),
+            Load("visits", "visit", group="round_id", standing=True),
+            Load("visits_at", "visit", group="household_id", standing=True),
+            Load("needs", "need", group="household_id", standing=True),
             MINE,
-            Load("outings", "outing"),
-            Load("declines", "decline"),
+            OUTINGS,
+            Load("declines", "decline", standing=True),
         ),
     ),
     Page("door", DOOR, "doors/page.html", loads=DOOR_LOADS),
@@ -145,7 +148,7 @@ PAGES = (
         "outing_start",
         "/rounds/{round_id}/start",
         "outings/start.html",
-        loads=(ROUND, Load("outings", "outing")),
+        loads=(ROUND, OUTINGS),
         write=Write("outing", "put", form="outing", set={**OF_ME, "went_on": "today", "from_time": "clock"}),
     ),
     Page(
@@ -173,7 +176,7 @@ PAGES = (
         "outings",
         "/outings",
         "outings/mine.html",
-        loads=(Load("outings", "outing"), Load("rounds", "round", by_id=True)),
+        loads=(OUTINGS, Load("rounds", "round", by_id=True)),
     ),
     Page(
         "round_decline",
@@ -236,7 +239,7 @@ PAGES = (
         loads=(
             Load("buildings", "building"),
             Load("households", "household", group="door"),
-            Load("visits", "visit", group="household_id", limit=3),
+            Load("visits", "visit", group="household_id", limit=3, standing=True),
             ROUNDS_BY_HOUSEHOLD,
         ),
     ),

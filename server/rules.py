@@ -56,23 +56,26 @@ def derive(change: Change, before: Record | None) -> Sequence[Change]:
     needs. The twin of static/worker/needs.js."""
     if change.kind != "visit":
         return ()
-    first = before.fields if before and not before.is_void else {}
+    standing = before.fields if before and not before.is_void else {}
     visit = {**before.fields, **change.set} if before else change.set
-    was, now = ticked(first), ticked(visit) if change.action is Action.PUT else set()
+    was, wanted = ticked(standing), ticked(visit) if change.action is Action.PUT else set()
+    is_restated = urgency_of(visit) != urgency_of(standing)
+    is_moved = need_state_of(visit) != need_state_of(standing)
     needs: list[Change] = []
-    for service in sorted(was | now):
-        if service not in now:
+    for service in sorted(was | wanted):
+        is_new = service not in was
+        if service not in wanted:
             needs.append(need_change(change, service, Action.VOID, {}))
-        elif service not in was or urgency_of(visit) != urgency_of(first):
+        elif is_new or is_restated:
+            # All of it, so that a need which is not there after all has its household. Whether somebody saw to it stays.
             fields = {
                 "household_id": visit.get("household_id", ""),
                 "visit_id": change.record_id,
                 "service": service,
                 "urgency": urgency_of(visit),
             }
-            if service not in was or need_state_of(visit) != need_state_of(first):
-                fields["need_state"] = need_state_of(visit)
-            needs.append(need_change(change, service, Action.PUT, fields))
+            state = {"need_state": need_state_of(visit)} if is_new or is_moved else {}
+            needs.append(need_change(change, service, Action.PUT, fields | state))
     return needs
 
 

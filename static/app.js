@@ -94,10 +94,13 @@ function holdKey(key) {
   if (lockAt === Infinity) noteUse();
 }
 
-/** Locks when nobody touches it for a while, or has it out of sight. Timers sleep with the phone: the clock is asked, too. */
-function noteUse() {
+/**
+ * Locks when nobody touches it for a while, or has it out of sight and no other tab in hand. Timers sleep with the phone: the
+ * clock is asked, too.
+ */
+function noteUse(isElsewhere = false) {
   if (Date.now() > lockAt) return void lock();
-  const wait = document.visibilityState === "visible" ? LOCK_IDLE_MS : LOCK_AWAY_MS;
+  const wait = isElsewhere || document.visibilityState === "visible" ? LOCK_IDLE_MS : LOCK_AWAY_MS;
   lockAt = heldKey ? Date.now() + wait : Infinity;
   clearTimeout(lockTimer);
   if (heldKey) lockTimer = setTimeout(lock, wait);
@@ -136,7 +139,11 @@ async function showLocked() {
   location.reload();
 }
 
-for (const used of ["pointerdown", "keydown", "input"]) addEventListener(used, noteUse, { passive: true });
+const otherTabs = "BroadcastChannel" in self ? new BroadcastChannel("linli-use") : null;
+otherTabs?.addEventListener("message", () => noteUse(true));
+for (const used of ["pointerdown", "keydown", "input"]) {
+  addEventListener(used, () => (noteUse(), otherTabs?.postMessage(used)), { passive: true });
+}
 
 /** How many visits wait, and when all were uploaded: the worker's words, fetched as any fragment. */
 async function refreshStatus() {

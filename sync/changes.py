@@ -28,7 +28,8 @@ class Change:
     """One edit of one record by one device.
 
     `base` is what the editor was looking at: a revision (0 = the record was new) or the id of this device's own
-    preceding change. `made_at` is the phone's clock in ms UTC, for people only: nothing is ordered by it.
+    preceding change. `made_at` is the phone's clock in ms UTC, for people: no change is ordered by it. Whether a
+    scope was held then is asked of it, and which visits are a household's last.
     """
 
     change_id: str

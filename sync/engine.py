@@ -49,7 +49,7 @@ class Rules:
     """What the community decides, given to the engine as data and plain functions.
 
     `check` looks at a change's fields (the form declarations) and `derive` names the records that follow from an
-    accepted change (a need ticked in a visit opens a need, one that is unticked goes). Both are pure.
+    accepted change (a need ticked in a visit opens a need, one that is unticked goes, another urgency is theirs). Both are pure.
     """
 
     kinds: Mapping[str, Kind]

@@ -97,6 +97,7 @@ async def save(request: Request) -> Response:
     path = next_path(entry.write, first_form, {**request.path_params, "visit_id": saved})
     left_out = first(submitted, LEFT_OUT)
     told = (f"&held={code}" if code else "") + (f"&left_out={left_out}" if left_out.isdigit() else "")
+    told += "&edited=1" if asked_for.record else ""  # what was there before is not undone by withdrawing it
     return redirect(request, f"{path}?saved={saved}{told}")
 
 
@@ -245,7 +246,7 @@ async def volunteer_context(
     context |= {load.name: known[load.name] for load in entry.loads}
     # What only a phone of its own keeps: drafts, doors put off, photos, what was given up.
     context |= {"me": me_of(principal, community.name), "outbox": NOTHING_WAITS}
-    context |= {"drafts": {}, "later": {}, "kept": {}, "discarded": [], "queued": [], "storage": None}
+    context |= {"drafts": {}, "later": {}, "kept": {}, "discarded": [], "queued": [], "unfinished": [], "storage": None}
     if device is not None:
         context |= {"language": device.language, "size": device.size}
         context["outbox"] = NOTHING_WAITS | {"uploaded_at": device.last_contact_at or None}

@@ -140,13 +140,14 @@ export class Outbox {
       const store = transaction.objectStore("drafts");
       const entries = transaction.objectStore("entries");
       const saved = await requested(entries.getAll());
-      if (!saved.some(({ change_id }) => change_id === draft.change_id)) store.put(sealed, draft.record_id);
+      if (!saved.some(({ change_id }) => change_id === draft.change_id)) putDraft(store, sealed);
     });
   }
 
-  dropDraft(recordId) {
+  /** @param {string} changeId that its form would make */
+  dropDraft(changeId) {
     return this.#database.write(["drafts"], (transaction) => {
-      transaction.objectStore("drafts").delete(recordId);
+      transaction.objectStore("drafts").delete(changeId);
     });
   }
 
@@ -221,7 +222,7 @@ export class Outbox {
   async forgetOldDrafts(clocks) {
     const isOld = ({ at }) => clocks.every((now) => now - at > DRAFT_KEPT_MS);
     const old = (await this.#readAll("drafts")).filter(isOld);
-    for (const { record_id } of old) await this.dropDraft(record_id);
+    for (const { change_id } of old) await this.dropDraft(change_id);
   }
 
   /** Lets go of what was given up, but for what `isKept`. @param {(each: StoredDiscarded) => boolean} isKept */
@@ -301,7 +302,7 @@ export class Outbox {
     const liftedDrafts = await Promise.all(drafts.map((draft) => lift(draft, draftBinding(draft))));
     const lifted = await Promise.all(discarded.map((each) => lift(each, discardedBinding(each))));
     await this.#database.write(["drafts", "device"], (transaction) => {
-      for (const draft of liftedDrafts) transaction.objectStore("drafts").put(draft, draft.record_id);
+      for (const draft of liftedDrafts) putDraft(transaction.objectStore("drafts"), draft);
       transaction.objectStore("device").put(lifted, "discarded");
     });
     this.refresh();
@@ -335,8 +336,8 @@ export class Outbox {
         if (display && entry.display) store.put({ ...entry, display });
       }
       const draftStore = transaction.objectStore("drafts");
-      const standing = new Map((await requested(draftStore.getAll())).map(({ record_id, at }) => [record_id, at]));
-      for (const draft of sealedDrafts) if (standing.get(draft.record_id) === draft.at) draftStore.put(draft, draft.record_id);
+      const standing = new Map((await requested(draftStore.getAll())).map(({ change_id, at }) => [change_id, at]));
+      for (const draft of sealedDrafts) if (standing.get(draft.change_id) === draft.at) putDraft(draftStore, draft);
     });
     this.#entries = null;
   }
@@ -389,7 +390,7 @@ export class Outbox {
       const [saved, last] = await Promise.all([requested(entries.getAll()), requested(device.get("sequence"))]);
       const isSaved = saved.some(({ change_id }) => change_id === entry.change_id);
       if (!isSaved && (last ?? 0) + 1 !== entry.sequence) return false;
-      transaction.objectStore("drafts").delete(entry.record_id);
+      transaction.objectStore("drafts").delete(entry.change_id);
       if (isSaved) return true;
       entries.add(entry);
       device.put(entry.sequence, "sequence");
@@ -456,6 +457,12 @@ export class Outbox {
       device.put(Math.max(last, ...entries.map(({ sequence }) => sequence)), "sequence");
     });
   }
+}
+
+/** Under the change that its form would make: a record may have several forms. The first drafts stood under their records. */
+function putDraft(store, draft) {
+  store.delete(draft.record_id);
+  store.put(draft, draft.change_id);
 }
 
 const displayBinding = (changeId) => `display\n${changeId}`;

@@ -103,5 +103,5 @@ export function isForgettable(entry, { epoch, now }) {
 /** A discard, which is nothing that people see. @param {Entry} entry */
 export const isGivenUp = ({ display }) => display?.action === "discard";
 
-/** Of what was given up, by this phone's own clock. @param {number} now @returns {(given: { at: number }) => boolean} */
+/** Of what was given up, by one clock. @param {number} now @returns {(given: { at: number }) => boolean} */
 export const isRecallable = (now) => ({ at }) => now - at < GIVEN_UP_KEPT_MS;

@@ -27,9 +27,10 @@ export async function postDraft({ outbox, blobs }, request, now) {
     return new Response(null, { status: 204 });
   }
   if (submitted.discard) {
-    await outbox.dropDraft(record_id);
+    const path = ownPath(submitted.back?.[0] ?? "", "/today");
+    for (const draft of await outbox.drafts()) if (draft.path === path) await outbox.dropDraft(draft.change_id);
     await letGoOfChosen({ outbox, blobs }, record_id);
-    return seeOther(ownPath(submitted.back?.[0] ?? "", "/today"));
+    return seeOther(path);
   }
   const { draft_path: [path] = [""], ...texts } = submitted;
   await outbox.saveDraft({ record_id, change_id, path, submitted: texts, at: now });
@@ -70,6 +71,18 @@ export async function answerChosen({ blobs }, recordId) {
 
 /** @param {Draft[]} drafts @returns {Record<string, number>} when each was last written, by the path of its form */
 export const draftTimes = (drafts) => Object.fromEntries(drafts.map(({ path, at }) => [path, at]));
+
+/** What stands in forms that were begun, and where. @param {import("./phone.js").Phone} phone */
+export async function listDrafts(phone) {
+  const found = Object.entries(draftTimes(await phone.outbox.drafts()));
+  return Promise.all(
+    found.map(async ([path, at]) => {
+      const [, door, visit] = /\/doors\/([^/]+)\/|^\/visits\/([^/]+)\//.exec(path) ?? [];
+      const household_id = door ?? (visit && (await phone.record("visit", visit))?.household_id);
+      return { path, at, door: (await phone.record("household", household_id))?.door ?? "" };
+    }),
+  );
+}
 
 /**
  * The form with the draft of its page laid in, if there is one: the newest, if there are several.

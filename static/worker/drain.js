@@ -8,7 +8,7 @@ import { Batch, runExchange } from "../sync/exchange.js";
 import { digestOf, holdingsText } from "../sync/holdings.js";
 import { readFailure } from "../sync/protocol.js";
 import { askStanding } from "./enrolment.js";
-import { storageSetting } from "./storage.js";
+import { keeping } from "./storage.js";
 
 /**
  * @typedef {"load" | "timer" | "online" | "visible" | "saved" | "sync" | "asked"} Cause the last one is a person
@@ -315,7 +315,7 @@ export function exchangeStore({ outbox, replica, vault }) {
     highWater: async () => (await outbox.device()).sequence ?? 0,
     settings: async () => {
       const { language, size } = await outbox.settings();
-      const told = { language, size, storage: await storageSetting() };
+      const told = { language, size, keeping: await keeping() };
       return Object.fromEntries(Object.entries(told).filter(([, value]) => value));
     },
   };

@@ -116,7 +116,7 @@ export const answerSignOut = (phone, now, tried = false) =>
 export async function postSignOut(phone, request, now, upload) {
   const form = await request.formData();
   await upload();
-  const isUnsent = (await phone.outboxState()).waiting > 0 || (await phone.photosWaiting()) > 0;
+  const isUnsent = (await phone.outboxState()).waiting > 0 || (await phone.photosToSend()) > 0;
   if (isUnsent && !form.has("anyway")) return answerSignOut(phone, now, true);
   await phone.leave("signed_out");
   return seeOther("/today");

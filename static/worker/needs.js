@@ -20,14 +20,15 @@ export async function impliedNeeds(entries, pulled) {
     if (entry.revision && entry.revision <= before.revision) continue; // what was pulled has it in
     const visit = { ...before, ...display.set, is_void: display.action === "void" };
     visits.set(record_id, visit);
-    const [was, now] = [ticked(before), ticked(visit)];
-    for (const service of was.filter((each) => !now.includes(each))) implied.push(await followUp(entry, service, "void", {}));
-    for (const service of now) {
+    const [was, wanted] = [ticked(before), ticked(visit)];
+    const isRestated = urgencyOf(visit) !== urgencyOf(before);
+    const isMoved = needStateOf(visit) !== needStateOf(before);
+    for (const service of was.filter((each) => !wanted.includes(each))) implied.push(await followUp(entry, service, "void", {}));
+    for (const service of wanted) {
       const isNew = !was.includes(service);
-      if (!isNew && urgencyOf(visit) === urgencyOf(before)) continue;
+      if (!isNew && !isRestated) continue;
       const said = { household_id: visit.household_id, visit_id: record_id, service, urgency: urgencyOf(visit) };
-      const isMoved = isNew || needStateOf(visit) !== needStateOf(before);
-      implied.push(await followUp(entry, service, "put", isMoved ? { ...said, need_state: needStateOf(visit) } : said));
+      implied.push(await followUp(entry, service, "put", isNew || isMoved ? { ...said, need_state: needStateOf(visit) } : said));
     }
   }
   return implied;

@@ -1,7 +1,7 @@
 // Answering a volunteer's page from what the phone holds: the records that the page table names, laid into the same
 // template that the server would use.
 
-import { layDraft } from "./drafts.js";
+import { layDraft, listDrafts } from "./drafts.js";
 import { addDays } from "./filters.js";
 import { isHeld, isShown, LISTS } from "./forms.js";
 import { htmlResponse } from "./responses.js";
@@ -26,12 +26,14 @@ const SHOWS_STORAGE = ["today", "my_visits", "storage"];
  */
 export async function answerPage(phone, { page, params }, url, now) {
   const query = Object.fromEntries(url.searchParams);
-  const loaded = await loadPage(phone, page, params, query);
+  const isBegun = Boolean(page.write?.form) && (await phone.outbox.drafts()).some(({ path }) => path === url.pathname);
+  const loaded = await loadPage(phone, page, params, { query, isBegun });
   if (!loaded) return answerNotFound(phone, url.pathname, now);
   /** @type {Record<string, any>} */
   const context = await phone.context(now);
   if (SHOWS_STORAGE.includes(page.name)) context.storage = await phone.storage(now);
-  context.queued = page.name === "my_visits" ? await phone.queued() : [];
+  const isMine = page.name === "my_visits";
+  Object.assign(context, { queued: isMine ? await phone.queued() : [], unfinished: isMine ? await listDrafts(phone) : [] });
   const form = await formOf(phone, page, { loaded, query, context, path: url.pathname });
   return renderPage(phone, { page, params, loaded, form, url, context });
 }
@@ -86,16 +88,18 @@ export async function renderAlone(phone, { template, path, status, more = {} }, 
  * @param {Phone} phone
  * @param {Page} page
  * @param {Record<string, string>} params
- * @param {Record<string, string>} [query]
+ * @param {{ query?: Record<string, string>, isBegun?: boolean }} [given] a form that was begun can do without any record
  * @returns {Promise<Loaded | null>} null when a record that the page is about is not there
  */
-export async function loadPage(phone, page, params, query = {}) {
+export async function loadPage(phone, page, params, { query = {}, isBegun = false } = {}) {
   const loaded = {};
   const me = await phone.me();
   for (const load of page.loads) {
     const valueOf = (key) => resolveKey(key, { params, loaded: { ...loaded, query }, me });
-    const value = load.id ? await phone.record(load.kind, valueOf(load.id)) : await loadMany(phone, load, valueOf);
-    if (value === null) return null;
+    const id = load.id && valueOf(load.id);
+    const one = async () => (id ? phone.record(load.kind, id) : null);
+    const value = load.id ? await one() : await loadMany(phone, load, valueOf);
+    if (value === null && !load.may_be_gone && !isBegun) return null;
     loaded[load.name] = value;
   }
   return loaded;
@@ -121,6 +125,7 @@ async function loadMany(phone, load, valueOf) {
     const text = valueOf(load.match) ?? "";
     records = records.filter((record) => finds(record, text));
   }
+  if (load.standing) records = records.filter(({ is_void }) => !is_void);
   records.sort(load.order ? inOrderOf(load.order) : newestFirst);
   if (load.by_id) return Object.fromEntries(records.map((record) => [record.id, record]));
   if (load.group) return grouped(records, load);

@@ -13,7 +13,7 @@ import { DAY_MS, dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
 import { draftTimes } from "./drafts.js";
 import { readLater } from "./later.js";
-import { listDiscarded } from "./queue.js";
+import { listDiscarded, pathOf } from "./queue.js";
 import { createTranslate } from "./messages.js";
 import { impliedNeeds } from "./needs.js";
 import { forgetPageCopies } from "./residents.js";
@@ -175,9 +175,11 @@ export class Phone {
   }
 
   async #wipe() {
+    const givenUp = (await this.vault.isLocked()) ? [] : await this.photosGivenUp();
     await this.vault.destroy();
     await this.outbox.forgetTyped();
     await this.blobs.keepDraft("", [], []);
+    await this.blobs.remove(givenUp);
     await this.#forgetCopies();
     await this.outbox.setDevice({ is_wiped: true });
   }
@@ -190,17 +192,9 @@ export class Phone {
     await this.replica.clear();
   }
 
-  async photosWaiting() {
-    return (await this.#waitingBlobs()).length;
-  }
-
-  async #waitingBlobs() {
-    return (await this.blobs.all().catch(() => [])).filter(({ state }) => state === "waiting");
-  }
-
-  /** As `photosWaiting`, without those of visits that were given up: they are not to go up. */
-  async #photosToSend() {
-    const waiting = await this.#waitingBlobs();
+  /** How many photos and voice notes wait; those of visits that were given up are not to go up. */
+  async photosToSend() {
+    const waiting = (await this.blobs.all().catch(() => [])).filter(({ state }) => state === "waiting");
     if (waiting.length === 0) return 0;
     const withheld = await this.photosGivenUp();
     return waiting.filter(({ sha256 }) => !withheld.includes(sha256)).length;
@@ -258,13 +252,23 @@ export class Phone {
     for (const [id, entries] of groupBy(open, "record_id")) {
       const record = await this.#layOver(await this.replica.record(id), entries);
       const { state, code, created_at } = entries[0];
-      if (!record) found.push({ kind: "", id, state: { name: state, code, at: created_at } });
+      if (!record) found.push({ kind: "", id, path: "", state: { name: state, code, at: created_at } });
       else if (record.kind !== "visit") {
-        const round = await this.record("round", record.round_id);
-        found.push({ ...record, ...(await this.record(record.kind, id)), round_title: round?.title });
+        /** @type {FlatRecord} */
+        const shown = { ...record, ...(await this.record(record.kind, id)) };
+        const round = await this.record("round", shown.round_id);
+        const path = shown.kind === "need" ? await this.#pathOfNeed(shown) : pathOf(shown);
+        found.push({ service: "other", ...shown, round_title: round?.title, path });
       }
     }
     return found;
+  }
+
+  /** The visit that opened it or the door where it stands, whichever is on this phone still. @param {Record<string, any>} need */
+  async #pathOfNeed({ visit_id, household_id }) {
+    if (await this.record("visit", visit_id)) return `/visits/${visit_id}`;
+    const round = (await this.records("round")).find(({ household_ids = [] }) => household_ids.includes(household_id));
+    return round ? `/rounds/${round.id}/doors/${household_id}` : "";
   }
 
   /** What the outbox says of a kind. Needs follow from visits, so they come first. */
@@ -320,7 +324,7 @@ export class Phone {
       utc_offset_minutes: app.utc_offset_minutes,
       me: await this.me(),
       outbox: await this.outboxState(now),
-      photos: await this.photosWaiting(),
+      photos: await this.photosToSend(),
       assets: app.assets,
       release: app.release,
       new_id: newUuid(now),
@@ -351,7 +355,7 @@ export class Phone {
     const oldest_days = since.length > 0 ? days(Math.min(...since)) : 0;
     const times = { uploaded_at, stale_days, oldest_days };
     const waiting = count("waiting");
-    return { waiting, photos: await this.#photosToSend(), failed, held: count("held"), ...times, line: this.#line(waiting), filling };
+    return { waiting, photos: await this.photosToSend(), failed, held: count("held"), ...times, line: this.#line(waiting), filling };
   }
 
   /** How it stands with the line to the server, where that is worth a word. */

@@ -21,9 +21,17 @@ const EXPORT_WORDS = "邻里：还没上传的走访，已加密，只有社区�
 
 /** What pages show of what was given up, newest first. @param {import("../store/outbox.js").Discarded[]} discarded */
 export const listDiscarded = (discarded) =>
-  discarded.map(({ record_id, at, changes }) =>
-    Object.assign({}, ...changes.map(({ display }) => display.set), { kind: changes[0]?.display.kind, id: record_id, at }),
-  ).reverse();
+  discarded
+    .map(({ record_id: id, at, changes }) => {
+      const kind = changes[0]?.display.kind;
+      return Object.assign({}, ...changes.map(({ display }) => display.set), { kind, id, at, path: pathOf({ kind, id }) });
+    })
+    .reverse();
+
+const PATHS = { outing: (id) => `/outings/${id}`, decline: (id) => `/declines/${id}/undo` };
+
+/** The page of a volunteer's own record. @param {Record<string, any>} record */
+export const pathOf = ({ kind, id }) => PATHS[kind]?.(id) ?? `/visits/${id}`;
 
 /**
  * @param {Phone} phone
@@ -49,12 +57,12 @@ export async function waitingOf({ outbox, uploading }, recordId) {
   return entries.every(({ change_id, display }) => display && !uploading.has(change_id)) ? entries : [];
 }
 
-/** What was done about needs that only this visit knows of: without it the server would know no such need. */
+/** What was done about needs that only these entries of a visit know of: without them the server would know no such need. */
 async function waitingOfItsNeeds(phone, visitId, waiting) {
-  if (waiting.length === 0 || (await phone.replica.record(visitId))) return [];
   const services = new Set(waiting.flatMap(({ display }) => ticked(display?.set ?? {})));
   const ids = await Promise.all([...services].map((service) => uuidFrom(visitId, service)));
-  return (await Promise.all(ids.map((id) => waitingOf(phone, id)))).flat();
+  const ofNeed = async (id) => ((await phone.replica.record(id)) ? [] : waitingOf(phone, id));
+  return (await Promise.all(ids.map(ofNeed))).flat();
 }
 
 /**

@@ -13,12 +13,14 @@
  * @property {string} name
  * @property {string} kind
  * @property {string} [id]
+ * @property {boolean} [may_be_gone]
  * @property {string} [by]
  * @property {string} [key]
  * @property {string} [group]
  * @property {boolean} [by_id]
  * @property {string} [order]
  * @property {number} [limit]
+ * @property {boolean} [standing]
  * @property {string} [match]
  *
  * @typedef {object} Write

@@ -2,8 +2,7 @@
 
 const FREE_LOW_BYTES = 100 * 1024 * 1024;
 const FULL_FOR_MS = 24 * 60 * 60_000;
-const SAYS_KEPT = { true: "yes", false: "no" };
-const TOLD = { yes: "kept", no: "may_be_cleared" };
+const KEEPING = { true: "kept", false: "may_be_cleared" };
 
 /**
  * @param {import("./phone.js").Phone} phone
@@ -20,19 +19,17 @@ export async function readStorage({ blobs, outbox }, now) {
     used: sizeText(usage),
     free: quota > 0 ? sizeText(free) : "",
     is_low: (quota > 0 && free < FREE_LOW_BYTES) || Math.abs(now - full_at) < FULL_FOR_MS,
-    is_kept: await isKept(),
+    keeping: await keeping(),
     photos: photos.length,
     photos_waiting: photos.filter(({ state }) => state === "waiting").length,
     photos_size: sizeText(photos.reduce((sum, { length }) => sum + length, 0)),
   };
 }
 
-/** As the server is told; "" where the browser does not say. */
-export const storageSetting = async () => TOLD[await isKept()] ?? "";
-
-async function isKept() {
+/** May the browser clear all of it by itself? "" where it does not say. @returns {Promise<"kept" | "may_be_cleared" | "">} */
+export async function keeping() {
   const storage = /** @type {Partial<StorageManager> | undefined} */ (self.navigator?.storage);
-  return SAYS_KEPT[String(await storage?.persisted?.().catch(() => null))] ?? "";
+  return KEEPING[String(await storage?.persisted?.().catch(() => null))] ?? "";
 }
 
 /** Remembers that there was no room, to say so before the next time. */

@@ -5,7 +5,7 @@
  * @param {Uint8Array} random at least 10 bytes
  * @returns {string} lower case, hyphenated
  */
-export function uuidAt(now, random) {
+function uuidAt(now, random) {
   const time = Math.max(0, Math.trunc(now)).toString(16).padStart(12, "0").slice(-12);
   const digits = Array.from(random.subarray(0, 10), (byte) => byte.toString(16).padStart(2, "0")).join("");
   const variant = (8 + (Number.parseInt(digits[3], 16) & 3)).toString(16);

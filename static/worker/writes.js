@@ -34,8 +34,10 @@ import { newUuid } from "./uuid.js";
 export async function answerWrite(phone, seal, { page, params }, request, now) {
   const copy = request.clone();
   const { write } = page;
-  const loaded = await loadPage(phone, page, params);
+  // Nothing typed is dropped because its door left the phone while the form was open: the server holds it.
+  const loaded = await loadPage(phone, page, params, { isBegun: write.action === "put" && !write.each });
   if (!loaded) return answerNotFound(phone, new URL(request.url).pathname, now);
+  const isGone = Object.values(loaded).includes(null);
   const posted = await request.formData();
   const submitted = readSubmitted(posted);
   const back = ownPath((submitted.back?.[0] ?? "").split("?")[0], "");
@@ -60,21 +62,22 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
       const change = await changeFrom(phone, write, { ...one, attachments: kept, stuck, now });
       if (change) await saveChange(phone, seal, change);
       if (change && stuck.length > 0) await giveUp(phone, seal, stuck, now, false);
-      else await phone.outbox.dropDraft(one.hidden.record_id); // nothing was altered, so nothing is unsaved
+      else await phone.outbox.dropDraft(one.hidden.change_id); // nothing was altered, so nothing is unsaved
     }
   } catch (error) {
     console.error("not saved", error);
     // The server may take it instead; the form's ids keep it from being saved twice.
     const answer = await fetch(copy).catch(() => null);
     if (!answer) return showAgain(filled[0], notSaved(phone.app.forms[write.form]), 507);
-    await phone.outbox.dropDraft(filled[0].hidden.record_id).catch(() => {});
+    await phone.outbox.dropDraft(filled[0].hidden.change_id).catch(() => {});
     return answer;
   }
   const record_id = filled[0]?.hidden.record_id;
   if (posted.has("photo") || posted.has("voice")) await letGoOfChosen(phone, record_id);
   const urgent = write.urgent && isHeld(write.urgent, filled[0]?.values ?? {}) ? write.urgent.next : "";
-  const path = (!urgent && back) || fillPath(urgent || write.next, { ...params, visit_id: record_id });
-  const told = leftOut ? `&left_out=${leftOut}` : "";
+  const path = isGone ? "/my-visits" : (!urgent && back) || fillPath(urgent || write.next, { ...params, visit_id: record_id });
+  // What was there before is not undone by withdrawing it.
+  const told = (write.record ? "&edited=1" : "") + (leftOut ? `&left_out=${leftOut}` : "");
   return seeOther(record_id ? `${path}?saved=${record_id}${told}` : path);
 }
 
@@ -108,7 +111,7 @@ async function changeFrom(phone, write, { values, fixed, hidden, attachments, st
   if (action === "void") return isKnown ? null : { ...about, ...idAndBase(hidden), set: {} };
   if (!standing) {
     // When the form was opened is the phone's word for when the visit began; it never ends before it began.
-    const times = kind === "visit" ? { started_at: Math.min(opened_at, now), ended_at: now } : {};
+    const times = kind === "visit" && !write.record ? { started_at: Math.min(opened_at, now), ended_at: now } : {};
     return { ...about, ...idAndBase(hidden), set: { ...values, ...fixed, ...times, ...named([], attachments) } };
   }
   const edit = { ...changedFields(phone.app.forms[write.form], standing, values), ...(write.record ? fixed : {}) };

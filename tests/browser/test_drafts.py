@@ -13,6 +13,7 @@ from tests.browser.every_page import addresses
 from tests.browser.opening import OPENING
 from tests.browser.phone import Phone
 from tests.browser.releases import next_release
+from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 
 pytestmark = pytest.mark.browser
@@ -129,6 +130,25 @@ def test_an_edit_that_alters_nothing_leaves_no_draft(phone: Phone) -> None:
     phone.page.locator("textarea[name=note]").fill(NOTE)
     phone.save()
 
+    assert drafts(phone) == []
+
+
+def test_two_forms_of_one_visit_keep_a_draft_each(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer")
+    phone.open(f"/visits/{visit}/edit")
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    wait_until(lambda: len(drafts(phone)) == 1, seconds=10, failure=lambda: "no draft")
+    phone.open(f"/visits/{visit}/steps")
+    phone.page.locator("label.chip:has([name=asked_neighbour])").tap()
+    wait_until(lambda: len(drafts(phone)) == 2, seconds=10, failure=lambda: f"{drafts(phone)}")
+
+    phone.page.locator(submit_of("steps-form")).tap()
+    phone.page.wait_for_url(re.compile(r"saved="))
+
+    phone.open(f"/visits/{visit}/edit")
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+    phone.save()
     assert drafts(phone) == []
 
 

@@ -9,10 +9,13 @@ from playwright.sync_api import expect
 
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
+from tests.browser.screen import submit_of
 from tests.browser.server_process import wait_until
+from tests.browser.test_saving import open_form
 
 pytestmark = pytest.mark.browser
 
+NOTE = "示例：他摔倒了，邻居看见的"
 DRAIN = "(cause) => navigator.serviceWorker.controller.postMessage({ type: 'drain', cause })"
 
 
@@ -59,6 +62,12 @@ def test_p19_a_database_that_the_browser_lost_costs_no_visit(
     assert [coordinator.open_visit(visit).history for visit in visits] == [("accepted",)] * 3
 
 
+def take_round_back(coordinator: Coordinator) -> None:
+    coordinator.page.goto(f"{coordinator.url}/coordinator/rounds")
+    coordinator.page.locator("form[action$='/take-back'] button").click()
+    expect(coordinator.page.locator(".saved")).to_be_visible()
+
+
 def test_p27_a_round_that_is_taken_away_takes_no_visit_with_it(phone: Phone, coordinator: Coordinator) -> None:
     """Five wait on a phone that cannot be told; two more are made after the round is gone."""
     phone.open("/today")
@@ -69,9 +78,7 @@ def test_p27_a_round_that_is_taken_away_takes_no_visit_with_it(phone: Phone, coo
     phone.page.locator("form[id^=declined-] button").tap()
     expect(phone.page.locator("form[id^=declined-]")).to_have_count(0)
     visits = [phone.log_visit("no_answer") for _ in range(5)]
-    coordinator.page.goto(f"{coordinator.url}/coordinator/rounds")
-    coordinator.page.locator("form[action$='/take-back'] button").click()
-    expect(coordinator.page.locator(".saved")).to_be_visible()
+    take_round_back(coordinator)
     late = [phone.log_visit("no_answer") for _ in range(2)]
 
     phone.context.set_offline(False)
@@ -89,3 +96,70 @@ def test_p27_a_round_that_is_taken_away_takes_no_visit_with_it(phone: Phone, coo
     held = {visit.id: visit.states for visit in phone.my_visits() if visit.id in late}
     assert held == dict.fromkeys(late, ("held",))
     assert re.search("需核对 2 条", phone.header)
+
+
+def hand_back_and_take_it(phone: Phone, coordinator: Coordinator) -> str:
+    """The phone is about to lose its rounds: she handed one back and took it up again, and the coordinator was quicker.
+    Returns the path of a form that is half filled."""
+    phone.open("/today")
+    phone.page.locator(".round form[action$='/decline'] button").tap()
+    phone.wait_for_header("全部已上传", seconds=40)
+    phone.context.set_offline(True)
+    phone.page.locator("form[id^=declined-] button").tap()
+    expect(phone.page.locator("form[id^=declined-]")).to_have_count(0)
+    open_form(phone)
+    phone.answer({"outcome": ["met"], "danger": ["fall"]})
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    return phone.page.url.removeprefix(phone.url).partition("?")[0]
+
+
+def purged(phone: Phone) -> None:
+    """The network is back, and the open page asks; it stays as it is."""
+    phone.context.set_offline(False)
+    phone.page.evaluate(DRAIN, "asked")
+    wait_until(
+        lambda: phone.page.evaluate("async () => !(await (await fetch('/today')).text()).includes('door__link')"),
+        seconds=60,
+        failure=lambda: "the round stayed on the phone",
+    )
+
+
+def test_p27_a_form_that_is_open_when_its_door_leaves_the_phone_is_saved(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    hand_back_and_take_it(phone, coordinator)
+    take_round_back(coordinator)
+    purged(phone)
+
+    phone.page.locator(submit_of("visit-form")).tap()
+
+    phone.page.wait_for_url("**/my-visits?saved=*")
+    visit = phone.page.url.split("saved=")[1][:36]
+    wait_until(
+        lambda: {each.id: each.states for each in phone.my_visits()}.get(visit) == ("held",),
+        seconds=40,
+        failure=lambda: f"not held: {phone.header}",
+    )
+    phone.open(f"/visits/{visit}")
+    expect(phone.page.locator(".lead")).to_have_text("已不在您的名单上")
+    expect(phone.page.locator("dl.answers")).to_contain_text(NOTE)
+    coordinator.page.goto(f"{coordinator.url}/coordinator/held")
+    expect(coordinator.page.locator("main")).to_contain_text(NOTE)
+
+
+def test_p27_a_draft_whose_door_left_the_phone_is_read_and_begun_afresh(phone: Phone, coordinator: Coordinator) -> None:
+    path = hand_back_and_take_it(phone, coordinator)
+    phone.open("/settings")
+    take_round_back(coordinator)
+    purged(phone)
+
+    phone.open("/my-visits")
+    draft = phone.page.locator("#drafts .visit")
+    expect(draft).to_contain_text("已不在您的名单上")
+    draft.locator("a").tap()
+    phone.page.wait_for_url(f"**{path}")
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+    phone.page.locator("#draft button").tap()
+
+    phone.open("/my-visits")
+    expect(phone.page.locator("#drafts")).to_have_count(0)

@@ -206,6 +206,36 @@ def test_a_page_that_nobody_touches_locks_and_a_half_filled_form_is_its_draft(ph
     expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
 
 
+def test_a_tab_out_of_sight_does_not_lock_the_one_in_hand(phone: Phone) -> None:
+    set_pin(phone)
+    phone.page.clock.install()
+    phone.open("/today")
+    hidden, in_hand = phone.page, phone.context.new_page()
+    in_hand.goto(f"{phone.url}/today")
+    wait_until(
+        lambda: bool(hidden.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
+    )
+    hidden.evaluate(
+        """() => {
+            Object.defineProperty(document, "visibilityState", { value: "hidden" });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+    )
+
+    hidden.clock.fast_forward("01:50")
+    in_hand.locator("h1").tap()
+    wait_until(
+        lambda: bool(hidden.evaluate("() => lockAt - Date.now() > 200_000")),
+        seconds=10,
+        failure=lambda: "the tab out of sight heard of no use",
+    )
+    hidden.clock.fast_forward("02:00")
+    assert hidden.evaluate("() => heldKey !== null")
+
+    hidden.clock.fast_forward("03:10")  # five minutes after the last use anywhere
+    expect_locked(phone)
+
+
 def test_the_lock_waits_for_a_draft_that_is_on_its_way(phone: Phone) -> None:
     set_pin(phone)
     phone.open("/today")

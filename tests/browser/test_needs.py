@@ -168,3 +168,25 @@ def test_a_discarded_visit_takes_along_what_was_done_about_its_needs_and_brings_
     phone.open("/my-visits")
     expect(phone.page.locator(".chip[href*=uploaded]")).to_be_visible()
     expect(phone.page.locator(".chip[href*=held]")).to_have_count(0)
+
+
+def test_what_was_done_about_a_need_that_an_edit_alone_ticked_goes_and_comes_with_the_edit(phone: Phone) -> None:
+    door = door_without_promises(phone)
+    phone.open(f"{door}/visit?outcome=met")
+    visit = phone.save()
+    phone.wait_for_header("全部已上传", seconds=40)
+    phone.context.set_offline(True)
+    phone.open(f"/visits/{visit}/edit")
+    phone.answer({"needs": ["meal_delivery"], "urgency": ["h24"]})
+    phone.save()
+    phone.open(door)
+    phone.page.locator("#promises button").tap()
+    phone.page.wait_for_url("**?saved=*")
+
+    phone.open(f"/visits/{visit}")
+    phone.page.locator("#unsent [value=discard]").tap()
+    phone.page.wait_for_url("**/discarded")
+
+    phone.open("/my-visits")
+    expect(phone.page.locator("#queued > .visit")).to_have_count(0)
+    expect(phone.page.locator("header")).to_contain_text("全部已上传")

@@ -245,3 +245,41 @@ def test_a_tap_is_seen_at_once_and_a_search_while_somebody_types_is_not(phone: P
 
     assert tapped == [["a", "0.5"]]
     assert phone.page.evaluate("() => pale") == [["form", "1"]]
+
+
+def test_p22_what_was_just_saved_is_seen_and_undone_on_a_phone_whose_clock_is_behind(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.open("/today")
+    phone.page.locator(".door:has([data-state=open]) .door__link").first.tap()
+    phone.page.wait_for_url("**/doors/*")
+    door = phone.page.url.removeprefix(phone.url)
+    for _ in range(3):
+        phone.open(f"{door}/visit?outcome=met")
+        phone.save()
+    worker_of(phone).evaluate("() => { const { now } = Date; Date.now = () => now.call(Date) - 86_400_000; }")
+
+    phone.open(f"{door}/visit?outcome=no_answer")
+    phone.save()
+
+    expect(phone.page.locator("#saved")).to_be_visible()
+    expect(phone.page.locator("button[value=no_answer]")).to_have_count(0)
+    phone.page.locator("#saved button").tap()
+    expect(phone.page.locator("#saved")).to_contain_text("撤回")
+
+
+def test_s11_visits_that_were_taken_back_hide_none_of_the_last_three(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.open("/today")
+    phone.page.locator(".door:has([data-state=open]) .door__link").first.tap()
+    phone.page.wait_for_url("**/doors/*")
+    door = phone.page.url.removeprefix(phone.url)
+    phone.open(f"{door}/visit?outcome=met")
+    visit = phone.save()
+    for _ in range(3):
+        phone.open(f"{door}/visit?outcome=no_answer")
+        phone.save()
+        phone.page.locator("#saved button").tap()
+        expect(phone.page.locator("#saved button")).to_have_count(0)
+
+    phone.open(door)
+    expect(phone.page.locator(f"#last-visits #visit-{visit}")).to_be_visible()

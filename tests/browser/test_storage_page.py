@@ -74,14 +74,14 @@ def test_p05_a_phone_that_may_clear_what_waits_says_so_until_it_may_not(phone: P
     phone.open("/my-visits")
     phone.page.locator("#export a[href='/settings/storage']").tap()
     kept = phone.page.locator("#kept")
-    expect(kept).to_have_attribute("data-kept", "no")
+    expect(kept).to_have_attribute("data-kept", "may_be_cleared")
 
     kept.locator("[data-persist]").tap()
     expect(kept.locator("[role=status]")).to_be_visible()  # refused, and what to do about it
     keep_for_good(phone)
     kept.locator("[data-persist]").tap()
 
-    expect(kept).to_have_attribute("data-kept", "yes")
+    expect(kept).to_have_attribute("data-kept", "kept")
     phone.open("/my-visits")
     expect(phone.page.locator("#export a[href='/settings/storage']")).to_have_count(0)
 

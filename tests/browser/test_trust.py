@@ -137,9 +137,9 @@ def test_a_visit_whose_answer_was_lost_is_there_once_after_it_was_discarded_and_
     visit = phone.log_visit("no_answer", note=NOTE)
     wait_until(lambda: worker_of(phone).evaluate("() => self.lost > 0"), seconds=20, failure=lambda: "nothing was sent")
     phone.context.set_offline(True)
-    worker_of(phone).evaluate("(times) => { self.lost = times; }", MANY)  # from now on answers arrive
     open_discarded(phone, visit)
     assert "待上传" not in phone.header
+    worker_of(phone).evaluate("(times) => { self.lost = times; }", MANY)  # from now on answers arrive
     phone.page.locator(f"#visit-{visit} button").tap()
     phone.page.wait_for_url(f"**/visits/{visit}")
 

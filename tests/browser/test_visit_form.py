@@ -172,6 +172,35 @@ def test_nobody_home_leads_to_the_steps_of_its_risk_and_each_keeps_its_time(phon
     expect(phone.page.locator(".step:has([name=asked_neighbour])")).to_contain_text(re.compile(r"\d\d:\d\d"))
     expect(phone.page.locator("[name=called_person]")).not_to_be_checked()
 
+    phone.open(f"/visits/{visit}/edit")  # the neighbour says that he fell
+    phone.answer({"danger": ["fall"]})
+    phone.page.locator(submit_of("visit-form")).tap()
+    phone.page.wait_for_url(re.compile(r"/steps\?saved="))
+    phone.page.locator("label.chip:has([name=called_120])").tap()
+    phone.page.locator(submit_of("steps-form")).tap()
+    phone.page.wait_for_url(re.compile(r"/doors/[^/]*\?saved="))
+    phone.open(f"/visits/{visit}")
+    for step in ("问邻居", "120"):
+        expect(phone.page.locator(".answers__pair", has_text=step)).to_contain_text(re.compile(r"\d\d:\d\d"))
+
+
+def test_an_edit_is_not_undone_by_withdrawing_the_visit(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer")
+    expect(phone.page.locator("#saved button")).to_have_count(1)
+
+    phone.open(f"/visits/{visit}/edit")
+    phone.page.locator("textarea[name=note]").fill("示例")
+    phone.save()
+    expect(phone.page.locator("#saved")).to_be_visible()
+    expect(phone.page.locator("#saved button")).to_have_count(0)
+    phone.open(f"/visits/{visit}/steps")
+    phone.page.locator("label.chip:has([name=asked_neighbour])").tap()
+    phone.page.locator(submit_of("steps-form")).tap()
+    phone.page.wait_for_url(re.compile(r"saved="))
+    expect(phone.page.locator("#saved")).to_be_visible()
+    expect(phone.page.locator("#saved button")).to_have_count(0)
+
 
 def test_whoever_left_the_steps_finds_them_again_at_the_door_and_at_her_visit(phone: Phone) -> None:
     phone.open("/today")

@@ -165,6 +165,8 @@ def test_a_visit_that_says_another_urgency_says_it_of_its_needs(client: TestClie
     assert sorted(need["need_state"] for need in needs(database)) == ["done", "open"]
     log_visits(database, ALICE, answered)
     assert promises(client) == []
+    log_visits(database, ALICE, replace(answered, change_id=made_up_id("not answered"), set={"urgency": "h24"}))
+    assert promises(client) == ["送餐 · 24小时内", "法律援助 · 24小时内"]  # no more answered: both are promised anew
 
 
 def test_a_need_goes_with_the_tick_or_the_visit_that_opened_it(client: TestClient, database: Database) -> None:

@@ -133,7 +133,7 @@ def test_without_a_worker_a_round_is_begun_and_ended_by_two_forms(world: World) 
     assert begun == again == f"/today?saved={made_up_id('mine')}"
     assert "09:00 开始" in under_way
     assert f'action="/outings/{made_up_id("mine")}/end"' in under_way
-    assert ended == f"/outings/{made_up_id('mine')}?saved={made_up_id('mine')}"
+    assert ended == f"/outings/{made_up_id('mine')}?saved={made_up_id('mine')}&edited=1"
     (record,) = world.mine(ALICE, "outing")
     assert f'"went_on": "{TODAY}"'.replace(" ", "") in record.fields.replace(" ", "")
     assert "09:00–09:00 · 0 分钟" in world.text("/outings")

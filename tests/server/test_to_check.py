@@ -347,15 +347,17 @@ def test_p21_what_never_arrived_is_named_by_its_number(world: World) -> None:
 def test_phones_that_need_help_come_first(world: World) -> None:
     known(world, CHARLIE.device_id, is_cloned=True, last_contact_at=NOW)
     known(world, BOB.device_id, clock_skew_ms=12 * MINUTE, last_contact_at=NOW)
-    known(world, ALICE.device_id, high_water=3, received_through=3, last_contact_at=NOW)
+    known(world, ALICE.device_id, high_water=3, received_through=2, last_contact_at=NOW, keeping="may_be_cleared")
 
     page = world.get("/coordinator/devices")
 
     assert re.findall(r'id="device-([0-9a-f-]+)" data-need="(\w*)"', page) == [
         (CHARLIE.device_id, "cloned"),
+        (ALICE.device_id, "at_risk"),
         (BOB.device_id, "skew"),
-        (ALICE.device_id, ""),
     ]
+    assert "可能丢失" in page
+    assert "请志愿者尽快联网上传" in page
     assert "手机时间快了 12 分钟" in page
     assert "身份重复" in page
 
@@ -365,9 +367,9 @@ def test_phones_that_need_help_come_first(world: World) -> None:
     [
         ({"high_water": 2, "last_contact_at": NOW - 2 * DAY}, ""),
         ({"high_water": 2, "last_contact_at": NOW - 4 * DAY}, "stuck"),
-        ({"high_water": 2, "last_contact_at": NOW, "storage": "may_be_cleared"}, "storage"),
-        ({"high_water": 2, "last_contact_at": NOW, "storage": "kept"}, ""),
-        ({"high_water": 0, "last_contact_at": NOW, "storage": "may_be_cleared"}, ""),
+        ({"high_water": 2, "last_contact_at": NOW, "keeping": "may_be_cleared"}, "at_risk"),
+        ({"high_water": 2, "last_contact_at": NOW, "keeping": "kept"}, ""),
+        ({"high_water": 0, "last_contact_at": NOW, "keeping": "may_be_cleared"}, ""),
         ({"last_contact_at": NOW - 15 * DAY}, "quiet"),
         ({"clock_skew_ms": -11 * MINUTE, "last_contact_at": NOW}, "skew"),
         ({"clock_skew_ms": 9 * MINUTE, "last_contact_at": NOW}, ""),

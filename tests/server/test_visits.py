@@ -12,6 +12,8 @@ from server import migrations
 from server.accepting import accept_changes, principal_author
 from server.database import Database
 from server.held import held_changes, held_count
+from server.loading import arrange
+from server.page_table import Load
 from server.rounds import assign_round, withdraw_round
 from server.store import SqlStore
 from server.visits import Filter, Found, Tab, visits_found
@@ -198,3 +200,11 @@ def test_withdrawing_what_was_never_given_changes_nothing(database: Database) ->
     withdraw(database, made_up_id("no round at all"))
 
     assert pull(database) == before
+
+
+def test_what_was_withdrawn_is_no_visit_of_the_last_three() -> None:
+    visits = [{"id": str(number), "made_at": number, "is_void": number > 3} for number in range(1, 6)]
+
+    last = arrange(Load("visits", "visit", limit=2, standing=True), visits)
+
+    assert [visit["id"] for visit in last] == ["3", "2"]

@@ -55,7 +55,7 @@ class FatedExchange(Exchange):
 class SqlCentral(Central):
     """`overlaps`: on PostgreSQL, two messages of the same instant run in two transactions that really overlap."""
 
-    overlaps = False  # test_histories.py says why not yet
+    overlaps = False
 
     def __init__(self, database: Database, devices: Sequence[Enrolled], rounds: Sequence[Round], epoch: str) -> None:
         self.database = database

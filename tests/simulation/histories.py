@@ -1,7 +1,6 @@
 """Runs histories by seed, and explains one."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.simulation.central import CentralFactory, MemoryCentral
@@ -49,7 +48,3 @@ def run_history(options: Options, make_central: CentralFactory, *, keep_trace: b
 def explain(seed: int, *, store: str = "memory") -> str:
     """The expanded options, the findings and the trace of a seed."""
     return run_seed(seed, store=store, keep_trace=True).text()
-
-
-def first_failure(seeds: range, run: Callable[[int], Report]) -> Report | None:
-    return next((report for seed in seeds if (report := run(seed)).problems), None)

@@ -24,7 +24,6 @@ class Saved:
     is_new: bool
     is_plain: bool  # nothing about the change itself is odd: a rule may not hold it
     is_told: bool = False
-    may_be_hidden: bool = False
 
 
 @dataclass(slots=True)

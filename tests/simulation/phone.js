@@ -234,10 +234,13 @@ const cachesOf = (worker) => ({
   }),
 });
 
+// What the browser says of its storage: nothing
+
+const keeping = async () => "";
+
 // The mirror's signatures: nothing here is lost together with its key
 
 const signRequest = async () => ({ "Linli-Signature": "" });
-const storageSetting = async () => "";
 
 class TextEncoder {
   encode(text) {

@@ -361,7 +361,7 @@ class History:
             self._coordinate()
 
     def _grant(self, person: str, round_id: str) -> None:
-        """Unless it comes back to somebody: test_histories.py says why not yet."""
+        """Unless it comes back to somebody, which only test_histories.py lets happen."""
         scopes = {round_id, *self.ledger.truth.rounds[round_id].household_ids}
         is_back = any((person, scope) in self.ledger.ever_withdrawn for scope in scopes)
         if not is_back or self._chances.get("granted_again"):

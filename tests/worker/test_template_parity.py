@@ -61,4 +61,4 @@ def test_of_rounds_that_ended_today_shows_the_last_three(environment: Environmen
     """Somebody who has gone round for a year has fifty, with all their doors: a megabyte on a cheap phone."""
     page = environment.get_template("today/page.html").render(ENDED_ROUNDS | {"language": "zh-CN"})
 
-    assert re.findall("第[1-6]轮|撤销的一轮", page) == ["第4轮", "第5轮", "第6轮"]
+    assert re.findall("第[1-6]轮", page) == ["第4轮", "第5轮", "第6轮"]

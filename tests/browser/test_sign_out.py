@@ -16,7 +16,7 @@ from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_drafts import drafts
 from tests.browser.test_gallery import take
 from tests.browser.test_lock import NOTE, doors_of, names_in, restart, set_pin
-from tests.browser.test_photos import log_visit_with
+from tests.browser.test_photos import KEPT, log_visit_with
 from tests.browser.test_saving import entries
 from tests.browser.test_trust import bring_in
 
@@ -225,6 +225,21 @@ def test_drafts_are_named_before_they_go(phone: Phone) -> None:
     phone.page.locator("main a", has_text="接着填").tap()
 
     expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+
+
+def test_a_photo_that_was_given_up_holds_nobody_up_and_goes_with_the_visit(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    visit = log_visit_with(phone, photograph(phone, 400, 300))
+    phone.open(f"/visits/{visit}")
+    phone.page.locator("#unsent [value=discard]").tap()
+    phone.page.wait_for_url("**/discarded")
+    assert len(phone.page.evaluate(KEPT)) == 1
+    phone.context.set_offline(False)
+
+    sign_out(phone)
+
+    expect_left(phone)
+    assert phone.page.evaluate(KEPT) == []
 
 
 def test_the_same_volunteer_comes_back_by_a_new_code(phone: Phone, coordinator: Coordinator) -> None:

@@ -16,7 +16,7 @@ from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_drafts import drafts
 from tests.browser.test_gallery import take
 from tests.browser.test_lock import NOTE, doors_of, names_in, restart, set_pin
-from tests.browser.test_photos import KEPT, log_visit_with
+from tests.browser.test_photos import log_visit_with
 from tests.browser.test_saving import entries
 from tests.browser.test_trust import bring_in
 
@@ -233,13 +233,13 @@ def test_a_photo_that_was_given_up_holds_nobody_up_and_goes_with_the_visit(phone
     phone.open(f"/visits/{visit}")
     phone.page.locator("#unsent [value=discard]").tap()
     phone.page.wait_for_url("**/discarded")
-    assert len(phone.page.evaluate(KEPT)) == 1
+    assert len(kept(phone)) == 1
     phone.context.set_offline(False)
 
     sign_out(phone)
 
     expect_left(phone)
-    assert phone.page.evaluate(KEPT) == []
+    assert kept(phone) == []
 
 
 def test_the_same_volunteer_comes_back_by_a_new_code(phone: Phone, coordinator: Coordinator) -> None:

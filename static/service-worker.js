@@ -57,7 +57,8 @@ const rules = [
 ];
 
 // Where a browser can, it hands assets out by itself: a page that opens on a slow phone need not wait for this worker's turn.
-// Pages come from here, and the network is not asked for them as well: Chromium does that while a worker starts, for nobody.
+// Pages come from here alone: without a rule Chromium asks the network for each as well while the worker starts, and throws
+// the answer away (ServiceWorkerAutoPreload; ARCHITECTURE.md 6).
 const ROUTES = [
   { condition: { urlPattern: "/static/*" }, source: "cache" },
   { condition: { requestMode: "navigate" }, source: "fetch-event" },

@@ -241,11 +241,12 @@ class MemoryStore:
         return [(record.record_id, record.revision) for _, record in self._visible(person_id, Position(0))]
 
     def _visible(self, person_id: str, after: Position) -> Iterable[tuple[Position, Record]]:
+        """What the person may see, each with its place for her, from the last place that she has not seen whole."""
         active = {
             grant.scope_id: grant for grant in self._grants.values() if grant.person_id == person_id and grant.is_active
         }
-        is_any_new = any(grant.revision > after.seen_revision for grant in active.values())
-        newest = newest_visits(self._records.values()) if is_any_new else set()
+        has_new_scope = any(grant.revision > after.seen_revision for grant in active.values())
+        newest = newest_visits(self._records.values()) if has_new_scope else set()
         for record in self._records.values():
             grant = active.get(record.scope_id)
             if grant is None or (place := max(record.revision, grant.revision)) <= after.seen_revision:

@@ -57,7 +57,7 @@ export async function waitingOf({ outbox, uploading }, recordId) {
   return entries.every(({ change_id, display }) => display && !uploading.has(change_id)) ? entries : [];
 }
 
-/** What was done about needs that only these entries of a visit know of: without them the server would know no such need. */
+/** What was done about needs that these entries of a visit alone open: on its own it would be about a need that nobody knows. */
 async function waitingOfItsNeeds(phone, visitId, waiting) {
   const services = new Set(waiting.flatMap(({ display }) => ticked(display?.set ?? {})));
   const ids = await Promise.all([...services].map((service) => uuidFrom(visitId, service)));

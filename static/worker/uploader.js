@@ -30,7 +30,7 @@ export class Uploader {
     this.#transport = transport;
   }
 
-  /** The server's own time when it was last heard; 0 before. */
+  /** The server's own time as the last exchange had it; 0 before, when that one failed, and while new text waits. */
   get heardAt() {
     return this.#server?.now ?? 0;
   }

@@ -84,7 +84,7 @@ class Step:
     seconds: list[float] = field(default_factory=list)
     bytes: list[int] = field(default_factory=list)
     requests: list[int] = field(default_factory=list)
-    is_bounded: bool = False  # in milliseconds
+    is_in_ms: bool = False  # told in milliseconds, too
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ class Bench:
 
     def note(self, name: str, seconds: float) -> None:
         """A part of the step before."""
-        step = self.steps.setdefault(name, Step(name, 0, is_bounded=True))
+        step = self.steps.setdefault(name, Step(name, 0, is_in_ms=True))
         step.seconds.append(seconds)
         step.bytes.append(0)
         step.requests.append(0)
@@ -128,7 +128,7 @@ class Bench:
                 f"{statistics.median(step.requests):.0f}",
                 f"{statistics.median(step.bytes) / 1024:.1f} KB",
                 f"{statistics.median(step.seconds) / empty:.2f}",
-                f"{statistics.median(step.seconds) * 1000:.0f}" if step.is_bounded else "",
+                f"{statistics.median(step.seconds) * 1000:.0f}" if step.is_in_ms else "",
             ]
             for step in self.steps.values()
         ]

@@ -142,7 +142,7 @@ async function showLocked() {
 const otherTabs = "BroadcastChannel" in self ? new BroadcastChannel("linli-use") : null;
 otherTabs?.addEventListener("message", () => noteUse(true));
 for (const used of ["pointerdown", "keydown", "input"]) {
-  addEventListener(used, () => (noteUse(), otherTabs?.postMessage(used)), { passive: true });
+  addEventListener(used, () => (noteUse(), heldKey && otherTabs?.postMessage(used)), { passive: true });
 }
 
 /** How many visits wait, and when all were uploaded: the worker's words, fetched as any fragment. */

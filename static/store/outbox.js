@@ -144,10 +144,12 @@ export class Outbox {
     });
   }
 
-  /** @param {string} changeId that its form would make */
-  dropDraft(changeId) {
-    return this.#database.write(["drafts"], (transaction) => {
-      transaction.objectStore("drafts").delete(changeId);
+  /** @param {(draft: Draft) => boolean} isOver */
+  async dropDrafts(isOver) {
+    const over = (await this.drafts()).filter(isOver);
+    if (over.length === 0) return;
+    await this.#database.write(["drafts"], (transaction) => {
+      for (const draft of over) deleteDraft(transaction.objectStore("drafts"), draft);
     });
   }
 
@@ -222,7 +224,10 @@ export class Outbox {
   async forgetOldDrafts(clocks) {
     const isOld = ({ at }) => clocks.every((now) => now - at > DRAFT_KEPT_MS);
     const old = (await this.#readAll("drafts")).filter(isOld);
-    for (const { change_id } of old) await this.dropDraft(change_id);
+    if (old.length === 0) return;
+    await this.#database.write(["drafts"], (transaction) => {
+      for (const draft of old) deleteDraft(transaction.objectStore("drafts"), draft);
+    });
   }
 
   /** Lets go of what was given up, but for what `isKept`. @param {(each: StoredDiscarded) => boolean} isKept */
@@ -390,7 +395,7 @@ export class Outbox {
       const [saved, last] = await Promise.all([requested(entries.getAll()), requested(device.get("sequence"))]);
       const isSaved = saved.some(({ change_id }) => change_id === entry.change_id);
       if (!isSaved && (last ?? 0) + 1 !== entry.sequence) return false;
-      transaction.objectStore("drafts").delete(entry.change_id);
+      deleteDraft(transaction.objectStore("drafts"), entry);
       if (isSaved) return true;
       entries.add(entry);
       device.put(entry.sequence, "sequence");
@@ -461,8 +466,13 @@ export class Outbox {
 
 /** Under the change that its form would make: a record may have several forms. The first drafts stood under their records. */
 function putDraft(store, draft) {
-  store.delete(draft.record_id);
+  deleteDraft(store, draft);
   store.put(draft, draft.change_id);
+}
+
+function deleteDraft(store, { record_id, change_id }) {
+  store.delete(record_id);
+  store.delete(change_id);
 }
 
 const displayBinding = (changeId) => `display\n${changeId}`;

@@ -28,7 +28,7 @@ export async function postDraft({ outbox, blobs }, request, now) {
   }
   if (submitted.discard) {
     const path = ownPath(submitted.back?.[0] ?? "", "/today");
-    for (const draft of await outbox.drafts()) if (draft.path === path) await outbox.dropDraft(draft.change_id);
+    await outbox.dropDrafts((draft) => draft.path === path);
     await letGoOfChosen({ outbox, blobs }, record_id);
     return seeOther(path);
   }

@@ -26,7 +26,7 @@ const SHOWS_STORAGE = ["today", "my_visits", "storage"];
  */
 export async function answerPage(phone, { page, params }, url, now) {
   const query = Object.fromEntries(url.searchParams);
-  const isBegun = Boolean(page.write?.form) && (await phone.outbox.drafts()).some(({ path }) => path === url.pathname);
+  const isBegun = outlivesItsDoor(page.write) && (await phone.outbox.drafts()).some(({ path }) => path === url.pathname);
   const loaded = await loadPage(phone, page, params, { query, isBegun });
   if (!loaded) return answerNotFound(phone, url.pathname, now);
   /** @type {Record<string, any>} */
@@ -81,6 +81,9 @@ export async function renderAlone(phone, { template, path, status, more = {} }, 
   const text = phone.renderer.render(template, { ...(await phone.context(now)), ...more, page, params: {}, query: {}, form: null });
   return htmlResponse(text, { csp: phone.app.csp, status });
 }
+
+/** A visit's own forms are drawn and saved without the records they are about. @param {import("./router.js").Write} [write] */
+export const outlivesItsDoor = (write) => write?.kind === "visit" && write.action === "put" && Boolean(write.form) && !write.each;
 
 // Records
 

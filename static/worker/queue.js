@@ -44,6 +44,7 @@ export async function answerQueue(phone, seal, request, now) {
   if (wish === "discard") {
     const waiting = await waitingOf(phone, id);
     await giveUp(phone, seal, [...waiting, ...(await waitingOfItsNeeds(phone, id, waiting))], now, true);
+    if (!(await phone.replica.record(id))) await phone.outbox.dropDrafts(({ record_id }) => record_id === id);
   }
   if (wish === "restore") await takeBack(phone, seal, id, now);
   return seeOther(ownPath(back, "/my-visits"));

@@ -9,7 +9,7 @@ import { giveUp, waitingOf } from "./queue.js";
 import { noteFull } from "./storage.js";
 import { letGoOfChosen } from "./drafts.js";
 import { putOff } from "./later.js";
-import { answerNotFound, describeForm, isEmptyAnswer, loadPage, renderPage } from "./pages.js";
+import { answerNotFound, describeForm, isEmptyAnswer, loadPage, outlivesItsDoor, renderPage } from "./pages.js";
 import { forgetPageCopies } from "./residents.js";
 import { ownPath, seeOther } from "./responses.js";
 import { fillPath } from "./router.js";
@@ -34,12 +34,14 @@ import { newUuid } from "./uuid.js";
 export async function answerWrite(phone, seal, { page, params }, request, now) {
   const copy = request.clone();
   const { write } = page;
-  // Nothing typed is dropped because its door left the phone while the form was open: the server holds it.
-  const loaded = await loadPage(phone, page, params, { isBegun: write.action === "put" && !write.each });
-  if (!loaded) return answerNotFound(phone, new URL(request.url).pathname, now);
-  const isGone = Object.values(loaded).includes(null);
   const posted = await request.formData();
   const submitted = readSubmitted(posted);
+  const formPath = new URL(request.url).pathname;
+  // Nothing typed is dropped because its door left the phone while the form was open: the server holds it.
+  const isBegun = outlivesItsDoor(write) && Boolean(submitted.record_id);
+  const loaded = await loadPage(phone, page, params, { isBegun });
+  if (!loaded) return answerNotFound(phone, formPath, now);
+  const isGone = page.loads.some(({ name, may_be_gone }) => loaded[name] === null && !may_be_gone);
   const back = ownPath((submitted.back?.[0] ?? "").split("?")[0], "");
   if (write.action === "later") {
     await putOff(phone, params);
@@ -62,20 +64,23 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
       const change = await changeFrom(phone, write, { ...one, attachments: kept, stuck, now });
       if (change) await saveChange(phone, seal, change);
       if (change && stuck.length > 0) await giveUp(phone, seal, stuck, now, false);
-      else await phone.outbox.dropDraft(one.hidden.change_id); // nothing was altered, so nothing is unsaved
+      // Nothing was altered, so nothing is unsaved; of what is withdrawn no form is left at all.
+      else await phone.outbox.dropDrafts(({ record_id, path }) => record_id === one.hidden.record_id && (write.action === "void" || path === formPath));
     }
   } catch (error) {
     console.error("not saved", error);
     // The server may take it instead; the form's ids keep it from being saved twice.
     const answer = await fetch(copy).catch(() => null);
     if (!answer) return showAgain(filled[0], notSaved(phone.app.forms[write.form]), 507);
-    await phone.outbox.dropDraft(filled[0].hidden.change_id).catch(() => {});
+    const isTaken = answer.ok || answer.type === "opaqueredirect";
+    if (isTaken) await phone.outbox.dropDrafts(({ change_id }) => change_id === filled[0].hidden.change_id).catch(() => {});
     return answer;
   }
   const record_id = filled[0]?.hidden.record_id;
   if (posted.has("photo") || posted.has("voice")) await letGoOfChosen(phone, record_id);
   const urgent = write.urgent && isHeld(write.urgent, filled[0]?.values ?? {}) ? write.urgent.next : "";
-  const path = isGone ? "/my-visits" : (!urgent && back) || fillPath(urgent || write.next, { ...params, visit_id: record_id });
+  const next = fillPath(urgent || write.next, { ...params, visit_id: record_id });
+  const path = urgent ? next : isGone ? "/my-visits" : back || next;
   // What was there before is not undone by withdrawing it.
   const told = (write.record ? "&edited=1" : "") + (leftOut ? `&left_out=${leftOut}` : "");
   return seeOther(record_id ? `${path}?saved=${record_id}${told}` : path);

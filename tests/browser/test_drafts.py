@@ -152,6 +152,26 @@ def test_two_forms_of_one_visit_keep_a_draft_each(phone: Phone) -> None:
     assert drafts(phone) == []
 
 
+def test_of_a_visit_that_is_withdrawn_or_discarded_no_draft_is_left(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    for way in ("withdraw", "discard"):
+        visit = phone.log_visit("no_answer")
+        phone.open(f"/visits/{visit}/edit")
+        phone.page.locator("textarea[name=note]").fill(NOTE)
+        wait_until(lambda: len(drafts(phone)) == 1, seconds=10, failure=lambda: "no draft")
+
+        if way == "withdraw":
+            phone.open(f"/visits/{visit}/withdraw")
+            phone.page.locator(submit_of("withdraw-form")).tap()
+            phone.page.wait_for_url("**/my-visits?saved=*")
+        else:
+            phone.open(f"/visits/{visit}")
+            phone.page.locator("#unsent [value=discard]").tap()
+            phone.page.wait_for_url("**/discarded")
+
+        assert drafts(phone) == []
+
+
 def test_a_draft_can_be_begun_afresh(phone: Phone) -> None:
     phone.context.set_offline(True)
     path, form_ids = fill_half(phone)

@@ -68,15 +68,21 @@ def take_round_back(coordinator: Coordinator) -> None:
     expect(coordinator.page.locator(".saved")).to_be_visible()
 
 
-def test_p27_a_round_that_is_taken_away_takes_no_visit_with_it(phone: Phone, coordinator: Coordinator) -> None:
-    """Five wait on a phone that cannot be told; two more are made after the round is gone."""
+def hand_back(phone: Phone) -> None:
+    """The phone is about to lose its round: she handed it back and took it up again, and the coordinator was quicker."""
     phone.open("/today")
     phone.page.locator(".round form[action$='/decline'] button").tap()
+    expect(phone.page.locator("form[id^=declined-]")).to_have_count(1)  # until then the header is that of before
     phone.wait_for_header("全部已上传", seconds=40)
-    before = set(coordinator.visit_ids())
     phone.context.set_offline(True)
     phone.page.locator("form[id^=declined-] button").tap()
     expect(phone.page.locator("form[id^=declined-]")).to_have_count(0)
+
+
+def test_p27_a_round_that_is_taken_away_takes_no_visit_with_it(phone: Phone, coordinator: Coordinator) -> None:
+    """Five wait on a phone that cannot be told; two more are made after the round is gone."""
+    before = set(coordinator.visit_ids())
+    hand_back(phone)
     visits = [phone.log_visit("no_answer") for _ in range(5)]
     take_round_back(coordinator)
     late = [phone.log_visit("no_answer") for _ in range(2)]
@@ -98,15 +104,7 @@ def test_p27_a_round_that_is_taken_away_takes_no_visit_with_it(phone: Phone, coo
     assert re.search("需核对 2 条", phone.header)
 
 
-def hand_back_and_take_it(phone: Phone, coordinator: Coordinator) -> str:
-    """The phone is about to lose its rounds: she handed one back and took it up again, and the coordinator was quicker.
-    Returns the path of a form that is half filled."""
-    phone.open("/today")
-    phone.page.locator(".round form[action$='/decline'] button").tap()
-    phone.wait_for_header("全部已上传", seconds=40)
-    phone.context.set_offline(True)
-    phone.page.locator("form[id^=declined-] button").tap()
-    expect(phone.page.locator("form[id^=declined-]")).to_have_count(0)
+def fill_half(phone: Phone) -> str:
     open_form(phone)
     phone.answer({"outcome": ["met"], "danger": ["fall"]})
     phone.page.locator("textarea[name=note]").fill(NOTE)
@@ -127,13 +125,15 @@ def purged(phone: Phone) -> None:
 def test_p27_a_form_that_is_open_when_its_door_leaves_the_phone_is_saved(
     phone: Phone, coordinator: Coordinator
 ) -> None:
-    hand_back_and_take_it(phone, coordinator)
+    hand_back(phone)
+    fill_half(phone)
     take_round_back(coordinator)
     purged(phone)
 
     phone.page.locator(submit_of("visit-form")).tap()
 
-    phone.page.wait_for_url("**/my-visits?saved=*")
+    phone.page.wait_for_url("**/steps?saved=*")  # whom to call comes first
+    expect(phone.page.locator("a[href='tel:120']")).to_be_visible()
     visit = phone.page.url.split("saved=")[1][:36]
     wait_until(
         lambda: {each.id: each.states for each in phone.my_visits()}.get(visit) == ("held",),
@@ -148,7 +148,8 @@ def test_p27_a_form_that_is_open_when_its_door_leaves_the_phone_is_saved(
 
 
 def test_p27_a_draft_whose_door_left_the_phone_is_read_and_begun_afresh(phone: Phone, coordinator: Coordinator) -> None:
-    path = hand_back_and_take_it(phone, coordinator)
+    hand_back(phone)
+    path = fill_half(phone)
     phone.open("/settings")
     take_round_back(coordinator)
     purged(phone)
@@ -163,3 +164,19 @@ def test_p27_a_draft_whose_door_left_the_phone_is_read_and_begun_afresh(phone: P
 
     phone.open("/my-visits")
     expect(phone.page.locator("#drafts")).to_have_count(0)
+
+
+def test_p27_calls_that_are_ticked_when_their_visit_left_the_phone_are_saved(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    visit = phone.log_visit("no_answer")
+    hand_back(phone)
+    phone.open(f"/visits/{visit}/steps")
+    take_round_back(coordinator)
+    purged(phone)
+
+    phone.page.locator("label.chip:has([name=asked_neighbour])").tap()
+    phone.page.locator(submit_of("steps-form")).tap()
+
+    phone.page.wait_for_url("**/my-visits?saved=*")
+    expect(phone.page.locator(f"#visit-{visit}")).to_contain_text("走访的修改")

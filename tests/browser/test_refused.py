@@ -23,7 +23,11 @@ WECHAT_ON_ANDROID = (
     "Chrome/116.0.0.0 Mobile Safari/537.36 MicroMessenger/8.0.50 Language/zh_CN"
 )
 OTHER_APP = WECHAT_ON_ANDROID.split(" MicroMessenger")[0]
-ON_HOME_SCREEN = "Object.defineProperty(navigator, 'standalone', { value: true });"
+# An iPhone has no such storage, by whose room Chromium's private windows (as contexts are) show on some machines.
+ON_HOME_SCREEN = """
+Object.defineProperty(navigator, "standalone", { value: true });
+Object.defineProperty(navigator, "webkitTemporaryStorage", { value: undefined });
+"""
 # How many things lie in each store of each database, settings left out.
 STORED = """async () => {
     const found = {};

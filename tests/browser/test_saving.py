@@ -247,12 +247,17 @@ def test_a_tap_is_seen_at_once_and_a_search_while_somebody_types_is_not(phone: P
     assert phone.page.evaluate("() => pale") == [["form", "1"]]
 
 
-def test_p22_what_was_just_saved_is_seen_and_undone_on_a_phone_whose_clock_is_behind(phone: Phone) -> None:
-    phone.context.set_offline(True)
+def open_door(phone: Phone) -> str:
+    """The path of the first that was not visited yet."""
     phone.open("/today")
     phone.page.locator(".door:has([data-state=open]) .door__link").first.tap()
     phone.page.wait_for_url("**/doors/*")
-    door = phone.page.url.removeprefix(phone.url)
+    return phone.page.url.removeprefix(phone.url)
+
+
+def test_p22_what_was_just_saved_is_seen_and_undone_on_a_phone_whose_clock_is_behind(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    door = open_door(phone)
     for _ in range(3):
         phone.open(f"{door}/visit?outcome=met")
         phone.save()
@@ -269,10 +274,7 @@ def test_p22_what_was_just_saved_is_seen_and_undone_on_a_phone_whose_clock_is_be
 
 def test_s11_visits_that_were_taken_back_hide_none_of_the_last_three(phone: Phone) -> None:
     phone.context.set_offline(True)
-    phone.open("/today")
-    phone.page.locator(".door:has([data-state=open]) .door__link").first.tap()
-    phone.page.wait_for_url("**/doors/*")
-    door = phone.page.url.removeprefix(phone.url)
+    door = open_door(phone)
     phone.open(f"{door}/visit?outcome=met")
     visit = phone.save()
     for _ in range(3):

@@ -110,7 +110,7 @@ def test_leaving_that_was_cut_short_is_ended_by_the_next_worker(phone: Phone, tm
     phone.open("/today")
 
     expect_left(phone)
-    assert phone.page.evaluate(BLOCKS) == 0
+    wait_until(lambda: phone.page.evaluate(BLOCKS) == 0, seconds=10, failure=lambda: "leaving did not end")
     phone.close()
     assert canaries_in(tmp_path / "enrolled", names) == []
 

@@ -5,15 +5,16 @@ replies, out come the messages that the phones want to send and what their volun
 Python: the product's own files run in every history.
 """
 
+import asyncio
 import atexit
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from py_mini_racer import MiniRacer
+from py_mini_racer import mini_racer
 
 from tests.javascript import STATIC, as_script
 
@@ -37,28 +38,43 @@ class Phones:
     def __init__(self) -> None:
         harness = [(HERE / name).read_text(encoding="utf-8") for name in ("phone.js", "mutants.js")]
         modules = [as_script(source_of(name)) for name in with_imports(MODULES)]
-        self._engine = MiniRacer()
+        # An event loop of our own, run by whoever calls: V8's usual one is a thread beside, which each call waits for.
+        self._loop = asyncio.new_event_loop()
+        self._racing = mini_racer(self._loop)
+        self._engine = self._on_loop(self._racing.__enter__)
         product = f"const {{ {PARTS} }} = (() => {{\n" + "\n".join(modules) + f"\nreturn {{ {PARTS} }};\n}})();"
-        self._engine.eval("\n".join([*harness, product]) + "\n;undefined")
+        self._on_loop(self._engine.eval, "\n".join([*harness, product]) + "\n;undefined")
 
     def start(self, phones: Sequence[Json], *, seed: int, mutant: str) -> None:
-        self._call("start", {"phones": list(phones), "seed": seed, "mutant": mutant})
+        self._on_loop(self._call, "start", {"phones": list(phones), "seed": seed, "mutant": mutant})
 
     def run(
         self, *, seed: int, clocks: Mapping[str, int], commands: Sequence[Json], replies: Sequence[Json]
     ) -> tuple[list[Json], list[Json]]:
         """One tick, all of it interleaved as the seed says. Returns the messages to send and the events."""
-        self._call("run", {"seed": seed, "clocks": dict(clocks), "commands": list(commands), "replies": list(replies)})
-        taken = self._call("take")
+        given = {"seed": seed, "clocks": dict(clocks), "commands": list(commands), "replies": list(replies)}
+        taken = self._on_loop(self._run_and_take, given)
         return taken["posts"], taken["events"]
 
     def inspect(self) -> list[Json]:
-        found: list[Json] = self._call("inspect")
+        found: list[Json] = self._on_loop(self._call, "inspect")
         return found
 
     def close(self) -> None:
         """V8 at times holds up the end of the process when it is left running."""
-        self._engine.close()
+        self._on_loop(self._racing.__exit__, None, None, None)
+        self._loop.close()
+
+    def _run_and_take(self, given: Json) -> Any:
+        """Between the two calls V8 runs what the first left waiting."""
+        self._call("run", given)
+        return self._call("take")
+
+    def _on_loop(self, work: Callable[..., Any], *given: Any) -> Any:
+        async def works() -> Any:
+            return work(*given)
+
+        return self._loop.run_until_complete(works())
 
     def _call(self, function: str, *arguments: Any) -> Any:
         written = ",".join(msgspec.json.encode(argument).decode() for argument in arguments)

@@ -67,7 +67,7 @@ class AnyPhone:
         self.wait_for(
             """new Promise((resolve) => {
                 const { serviceWorker } = navigator;
-                setTimeout(() => resolve(false), 1000);
+                setTimeout(() => resolve(false), 5000); // a worker that starts anew hears nothing
                 serviceWorker.addEventListener("message", ({ data }) => {
                     if (data?.type === "drained") resolve(data.is_enrolled);
                 });

@@ -13,7 +13,7 @@ from server.settings import ROOT
 SOURCE: Path = ROOT / "tests" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 HEIGHT = "() => document.documentElement.scrollHeight"
-COLOURS = ["color-contrast", "link-in-text-block"]
+OF_LOOKS = ["color-contrast", "link-in-text-block", "target-size"]  # what colours and sizes have a say in
 RUN = """async (runOnly) => {
     const { violations } = await axe.run(document, { runOnly, resultTypes: ["violations"] });
     return violations.flatMap(({ id, nodes }) => nodes.map((node) =>
@@ -28,14 +28,14 @@ def bring_axe(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")  # a colour on its way to another is neither
 
 
-def findings(page: Page, *, of_colours: bool = False) -> list[str]:
+def findings(page: Page, *, of_looks: bool = False) -> list[str]:
     """What axe finds on the whole page: on a screen as long as the page is, so that the dock covers nothing of it. Of
-    colours alone where the same page was looked at in others."""
+    colours and sizes alone where the same page was looked at in others."""
     screen = page.viewport_size
     assert screen is not None
     page.set_viewport_size({"width": screen["width"], "height": page.evaluate(HEIGHT)})
     found: list[str] = page.evaluate(
-        RUN, {"type": "rule", "values": COLOURS} if of_colours else {"type": "tag", "values": RULES}
+        RUN, {"type": "rule", "values": OF_LOOKS} if of_looks else {"type": "tag", "values": RULES}
     )
     page.set_viewport_size(screen)
     return found

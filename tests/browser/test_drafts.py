@@ -62,28 +62,6 @@ def assert_as_it_was(phone: Phone, form_ids: list[str]) -> None:
     assert ids(phone) == form_ids
 
 
-def test_s07_a_half_filled_form_outlives_a_killed_browser(phone: Phone, coordinator: Coordinator) -> None:
-    phone.context.set_offline(True)
-    path, form_ids = fill_half(phone)
-
-    phone.kill()
-    phone.start()
-    phone.context.set_offline(True)
-    phone.open("/today")
-    expect(phone.page.locator("[data-state=draft]")).to_have_count(1)
-    phone.page.locator(".door:has([data-state=draft]) .door__link").tap()
-    phone.page.get_by_text("接着填").tap()
-
-    phone.page.wait_for_url(f"**{path}")
-    assert_as_it_was(phone, form_ids)
-    visit = phone.save()
-    assert visit == form_ids[0]
-    phone.context.set_offline(False)
-    phone.wait_for_header("全部已上传", seconds=40)
-    assert coordinator.visit_ids().count(visit) == 1
-    assert coordinator.open_visit(visit).answers["备注"] == NOTE
-
-
 def test_s07_a_tab_that_is_closed_in_the_middle_of_a_word_loses_nothing(phone: Phone) -> None:
     """As the camera does it on a phone with little memory: no time for the pause after the last letter."""
     phone.context.set_offline(True)

@@ -69,7 +69,7 @@ Start = Callable[[Path], Engine]
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """An engine's phone that is off, and what the server knows of it: each test begins with a copy, as with Chromium's
+    """An engine's phone that is off, and what the server knows of it: each test begins with a copy. Chromium's is the
     morning (conftest.py)."""
 
     start: Start
@@ -84,6 +84,8 @@ def enrolled(
     start: Start = {"chromium": chromium_start, "firefox": firefox_start, "webkit": webkit_start}[request.param](
         request
     )
+    if request.param == "chromium":
+        return Enrolled(start, morning.data, morning.profile)
     folder = tmp_path_factory.mktemp(request.param)
     server = WarmServer(shutil.copytree(morning.data, folder / "data"), port=morning.port)
     server.start()

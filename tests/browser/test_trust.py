@@ -392,20 +392,6 @@ def test_s15_after_an_outage_the_queue_empties_without_a_tap_or_a_reload(server:
     assert phone.page.evaluate("() => window.isSamePage") is True
 
 
-def test_p01_what_was_called_saved_outlives_a_killed_browser(phone: Phone) -> None:
-    """SIGKILL to all of it, the moment the next page says so. (Power that goes: ARCHITECTURE.md, 8.)"""
-    phone.context.set_offline(True)
-    visits = []
-    for _ in range(4):
-        visits.append(phone.log_visit("no_answer"))
-        phone.kill()
-        phone.start()
-        phone.context.set_offline(True)
-        phone.open("/my-visits")
-
-    assert [entry["record_id"] for entry in entries(phone)] == visits
-
-
 def test_p13_when_the_browser_stops_trying_it_reminds_whoever_asked_for_it(phone: Phone) -> None:
     phone.context.set_offline(True)
     phone.log_visit("no_answer", note="示例：写给提醒看的。")

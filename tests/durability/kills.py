@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -195,10 +196,12 @@ class Phones:
                 return
 
 
-def kill_servers(kills: int, *, seed: int, folder: Path) -> Tally:
+def kill_servers(
+    kills: int, *, seed: int, folder: Path, make: Callable[[Path], ServerProcess] = ServerProcess
+) -> Tally:
     """`./linli serve`, killed under load; after each kill a copy of what it left is examined."""
     random, tally, started = Random(seed), Tally(), time.monotonic()
-    server = ServerProcess(folder)
+    server = make(folder)
     phones = Phones(server, seed)
     with_database(server, phones.enrol)
     server.start()

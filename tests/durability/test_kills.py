@@ -10,6 +10,7 @@ from pathlib import Path
 
 from server.database import Database
 from server.settings import sqlite_url
+from tests.browser.warm_server import WarmServer
 from tests.durability.kills import kill_servers, kill_writers
 from tests.durability.workload import DATABASE, PHONES, examine, fill, push
 
@@ -26,7 +27,7 @@ def test_killed_writers_lose_and_double_nothing() -> None:
 
 
 def test_a_killed_server_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    tally = kill_servers(SERVERS, seed=SEED, folder=tmp_path)
+    tally = kill_servers(SERVERS, seed=SEED, folder=tmp_path, make=WarmServer)
 
     assert tally.wrong == []
     assert tally.kills == SERVERS

@@ -173,7 +173,8 @@ def examine_rows(
             if kept is None or kept[1] < revision:
                 found.lost.append(f"{phone}: {number} has no record")
             elif not is_amendment(number):
-                if any(json.loads(kept[2]).get(name) != value for name, value in expected.set.items()):
+                fields = json.loads(kept[2])
+                if any(fields.get(name) != value for name, value in expected.set.items()):
                     found.corrupt.append(f"{phone}: {number} has other fields")
                 needs += bool(expected.set.get("needs"))
             elif json.loads(kept[2]).get("note") != expected.set["note"]:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from server import migrations
 from server.app import create_app
+from server.logs import configure_logging
 from server.settings import Settings
 from tests.durability.faulty_disk import on_shared_memory
 from tests.durability.malformed import attack_in_process
@@ -25,6 +26,12 @@ def new_app(folder: Path) -> Starlette:
     settings = Settings(data_dir=folder, public_url="http://127.0.0.1:8000")
     migrations.upgrade(settings.database_url)
     return create_app(settings, operator_token="the operator's token", clock=lambda: NOW)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_served(logging_as_before: None) -> None:
+    """A line of the log has to hold any method and any route, too."""
+    configure_logging("info")
 
 
 @pytest.fixture

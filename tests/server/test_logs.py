@@ -9,7 +9,6 @@ import pytest
 
 from server.logs import configure_logging, get_logger
 
-
 pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 

@@ -23,14 +23,14 @@ WORKING_MAX = 8
 DESKS = 2  # threads that share Python's one lock with the writer and with pages; a third makes none of them faster
 TURN_SECONDS = 15  # a phone gives up after 20 (static/sync/transport.js)
 BODY_SECONDS = 30
-WAITING_BYTES_MAX = 96 * 1024 * 1024
+BYTES_MAX = 96 * 1024 * 1024  # of bodies in the house, read or half read
 RETRY_AFTER_SECONDS = (5, 60)
 PRESSED_FROM = 12  # waiting; from here on who pushes is asked to pull a little later
 PAUSE_MS = (5_000, 30_000)
 
 
 class Admission:
-    """`with enter(): read the body; async with turn(...): work`. Raises TryLater for whoever must come back."""
+    """`with enter() as bring: read the body; async with turn(...): work`. Raises TryLater for whoever must come back."""
 
     def __init__(
         self, *, in_house_max: int, working_max: int = WORKING_MAX, turn_seconds: float = TURN_SECONDS
@@ -40,7 +40,7 @@ class Admission:
         self._turn_seconds = turn_seconds
         self._in_house = 0
         self._working = 0
-        self._waiting_bytes = 0
+        self._bytes = 0
         self._uploads: deque[asyncio.Future[None]] = deque()
         self._downloads: deque[asyncio.Future[None]] = deque()
         self.is_closed = False
@@ -51,24 +51,36 @@ class Admission:
         return len(self._uploads) + len(self._downloads) >= PRESSED_FROM
 
     @contextmanager
-    def enter(self) -> Iterator[None]:
+    def enter(self) -> Iterator[Callable[[int], None]]:
+        """Gives what to call with the bytes of each piece of the body: nobody has signed for it yet, and all who are in
+        the house share its memory."""
         if self.is_closed or self._in_house >= self._in_house_max:
             raise busy()
+        brought = 0
+
+        def bring(size: int) -> None:
+            nonlocal brought
+            if self._bytes + size > BYTES_MAX:
+                raise busy()
+            self._bytes += size
+            brought += size
+
         self._in_house += 1
         try:
-            yield
+            yield bring
         finally:
             self._in_house -= 1
+            self._bytes -= brought
 
     @asynccontextmanager
-    async def turn(self, *, is_upload: bool, size: int) -> AsyncIterator[None]:
-        """Waits for a turn to work, and gives it on afterwards. `size` is what the waiting one keeps in memory."""
+    async def turn(self, *, is_upload: bool) -> AsyncIterator[None]:
+        """Waits for a turn to work, and gives it on afterwards."""
         if self._working < self._working_max:
             self._working += 1
         elif self.is_closed:
             raise busy()
         else:
-            await self._wait(self._uploads if is_upload else self._downloads, size)
+            await self._wait(self._uploads if is_upload else self._downloads)
         try:
             yield
         finally:
@@ -81,10 +93,7 @@ class Admission:
             while waiting:
                 reject(waiting.popleft())
 
-    async def _wait(self, line: deque[asyncio.Future[None]], size: int) -> None:
-        if self._waiting_bytes + size > WAITING_BYTES_MAX:
-            raise busy()
-        self._waiting_bytes += size
+    async def _wait(self, line: deque[asyncio.Future[None]]) -> None:
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         line.append(turn)
@@ -97,7 +106,6 @@ class Admission:
             raise
         finally:
             timer.cancel()
-            self._waiting_bytes -= size
 
     def _give_on(self) -> None:
         """To the next who still waits; whoever was sent away meanwhile is only passed over."""

@@ -75,6 +75,7 @@ def restore(backup: Path, database: Path, *, now: datetime | None = None) -> tup
     where the replaced database lies now. Raises BackupProblem before anything is replaced."""
     if not backup.is_file():
         raise BackupProblem(f"{backup} is no file.")
+    now = now or datetime.now(UTC)
     draft = database.with_name(f"{database.name}.restoring")
     forget(draft)
     try:
@@ -85,11 +86,11 @@ def restore(backup: Path, database: Path, *, now: datetime | None = None) -> tup
         migrations.upgrade(sqlite_url(draft))
         engine = create_engine(sqlite_url(draft))
         with Session(engine) as session, session.begin():
-            start_new_epoch(session)
+            start_new_epoch(session, int(now.timestamp() * 1000))
         engine.dispose()
         found = verify(draft)
         settle(draft)
-        replaced = set_aside(database, now or datetime.now(UTC))
+        replaced = set_aside(database, now)
         draft.replace(database)
         settle(database.parent)
     except (sqlite3.Error, OSError) as error:

@@ -108,7 +108,7 @@ class Uploader:
 async def head(request: Request) -> Response:
     async def look() -> Response:
         digest, signed = digest_of(request), await read_signed(request, limit=0)
-        async with line_of(request).turn(is_upload=False, size=0):
+        async with line_of(request).turn(is_upload=False):
             standing = await run_in_threadpool(look_up, request, signed, digest)
         return Response(status_code=200, headers=standing.headers())
 
@@ -124,7 +124,7 @@ async def patch(request: Request) -> Response:
         # Both are signed, as a part of the place: a piece is good at its own place only.
         signed = await read_signed(request, limit=BLOB_CHUNK_BYTES_MAX, place=f" {offset}/{length}")
         piece = Piece(digest, offset, length, signed.body)
-        async with line_of(request).turn(is_upload=True, size=len(signed.body)):
+        async with line_of(request).turn(is_upload=True):
             standing = await run_in_threadpool(take_piece, request, signed, piece)
         return Response(status_code=204, headers=standing.headers())
 
@@ -134,7 +134,7 @@ async def patch(request: Request) -> Response:
 async def download(request: Request) -> Response:
     async def send() -> Response:
         digest, reader = digest_of(request), await reader_of(request)
-        async with line_of(request).turn(is_upload=False, size=0):
+        async with line_of(request).turn(is_upload=False):
             return await run_in_threadpool(blob_response, request, reader, digest)
 
     return await answered(request, send)

@@ -1,6 +1,7 @@
 """Reading request bodies within limits: nothing is held in memory beyond the cap, and nothing unpacks beyond it."""
 
 import zlib
+from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -15,8 +16,12 @@ class BodyTooLarge(MalformedMessage):
         super().__init__("too_large", f"the body is over {limit} bytes")
 
 
-async def read_body(request: Request, *, limit: int) -> bytes:
-    """The body as sent. Raises BodyTooLarge as soon as it passes the limit, whatever its length header says, and
+def unheard(size: int) -> None:
+    """Where nobody counts."""
+
+
+async def read_body(request: Request, *, limit: int, bring: Callable[[int], None] = unheard) -> bytes:
+    """The body as sent; `bring` hears of each piece's bytes as it comes. Raises BodyTooLarge as soon as it passes the limit, whatever its length header says, and
     MalformedMessage when the line broke: nobody hears that, but the log does not call it our failure."""
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > limit:
@@ -28,6 +33,7 @@ async def read_body(request: Request, *, limit: int) -> bytes:
             size += len(piece)
             if size > limit:
                 raise BodyTooLarge(limit)
+            bring(len(piece))
             pieces.append(piece)
     except ClientDisconnect as error:
         raise MalformedMessage("bad_message", "the body was cut short") from error

@@ -135,7 +135,8 @@ def household_change(
             return None
         base = 0  # the clocks may be wrong: the more cautious word stands until a coordinator has decided
     else:
-        base = max((each.revision for each in told if each.value == value), default=base)
+        # What a phone had heard of: not what has been put before a coordinator since.
+        base = max((each.revision for each in told if each.value == value and not each.is_conflict), default=base)
     if value == standing:
         return None
     return changes.Change(

@@ -20,10 +20,14 @@ SETTINGS: Mapping[str, Set[str]] = {
     "keeping": frozenset({"kept", "may_be_cleared"}),
 }
 ARRIVED = "SELECT device_sequence FROM change WHERE community_id = ? AND device_id = ? AND device_sequence > ?"
-NOTED = (
-    "is_cloned", "received_through", "high_water", "last_contact_at", "clock_skew_ms", *SETTINGS,
-)  # fmt: skip
-NOTE = f"UPDATE device SET {', '.join(f'{name} = ?' for name in NOTED)} WHERE community_id = ? AND id = ?"  # noqa: S608 -- our own names
+NOTED = ("last_contact_at", "clock_skew_ms", *SETTINGS)
+# What only ever grows: another process may have noted more of this device since it was read.
+GROWING = ("received_through", "high_water")
+NOTE = (
+    f"UPDATE device SET {', '.join(f'{name} = ?' for name in NOTED)}, is_cloned = (is_cloned OR ?), "  # noqa: S608 -- our own names
+    + ", ".join(f"{name} = CASE WHEN {name} < ? THEN ? ELSE {name} END" for name in GROWING)
+    + " WHERE community_id = ? AND id = ?"
+)
 
 
 def is_news(caller: Caller, message: Message, now: int) -> bool:
@@ -54,13 +58,13 @@ def note_call(session: Session, caller: Caller, message: Message, now: int) -> l
     """Keeps what this call says of the device, and returns the sequence numbers that should have arrived."""
     through, missing, arrived = missing_numbers(session, caller, message)
     noted: dict[str, Any] = {
-        "is_cloned": caller.is_cloned or is_cloned(session, caller, message, arrived),
-        "received_through": through,
-        "high_water": max(message.high_water, caller.high_water),
         "last_contact_at": now,
         "clock_skew_ms": max(-(2**53), min(2**53, message.now - now)) if message.now else 0,
         **settings_of(caller, message),
     }
-    values = *(noted[name] for name in NOTED), caller.community_id, packed(caller.id)
+    was_cloned = caller.is_cloned or is_cloned(session, caller, message, arrived)
+    high_water = max(message.high_water, caller.high_water)
+    grown = (through, through, high_water, high_water)
+    values = *(noted[name] for name in NOTED), was_cloned, *grown, caller.community_id, packed(caller.id)
     statements_of(session).run(NOTE, values)
     return missing

@@ -88,15 +88,16 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         if self.is_sqlite:
             self._writer: Writer = SqliteWriter(url, end, checkpoint_rows)
-            self.engine = sqlite_engine(url, is_writer=False)
+            self.engine = self._look = sqlite_engine(url, is_writer=False)
         else:
             self.engine = create_engine(url, pool_size=READERS_MAX, max_overflow=READERS_MAX, pool_pre_ping=True)
+            self._look = self.engine.execution_options(isolation_level="REPEATABLE READ")  # as SQLite's readers have it
             self._writer = PostgresqlWriter(self.engine, end)
 
     def read(self, work: Work[T]) -> T:
-        """Raises what the work raises, and TryLater when the disk or the database does not answer."""
+        """One look at one moment, however many statements it takes. Raises what the work raises, and TryLater when the disk or the database does not answer."""
         try:
-            with Session(self.engine, expire_on_commit=False) as session:
+            with Session(self._look, expire_on_commit=False) as session:
                 return work(session)
         except UNREACHABLE as error:
             raise translated(error) from error

@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import json
+import math
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from server.admission import BODY_SECONDS, busy
-from server.bodies import inflate, read_body
+from server.bodies import inflate, read_body, unheard
 from sync.errors import MalformedMessage, SyncError, TryLater, UnknownDevice
 from sync.protocol import INFLATED_BYTES_MAX, PACKED_BYTES_MAX
 
@@ -32,11 +34,14 @@ class Signed:
     body: bytes
 
 
-async def read_signed(request: Request, *, limit: int = PACKED_BYTES_MAX, place: str = "") -> Signed:
-    """The request as its device should have signed it. `place` is what else was signed, behind the path."""
+async def read_signed(
+    request: Request, *, limit: int = PACKED_BYTES_MAX, place: str = "", bring: Callable[[int], None] = unheard
+) -> Signed:
+    """The request as its device should have signed it. `place` is what else was signed, behind the path; `bring` hears
+    of each piece's bytes as it comes (Admission.enter)."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            body = await read_body(request, limit=limit)
+            body = await read_body(request, limit=limit, bring=bring)
     except TimeoutError as error:
         raise busy() from error
     return Signed(
@@ -49,7 +54,7 @@ async def read_signed(request: Request, *, limit: int = PACKED_BYTES_MAX, place:
 
 
 def parse_json(request: Request, body: bytes) -> Any:
-    """JSON without NaN or floods of digits. Of a name that stands twice the last one counts; nobody else reads it."""
+    """The JSON of a request, packed or not."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise MalformedMessage("bad_message", "the content type must be application/json")
     match request.headers.get("content-encoding", "identity"):
@@ -59,16 +64,27 @@ def parse_json(request: Request, body: bytes) -> Any:
             body = inflate(body, limit=INFLATED_BYTES_MAX)
         case _:
             raise MalformedMessage("bad_message", "the only content encoding is gzip")
+    return read_json(body)
+
+
+def read_json(body: bytes) -> Any:
+    """JSON without NaN or floods of digits. Of a name that stands twice the last one counts; nobody else reads it."""
     with suppress(ValueError, RecursionError):
         return msgspec.json.decode(body)
-    try:  # slower, and it lets half a surrogate pair through: one bad change must not stop its neighbours
-        return json.loads(body, parse_constant=refuse_constant)
+    try:  # slower, and it lets half a character and any number through: one bad change must not stop its neighbours
+        return json.loads(body, parse_constant=refuse_constant, parse_float=finite_or_text)
     except (ValueError, RecursionError) as error:
         raise MalformedMessage("bad_message", "the body is not JSON") from error
 
 
 def refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def finite_or_text(digits: str) -> float | str:
+    """1e999 is JSON, and no number that could be written down again: it stays what was sent."""
+    number = float(digits)
+    return number if math.isfinite(number) else digits
 
 
 def json_response(request: Request, answer: dict[str, Any]) -> Response:

@@ -46,13 +46,16 @@ class NoSuchVolunteer(SyncError):
     pass
 
 
-def create_invite(session: Session, *, volunteer_number: str, now: int) -> NewInvite:
-    """Raises NoSuchVolunteer."""
-    volunteer = session.exec(
-        select(Volunteer).where(Volunteer.number == volunteer_number, col(Volunteer.is_active).is_(True))
-    ).first()
-    if volunteer is None:
-        raise NoSuchVolunteer("no_such_volunteer", f"no active volunteer has the number {volunteer_number}")
+def volunteer_by_number(session: Session, number: str) -> Volunteer:
+    """For whoever sits at the server itself and has the number alone. Raises NoSuchVolunteer, also where volunteers of
+    several communities have it."""
+    found = session.exec(select(Volunteer).where(Volunteer.number == number, col(Volunteer.is_active).is_(True))).all()
+    if len(found) != 1:
+        raise NoSuchVolunteer("no_such_volunteer", f"{len(found)} active volunteers have the number {number}")
+    return found[0]
+
+
+def create_invite(session: Session, volunteer: Volunteer, *, now: int) -> NewInvite:
     invite = NewInvite(
         token=secrets.token_urlsafe(16),
         short_code=f"{secrets.randbelow(10**8):08}",
@@ -73,8 +76,9 @@ def create_invite(session: Session, *, volunteer_number: str, now: int) -> NewIn
 
 
 def claim_invite(session: Session, *, code: str, device_name: str, public_key: str, now: int) -> Device | ClaimProblem:
-    """Spends the invite and adds a waiting device. The same key claiming the same invite again (a lost answer) gets
-    its device again. `code` is the token or the short code, with or without its space."""
+    """Spends the invite and adds a waiting device; to a key that the volunteer's device has already, it gives that one.
+    The same key claiming the same invite again (a lost answer) gets its device again, and nobody else gets anything of
+    a code that was spent or is over. `code` is the token or the short code, with or without its space."""
     code_hash = hashed("".join(code.split()))
     invite = session.exec(
         select(Invite)
@@ -83,6 +87,8 @@ def claim_invite(session: Session, *, code: str, device_name: str, public_key: s
     ).first()
     if invite is None:
         return ClaimProblem.UNKNOWN_CODE
+    if invite.expires_at <= now:
+        return ClaimProblem.EXPIRED_CODE
     volunteer = session.exec(
         select(Volunteer).where(Volunteer.community_id == invite.community_id, Volunteer.id == invite.volunteer_id)
     ).one()
@@ -90,18 +96,16 @@ def claim_invite(session: Session, *, code: str, device_name: str, public_key: s
         device = new_device(volunteer, name=device_name[:DEVICE_NAME_MAX], public_key=public_key, now=now)
     except ValueError:
         return ClaimProblem.BAD_KEY
-    known = session.exec(select(Device).where(Device.id == device.id)).first()
-    if known is not None:
-        is_own = known.volunteer_id == volunteer.id and known.standing != "revoked"
-        return known if is_own else ClaimProblem.BAD_KEY
-    if invite.spent_at:
+    if invite.spent_at and invite.spent_by != device.id:
         return ClaimProblem.SPENT_CODE
-    if invite.expires_at <= now:
-        return ClaimProblem.EXPIRED_CODE
-    invite.spent_at = now
+    known = session.exec(select(Device).where(Device.id == device.id)).first()
+    if known is not None and (known.volunteer_id != volunteer.id or known.standing == "revoked"):
+        return ClaimProblem.BAD_KEY
+    invite.spent_at, invite.spent_by = invite.spent_at or now, device.id
     session.add(invite)
-    session.add(device)
-    return device
+    if known is None:
+        session.add(device)
+    return known or device
 
 
 def confirm_device(session: Session, *, community_id: int, device_id: str, now: int) -> Device | None:

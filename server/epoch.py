@@ -3,13 +3,16 @@ lack its tail, starts a new one; every phone that hears of it offers again what 
 
 import secrets
 
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, col, select
 
 from server.models import Community, Feed
 
 # Places given out after the backup are gone, but phones still name them as the base of an edit. A new life begins so far
-# above that none of them is given out twice: such a base then counts as older than everything since, and merges.
+# above that none of them is given out twice: such a base then counts as older than everything since, and merges. Lives
+# that begin from the same backup begin at different seconds, and none gives out four million places a second.
 PLACES_SKIPPED = 2**32
+PLACES_A_SECOND = 2**22
+BEGINNING_SECONDS = 1_577_836_800  # 2020; the places of 68 years fit into what JavaScript counts
 
 
 def epochs(session: Session) -> dict[int, str]:
@@ -17,11 +20,14 @@ def epochs(session: Session) -> dict[int, str]:
     return {community.id: community.epoch for community in session.exec(select(Community).order_by(col(Community.id)))}
 
 
-def start_new_epoch(session: Session) -> dict[int, str]:
-    """For every community of this database. The caller commits."""
+def start_new_epoch(session: Session, now: int) -> dict[int, str]:
+    """At this moment of the server's, for every community of this database. The caller commits."""
     for community in session.exec(select(Community)):
         community.epoch = secrets.token_hex(8)
         session.add(community)
-    session.exec(update(Feed).values(head=col(Feed.head) + PLACES_SKIPPED))
+    of_this_second = (now // 1000 - BEGINNING_SECONDS) * PLACES_A_SECOND
+    for feed in session.exec(select(Feed)):
+        feed.head = max(feed.head + PLACES_SKIPPED, of_this_second)
+        session.add(feed)
     session.flush()
     return epochs(session)

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from server.accepting import accept_changes
 from server.callers import Caller, authenticated, confirmed
 from server.database import Database
-from server.device_requests import Signed, parse_json
+from server.device_requests import Signed, parse_json, read_json
 from server.scope import Principal
 from server.sealing import private_keys
 from server.sync_api import Answer, answered_in_turn, read_envelope, wire_result
@@ -74,8 +74,8 @@ def signed_messages(text: str) -> list[Signed]:
 
 def readable(signed: Signed) -> Message:
     try:
-        return decode_message(json.loads(signed.body))
-    except (ValueError, RecursionError, MalformedMessage) as error:
+        return decode_message(read_json(signed.body))
+    except MalformedMessage as error:
         raise NotOurs("not_ours") from error
 
 

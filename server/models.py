@@ -222,6 +222,7 @@ class Invite(SQLModel, table=True):
     created_at: int = big()
     expires_at: int = big()
     spent_at: int = big(default=0)
+    spent_by: str = ""  # the device's id
 
 
 class SignIn(SQLModel, table=True):

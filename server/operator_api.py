@@ -19,7 +19,7 @@ from starlette.routing import Route
 from server.backup import BackupProblem, back_up
 from server.clock import system_clock
 from server.database import Database
-from server.enrolment import NewInvite, NoSuchVolunteer, create_invite
+from server.enrolment import NewInvite, NoSuchVolunteer, create_invite, volunteer_by_number
 from sync.errors import MalformedMessage
 
 
@@ -61,7 +61,7 @@ async def asked(request: Request, name: str) -> str:
 def invite_volunteer(database: Database, number: str) -> NewInvite:
     """`./linli invite` calls this itself when no server is running."""
     now = system_clock()
-    return database.write(lambda session: create_invite(session, volunteer_number=number, now=now))
+    return database.write(lambda session: create_invite(session, volunteer_by_number(session, number), now=now))
 
 
 def is_operator(request: Request) -> bool:

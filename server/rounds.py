@@ -30,6 +30,7 @@ def assign_round(
     volunteer_ids: Iterable[str],
 ) -> None:
     """Lets the volunteers see the round and its households. Safe to repeat: what somebody sees already is left alone."""
+    SqlStore(session).hold(community_id)
     doors = list(household_ids)
     scopes = [round_id, *doors, *buildings_of(session, community_id, doors)]
     wanted = [(person_id, scope_id) for person_id in volunteer_ids for scope_id in (*scopes, person_id)]
@@ -48,6 +49,7 @@ def assign_round(
 def withdraw_round(session: Session, *, community_id: int, round_id: str, person_id: str, now: int) -> None:
     """Ends what the person sees through this round, except doors that another of her rounds still covers. What she
     wrote before now is still taken when it arrives."""
+    SqlStore(session).hold(community_id)  # nobody gives or takes doors between what is read and what is written
     held = {scope_id for _, scope_id in active_grants(session, community_id=community_id, person_ids={person_id})}
     doors = households_of_rounds(session, community_id, held)
     if round_id not in doors:

@@ -40,6 +40,7 @@ from sync.protocol import (
     decode_change,
     decode_message,
     encode_answer,
+    is_storable,
 )
 from sync.store import Store
 
@@ -63,9 +64,9 @@ async def exchange(request: Request) -> Response:
         return run.begun_in(database)
 
     try:
-        with admission.enter():
-            signed = await read_signed(request)
-            async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES, size=len(signed.body)):
+        with admission.enter() as bring:
+            signed = await read_signed(request, bring=bring)
+            async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES):
                 async with admission.desk:
                     begun = await run_in_threadpool(begin, signed)
                 answer = await database.write_soon(begun) if isinstance(begun, Exchange) else begun
@@ -85,10 +86,9 @@ async def answered_in_turn(request: Request, work: Callable[[Signed], Answer]) -
     """What the work makes of a signed request, done in a thread when it is this one's turn."""
     admission: Admission = request.app.state.admission
     try:
-        with admission.enter():
-            signed = await read_signed(request)
-            is_upload, size = len(signed.body) >= UPLOAD_BYTES, len(signed.body)
-            async with admission.turn(is_upload=is_upload, size=size), admission.desk:
+        with admission.enter() as bring:
+            signed = await read_signed(request, bring=bring)
+            async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES), admission.desk:
                 return await run_in_threadpool(lambda: json_response(request, work(signed)))
     except SyncError as error:
         return error_response(error)
@@ -235,7 +235,7 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
             )
         except Unsealable:
             return held(Held.UNSEALABLE)
-    if not isinstance(wire, dict):
+    if not isinstance(wire, dict) or not is_storable(wire):
         return held(Held.BAD_CHANGE)
     try:
         change = decode_change(wire, envelope=envelope)

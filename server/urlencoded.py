@@ -9,11 +9,13 @@ from server.multipart import read_multipart
 from sync.errors import MalformedMessage
 
 FIELDS_MAX = 200
+NO_CHARACTER = "\ufffd"
 
 
 async def read_form(request: Request, *, limit: int, with_files: bool = False) -> dict[str, list[str]]:
     """Raises MalformedMessage for another content type, a body over the limit, or too many fields. Bytes that are no
-    UTF-8 become the replacement character: a person reads it and mends it."""
+    UTF-8, and the one character that PostgreSQL keeps in no text, become the replacement character: a person reads it
+    and mends it."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip()
     if with_files and media_type == "multipart/form-data":
         return await read_multipart(request, limit=limit, fields_max=FIELDS_MAX)
@@ -22,7 +24,7 @@ async def read_form(request: Request, *, limit: int, with_files: bool = False) -
         raise MalformedMessage("bad_form", "the form must be urlencoded")
     try:
         return parse_qs(
-            body.decode("ascii", errors="replace"),
+            body.decode("ascii", errors="replace").replace("\0", NO_CHARACTER).replace("%00", NO_CHARACTER),
             keep_blank_values=True,
             errors="replace",
             max_num_fields=FIELDS_MAX,

@@ -194,9 +194,13 @@ class _Batch:
     def _hold_copy(self, change: Change) -> Result:
         """Same id, other content: the first stays, the second is kept under an id of its own, found again if resent."""
         copy = replace(change, change_id=copy_id(change))
-        code = Held.SAME_ID_OTHER_CONTENT.value
-        if copy.change_id not in self._entries and not self._store.known(self._author.community_id, [copy.change_id]):
-            self._keep(copy, Outcome.HELD, code=code)
+        code, taken_id = Held.SAME_ID_OTHER_CONTENT.value, taken_in_id(copy.change_id)
+        if copy.change_id not in self._entries:
+            known = self._store.known(self._author.community_id, [copy.change_id, taken_id])
+            if taken_id in known:
+                return Result(change.change_id, Outcome.AGAIN, known[taken_id].result.revision)
+            if copy.change_id not in known:
+                self._keep(copy, Outcome.HELD, code=code)
         return Result(change.change_id, Outcome.HELD, code=code)
 
     def _refusal(self, change: Change, scope_id: str) -> Refusal | None:
@@ -233,6 +237,8 @@ class _Batch:
                 return Refusal(Held.NOT_ALLOWED, kind.scope_field)
         if author.role is Role.VOLUNTEER and not self._was_granted(scope_id, change.made_at):
             return Refusal(Held.NOT_IN_SCOPE)
+        if not scope_id:
+            return Refusal(Held.BAD_FIELD, kind.scope_field)
         if scope_id in self._closed:
             return Refusal(Held.HOUSEHOLD_CLOSED)
         return None
@@ -282,10 +288,10 @@ class _Batch:
         if is_there or (not is_new and self._store.known(self._author.community_id, [change.change_id])):
             return
         before = self._records.get(change.record_id)
-        if before is None and not is_new:
+        if before is None:
             before = self._store.records(self._author.community_id, [change.record_id]).get(change.record_id)
-        if before is None and change.action is Action.VOID:
-            return
+        if before.kind != change.kind if before else change.action is Action.VOID:
+            return  # an id that somebody made up, or nothing to take back
         self._repeated.add(change.record_id)
         fields = {**before.fields, **change.set} if before else change.set
         scope_id = before.scope_id if before else self._scope_of(change)

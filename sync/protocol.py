@@ -20,6 +20,7 @@ ATTACHMENTS_MAX = 10  # of one record
 BLOB_BYTES_MAX = 5 * 1024 * 1024
 BLOB_CHUNK_BYTES_MAX = 256 * 1024
 DEPTH_MAX = 16
+REVISION_DIGITS_MAX = 16  # of a cursor: SEQUENCE_MAX has as many
 PAGE_RECORDS_MAX = 1000
 PAGE_RECORDS_DEFAULT = 500
 
@@ -180,7 +181,9 @@ def encode_cursor(position: Position) -> str:
 def decode_cursor(text: str) -> Position | None:
     """None, which starts from nothing, for no cursor and for one this server never gave out."""
     revision, dot, record_id = text.partition(".")
-    if not dot or not revision.isascii() or not revision.isdigit() or int(revision[:20]) > SEQUENCE_MAX:
+    if not dot or not revision.isascii() or not revision.isdigit():
+        return None
+    if len(revision) > REVISION_DIGITS_MAX or int(revision) > SEQUENCE_MAX:
         return None
     return Position(int(revision), record_id) if not record_id or IDENTIFIER(record_id) else None
 
@@ -197,3 +200,25 @@ def depth(value: Any) -> int:
 
 
 NESTING = (dict, list)  # what JSON nests in
+
+
+def is_storable(value: Any) -> bool:
+    """Whether every store can keep it and every page can show it: PostgreSQL has no text with the character 0, and what
+    nests too deep can be taken in and never given out."""
+    level = [value]
+    for _ in range(DEPTH_MAX):
+        deeper: list[Any] = []
+        for each in level:
+            if each.__class__ is str:
+                if "\0" in each:
+                    return False
+            elif each.__class__ is dict:
+                if any("\0" in name for name in each):
+                    return False
+                deeper += each.values()
+            elif each.__class__ is list:
+                deeper += each
+        if not deeper:
+            return True
+        level = deeper
+    return not any(each.__class__ in NESTING or (each.__class__ is str and "\0" in each) for each in level)

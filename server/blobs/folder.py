@@ -7,7 +7,6 @@ A name exists only once its bytes do, so whatever is killed in between leaves no
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from server.blobs.store import PIECE_BYTES, NoSuchBlob, StoreTrouble
@@ -22,10 +21,11 @@ class FolderStore:
         try:
             settle(file)
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not is_same_length(target, file):
-                target.unlink(missing_ok=True)  # cut short by whoever copied the folder
-                with suppress(FileExistsError):  # another device was faster with the same bytes
-                    os.link(file, target)
+            try:
+                os.link(file, target)
+            except FileExistsError:  # another device was faster with the same bytes: its name is never taken away
+                if not is_same_length(target, file):  # cut short by whoever copied the folder
+                    replace_whole(file, target)
             # Also when it was there: who put it may not have come to this line.
             settle(target.parent)
             settle(self.folder)
@@ -59,8 +59,16 @@ def pieces(handle: int) -> Iterator[bytes]:
             yield piece
 
 
+def replace_whole(file: Path, target: Path) -> None:
+    """In one step, and `file` stays: until then, what stood there is read."""
+    spare = file.with_name(f"spare.{file.name}")
+    spare.unlink(missing_ok=True)
+    os.link(file, spare)
+    spare.replace(target)
+
+
 def is_same_length(target: Path, file: Path) -> bool:
-    return target.exists() and target.stat().st_size == file.stat().st_size
+    return target.stat().st_size == file.stat().st_size
 
 
 def settle(path: Path) -> None:

@@ -6,6 +6,7 @@ Needed after pg_restore, after a snapshot of the disk was put back, or when a re
 
 import argparse
 
+from server.clock import system_clock
 from server.commands import DONE, settings_with
 from server.commands.migrate import refuse_old_database
 from server.database import open_database
@@ -25,7 +26,10 @@ def run(arguments: argparse.Namespace) -> int:
         refuse_old_database(settings)
         database = open_database(settings)
         try:
-            found = database.write(start_new_epoch) if arguments.new else database.read(epochs)
+            if arguments.new:
+                found = database.write(lambda session: start_new_epoch(session, system_clock()))
+            else:
+                found = database.read(epochs)
         finally:
             database.close()
     for community_id, epoch in found.items():

@@ -42,7 +42,7 @@ from server.demo.visits import (
     review,
     visit_change,
 )
-from server.enrolment import create_invite
+from server.enrolment import create_invite, volunteer_by_number
 from server.models import Community, Device, Event, Feed, Grant, Staff, Volunteer
 from server.passwords import hash_password
 from server.rounds import assign_round
@@ -87,7 +87,7 @@ def make_demo(session: Session, seed: int, now: int) -> Demo:
     if session.get(Community, COMMUNITY_ID) is None:
         fill(session, seed, now)
         session.flush()
-    invite = create_invite(session, volunteer_number=VOLUNTEER_NUMBER, now=now)
+    invite = create_invite(session, volunteer_by_number(session, VOLUNTEER_NUMBER), now=now)
     return Demo(
         volunteer_number=VOLUNTEER_NUMBER,
         volunteer_name=invite.volunteer_name,

@@ -1,6 +1,7 @@
 """Enrolment on the phone: the code, then waiting for the coordinator's word. Always answered by the server."""
 
 import re
+from dataclasses import dataclass, field
 
 from sqlmodel import Session
 from starlette.requests import Request
@@ -10,18 +11,37 @@ from starlette.routing import Route
 from server.bodies import FORM_BYTES_MAX
 from server.enrolment import ClaimProblem, claim_invite
 from server.principals import waiting_device
+from server.rate_limit import RateLimit
 from server.render import in_thread, page, redirect
 from server.sessions import set_session_cookie, start_session
 from server.urlencoded import read_form
 from server.writing import first
 from sync.kinds import Role
 
+# Of the eight digits; nobody guesses what a QR code holds. A roomful of new phones shares one address.
+BURST_BY_ADDRESS, REFILL_BY_ADDRESS_MS = 60, 10_000
+BURST_OF_ALL, REFILL_OF_ALL_MS = 600, 2_000
 IN_APP = re.compile(r"MicroMessenger|; wv\)")
+
+
+@dataclass(slots=True)
+class Gate:
+    """What one app remembers of codes that were tried, in memory."""
+
+    by_address: RateLimit = field(
+        default_factory=lambda: RateLimit(burst=BURST_BY_ADDRESS, refill_ms=REFILL_BY_ADDRESS_MS)
+    )
+    of_all: RateLimit = field(default_factory=lambda: RateLimit(burst=BURST_OF_ALL, refill_ms=REFILL_OF_ALL_MS))
+
+    def wait_ms(self, code: str, address: str, now: int) -> int:
+        if not "".join(code.split()).isdigit():
+            return 0
+        return self.by_address.wait_ms(address, now) or self.of_all.wait_ms("", now)
 
 
 async def enrol(request: Request) -> Response:
     refused = "in_app" if is_in_app(request) else ""
-    return page(request, "enrol/page.html", {"code": "", "device_name": "", "problem": "", "refused": refused})
+    return show_form(request, refused=refused)
 
 
 def is_in_app(request: Request) -> bool:
@@ -34,6 +54,14 @@ async def claim(request: Request) -> Response:
     code, device_name = first(submitted, "code"), first(submitted, "device_name").strip()
     public_key = first(submitted, "public_key")
     now: int = request.app.state.clock()
+    wait_ms = gate_of(request).wait_ms(code, request.client.host if request.client else "", now)
+    if wait_ms:
+        wait_seconds = wait_ms // 1000 + 1
+        response = show_form(
+            request, code=code, device_name=device_name, problem="too_many", wait_seconds=wait_seconds, status=429
+        )
+        response.headers["Retry-After"] = str(wait_seconds)
+        return response
 
     def work(session: Session) -> ClaimProblem | str:
         claimed = claim_invite(session, code=code, device_name=device_name, public_key=public_key, now=now)
@@ -50,8 +78,7 @@ async def claim(request: Request) -> Response:
 
     outcome = await in_thread(request.app.state.database.write, work)
     if isinstance(outcome, ClaimProblem):
-        context = {"code": code, "device_name": device_name, "problem": outcome.value, "refused": ""}
-        return page(request, "enrol/page.html", context, status=422)
+        return show_form(request, code=code, device_name=device_name, problem=outcome.value, status=422)
     response = redirect(request, "/enrol/waiting")
     set_session_cookie(response, request.app.state.settings, outcome, role=Role.VOLUNTEER)
     return response
@@ -67,6 +94,37 @@ async def waiting(request: Request) -> Response:
             return Response(status_code=200, headers={"HX-Redirect": "/today"})
         return redirect(request, "/today")
     return page(request, "enrol/waiting.html", {"device": {"name": device.name, "check_number": device.check_number}})
+
+
+# Parts
+
+
+def show_form(
+    request: Request,
+    *,
+    code: str = "",
+    device_name: str = "",
+    problem: str = "",
+    wait_seconds: int = 0,
+    refused: str = "",
+    status: int = 200,
+) -> Response:
+    context = {
+        "code": code,
+        "device_name": device_name,
+        "problem": problem,
+        "wait_seconds": wait_seconds,
+        "refused": refused,
+    }
+    return page(request, "enrol/page.html", context, status=status)
+
+
+def gate_of(request: Request) -> Gate:
+    state = request.app.state
+    if not hasattr(state, "gate"):
+        state.gate = Gate()
+    gate: Gate = state.gate
+    return gate
 
 
 routes = [

@@ -25,6 +25,7 @@ from sync.errors import TryLater
 from sync.kinds import Role
 
 AFTERWARDS = "/coordinator"
+LOGIN_MAX = 64  # of what is remembered of a login that was tried
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ async def check_sign_in(request: Request) -> Response:
     login, password = first(submitted, "login").strip(), first(submitted, "password")
     afterwards, now = first(submitted, "next"), request.app.state.clock()
     reception, address = reception_of(request), request.client.host if request.client else ""
-    key = f"{address} {login}"
+    key = f"{address} {login[:LOGIN_MAX]}"
     wait_ms = reception.by_address.wait_ms(address, now) or reception.by_login.wait_ms(key, now)
     if wait_ms:
         return too_many(request, login, afterwards, wait_seconds=wait_ms // 1000 + 1)

@@ -42,7 +42,7 @@ def test_uploads_go_before_downloads_and_each_in_its_order() -> None:
         done: list[str] = []
 
         async def exchange(name: str, *, is_upload: bool) -> None:
-            async with admission.turn(is_upload=is_upload, size=1):
+            async with admission.turn(is_upload=is_upload):
                 await asyncio.sleep(0)
                 done.append(name)
 
@@ -55,16 +55,30 @@ def test_uploads_go_before_downloads_and_each_in_its_order() -> None:
     assert in_own_loop(story()) == ["first", "push 1", "push 2", "pull 1", "pull 2"]
 
 
+def test_half_read_bodies_count_and_are_forgotten_when_their_sender_leaves() -> None:
+    admission = Admission(in_house_max=10)
+    half = admission_module.BYTES_MAX // 2
+
+    with admission.enter() as bring:
+        bring(half)
+        with admission.enter() as bring_too:
+            bring_too(half)
+            with pytest.raises(TryLater):
+                bring_too(1)
+        with admission.enter() as bring_after:
+            bring_after(half)
+
+
 def test_who_waited_as_long_as_a_phone_would_is_asked_to_come_back_and_takes_no_turn() -> None:
     async def story() -> tuple[str, bool]:
         admission = Admission(in_house_max=10, working_max=1, turn_seconds=0.01)
-        async with admission.turn(is_upload=True, size=1):
+        async with admission.turn(is_upload=True):
             try:
-                async with admission.turn(is_upload=True, size=1):
+                async with admission.turn(is_upload=True):
                     return "worked", False
             except TryLater as error:
                 code = error.code
-        async with admission.turn(is_upload=True, size=1):
+        async with admission.turn(is_upload=True):
             return code, LOW <= error_seconds() <= HIGH
 
     def error_seconds() -> int:
@@ -79,7 +93,7 @@ def test_one_who_leaves_the_line_gives_the_turn_on() -> None:
         release = asyncio.Event()
 
         async def work() -> None:
-            async with admission.turn(is_upload=True, size=1):
+            async with admission.turn(is_upload=True):
                 await release.wait()
 
         first, second = asyncio.create_task(work()), asyncio.create_task(work())
@@ -88,7 +102,7 @@ def test_one_who_leaves_the_line_gives_the_turn_on() -> None:
         await first
         second.cancel()  # as its turn comes
         await asyncio.gather(second, return_exceptions=True)
-        async with asyncio.timeout(1), admission.turn(is_upload=True, size=1):
+        async with asyncio.timeout(1), admission.turn(is_upload=True):
             return "worked"
 
     assert in_own_loop(story()) == "worked"

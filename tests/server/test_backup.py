@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlmodel import Session, select
 
 from server import migrations
 from server.attachments import Blob, note_upload
-from server.backup import BackupProblem, back_up, verify
+from server.backup import BackupProblem, back_up, restore, verify
 from server.callers import caller_of
 from server.database import Database
 from server.epoch import epochs, start_new_epoch
@@ -218,13 +219,27 @@ def test_a_new_epoch_gives_no_place_out_twice(database: Database) -> None:
     before = database.read(epochs)
     head = database.read(lambda session: SqlStore(session).head(COMMUNITY_ID))
 
-    after = database.write(start_new_epoch)
+    after = database.write(lambda session: start_new_epoch(session, NOW))
     (result,) = log_visits(database, ALICE, visit_change("visit"))
 
     assert before.keys() == after.keys() == {COMMUNITY_ID}
     assert before != after
     assert result.revision > head + 2**31
     assert database.read(lambda session: session.get_one(Feed, COMMUNITY_ID)).head == result.revision
+
+
+def test_two_lives_of_one_backup_give_no_place_out_twice(world: World, tmp_path: Path) -> None:
+    live, backup = world.server.data_dir / "linli.db", tmp_path / "backup.db"
+    back_up(live, backup)
+    places = []
+    for life in range(2):
+        restore(backup, live, now=datetime(2026, 11, 29, 9, 0, life, tzinfo=UTC))
+        database = Database(sqlite_url(live))
+        (result,) = log_visits(database, ALICE, visit_change(f"visit of life {life}"))
+        places.append(result.revision)
+        database.close()
+
+    assert places[1] > places[0] + 1_000_000
 
 
 def test_postgresql_is_told_what_to_do(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Both stores under one contract, and what only one of them can suffer."""
 
 import hashlib
+import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +35,46 @@ def environment(server: S3Server) -> dict[str, str]:
 
 
 class TestFolderStore(BlobStoreContract):
+    @pytest.mark.parametrize("moment", range(8))
+    def test_what_one_device_finished_another_never_takes_away(
+        self, store: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+    ) -> None:
+        """Two bring the same bytes. While the second is at work the first one finishes; then the second is killed."""
+        first, content, digest = written(tmp_path, 2000)
+        second, _, _ = written(tmp_path, 2000, name="second")
+        deeds = iter(range(20))
+        has_finished = False
+
+        class Killed(BaseException):
+            pass
+
+        def interrupted(real: Callable[..., Any]) -> Callable[..., Any]:
+            def deed(*given: Any, **options: Any) -> Any:
+                nonlocal has_finished
+                if has_finished:
+                    raise Killed
+                if next(deeds) == moment:
+                    monkeypatch.undo()
+                    store.put(digest, first)
+                    hook()
+                    has_finished = True
+                return real(*given, **options)
+
+            return deed
+
+        def hook() -> None:
+            for name in ("stat", "link", "unlink", "replace", "rename", "fsync"):
+                monkeypatch.setattr(os, name, interrupted(getattr(os, name)))
+
+        hook()
+        with suppress(Killed):
+            store.put(digest, second)
+        monkeypatch.undo()
+
+        if not has_finished:
+            store.put(digest, first)
+        assert b"".join(store.read(digest)) == content
+
     @pytest.fixture
     def store(self, tmp_path: Path) -> BlobStore:
         return open_store(Settings(data_dir=tmp_path / "data"))

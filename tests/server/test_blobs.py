@@ -553,7 +553,7 @@ def test_photos_wait_while_text_is_pressed(world: World) -> None:
 
         async def one() -> None:
             with admission.enter():
-                async with admission.turn(is_upload=True, size=1):
+                async with admission.turn(is_upload=True):
                     await gone.wait()
 
         tasks = [asyncio.create_task(one()) for _ in range(WORKING_MAX + PRESSED_FROM)]

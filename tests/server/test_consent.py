@@ -190,6 +190,17 @@ def test_a_phone_that_has_not_heard_does_not_undo_a_withdrawal(database: Databas
     assert asks(database) == [("withdrawn", "full")], "perhaps it was given again: somebody decides"
 
 
+def test_nor_do_two_of_its_visits(database: Database) -> None:
+    """What the first was asked about is nothing that the phone has heard of."""
+    log(database, ALICE, "withdrawn", FULL_DOOR, "withdrawn", day=1)
+
+    log(database, BOB, "his phone still says full", FULL_DOOR, "full", day=2)
+    log(database, BOB, "and says it again", FULL_DOOR, "full", day=3)
+
+    assert consent(database, FULL_DOOR) == "withdrawn"
+    assert asks(database) == [("withdrawn", "full")] * 2
+
+
 def test_a_coordinator_decides_whether_it_was_given_again(database: Database) -> None:
     log(database, ALICE, "withdrawn", FULL_DOOR, "withdrawn", day=1)
     log(database, BOB, "given again", FULL_DOOR, "full", day=2)

@@ -10,19 +10,29 @@ from urllib.parse import urlencode
 
 import pytest
 from httpx2 import Response
+from sqlmodel import Session
 from starlette.testclient import TestClient
 
 from server import migrations
 from server.accepting import accept_changes, principal_author
 from server.app import create_app
 from server.database import Database
-from server.enrolment import ClaimProblem, claim_invite, create_invite
+from server.enrolment import (
+    ClaimProblem,
+    NewInvite,
+    NoSuchVolunteer,
+    claim_invite,
+    create_invite,
+    volunteer_by_number,
+)
 from server.identifiers import uuid7
-from server.models import Device
+from server.models import Community, Device, Staff, Volunteer
+from server.scope import Principal
 from server.sealing import encode_base64url
 from server.settings import Settings
 from server.store import SqlStore
 from sync.changes import Action, Change, Outcome
+from sync.kinds import Role
 from sync.store import Position
 from tests.people import (
     ALICE,
@@ -358,25 +368,97 @@ def test_a_revoked_phone_is_out_at_once(world: World) -> None:
 def test_a_revoked_phone_s_key_enrols_no_more(world: World) -> None:
     """The phone makes itself another one (static/worker/enrolment.js)."""
     phone = SigningPhone(ALICE)
-    invites = [
-        world.database.write(lambda session: create_invite(session, volunteer_number=ALICE.number, now=NOW))
-        for _ in range(2)
-    ]
-
-    def claim(code: str) -> Device | ClaimProblem:
-        key = encode_base64url(phone.public_key)
-        return world.database.write(
-            lambda session: claim_invite(session, code=code, device_name="", public_key=key, now=NOW)
-        )
-
-    device = claim(invites[0].token)
+    first, second = invite(world), invite(world)
+    device = claim(world, first.token, phone)
     assert isinstance(device, Device)
     decide(world, ALICE, device.id, "confirm")
-    assert isinstance(claim(invites[1].token), Device)
+    assert isinstance(claim(world, second.token, phone), Device)
 
     decide(world, ALICE, device.id, "revoke")
 
-    assert claim(invites[1].token) is ClaimProblem.BAD_KEY
+    assert claim(world, second.token, phone) is ClaimProblem.BAD_KEY
+
+
+def test_a_code_that_was_spent_or_is_over_opens_nothing_to_a_phone_that_is_known(world: World) -> None:
+    """But for the phone that spent it: its answer may have been lost."""
+    phone, other = SigningPhone(ALICE), SigningPhone(ALICE)
+    first, second, third = invite(world), invite(world), invite(world)
+    device = claim(world, first.token, phone)
+    assert isinstance(device, Device)
+    assert isinstance(claim(world, first.token, phone), Device)
+    assert isinstance(claim(world, second.short_code, other), Device)
+
+    assert claim(world, second.token, phone) is ClaimProblem.SPENT_CODE
+    assert claim(world, first.token, phone, now=first.expires_at) is ClaimProblem.EXPIRED_CODE
+    again = claim(world, third.token, phone)
+    assert isinstance(again, Device)
+    assert again.id == device.id
+    assert claim(world, third.token, other) is ClaimProblem.SPENT_CODE
+
+
+def test_an_invite_is_for_the_volunteer_of_that_page_whoever_else_has_her_number(world: World) -> None:
+    """In another community, as numbers are each community's own."""
+    zoe = Volunteer(community_id=2, id=made_up_id("Zoe"), number=ALICE.number, name="Zoe")
+    eve = Staff(community_id=2, id=made_up_id("Eve"), login="eve", name="Eve", password_hash="")
+
+    def add(session: Session) -> None:
+        session.add(Community(id=2, name="另一个示例社区", epoch="epoch-1"))
+        session.flush()
+        session.add_all([zoe, eve])
+
+    world.database.write(add)
+    world.client.cookies.set("linli-s", sign_in(world.database, Principal(Role.COORDINATOR, eve.id, 2, "Eve")))
+    path = f"/coordinator/volunteers/{zoe.id}/invite"
+    (code,) = re.findall(r'id="short-code">(\d{4} \d{4})<', text_of(world.client.post(path, headers=SAME_ORIGIN)))
+
+    device = claim(world, code, SigningPhone(ALICE))
+
+    assert isinstance(device, Device)
+    assert (device.community_id, device.volunteer_id) == (2, zoe.id)
+    with pytest.raises(NoSuchVolunteer):  # at the server's own command line the number alone says too little
+        world.database.read(lambda session: volunteer_by_number(session, ALICE.number))
+
+
+def test_who_is_inactive_is_invited_by_nobody(world: World) -> None:
+    def deactivate(session: Session) -> None:
+        session.get_one(Volunteer, (COMMUNITY_ID, ALICE.id)).is_active = False
+
+    world.database.write(deactivate)
+    answer = world.client.post(f"/coordinator/volunteers/{ALICE.id}/invite", headers=SAME_ORIGIN)
+
+    assert answer.status_code == 200
+    assert "已停用" in text_of(answer)
+    assert 'id="short-code"' not in answer.text
+
+
+def test_codes_are_not_guessed_by_trying(world: World) -> None:
+    """Eight digits are quickly typed, and quickly tried."""
+    made = invite(world)
+
+    def tried(code: str) -> int:
+        key = encode_base64url(SigningPhone(ALICE).public_key)
+        form = {"code": code, "device_name": "示例手机", "public_key": key}
+        return world.client.post("/enrol", data=form, headers=SAME_ORIGIN, follow_redirects=False).status_code
+
+    answers = [tried(f"{number:08}") for number in range(100)]
+
+    assert answers[:20] == [422] * 20
+    assert answers[-1] == 429
+    assert tried(made.short_code) == 429
+    assert tried(made.token) == 303  # what nobody guesses is not limited
+
+
+def invite(world: World) -> NewInvite:
+    return world.database.write(
+        lambda session: create_invite(session, volunteer_by_number(session, ALICE.number), now=NOW)
+    )
+
+
+def claim(world: World, code: str, phone: SigningPhone, *, now: int = NOW) -> Device | ClaimProblem:
+    key = encode_base64url(phone.public_key)
+    return world.database.write(
+        lambda session: claim_invite(session, code=code, device_name="", public_key=key, now=now)
+    )
 
 
 def test_a_volunteer_without_a_worker_signs_out_of_the_browser(world: World) -> None:

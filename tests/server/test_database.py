@@ -39,6 +39,20 @@ class Refused(Exception):
     pass
 
 
+def test_a_look_is_at_one_moment(database: Database) -> None:
+    """However much is committed between its statements."""
+
+    def look(session: Session) -> list[int]:
+        counts = []
+        for number in (1, 2):
+            counts.append(len(session.exec(select(Community)).all()))
+            database.write(lambda other, number=number: other.add(found(number)))  # type: ignore[misc]
+        return counts
+
+    assert database.read(look) == [0, 0]
+    assert database.read(lambda session: len(session.exec(select(Community)).all())) == 2
+
+
 def test_one_failure_in_a_group_takes_no_neighbour_along(database: Database) -> None:
     """They wait behind a slow one, so that they are taken together; the second writes, and then raises."""
     begun, go_on = threading.Event(), threading.Event()

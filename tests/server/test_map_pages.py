@@ -1,5 +1,6 @@
 """Buildings, tags and finding people, by real requests: whose are found, what a coordinator may write, old records."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,13 @@ import pytest
 from sqlmodel import Session
 from starlette.testclient import TestClient
 
-from server import migrations
+from server import migrations, rounds
 from server.accepting import accept_changes, complete_search_keys, principal_author
 from server.app import create_app
 from server.buildings import building_id
 from server.database import Database
 from server.identifiers import uuid7
-from server.rounds import active_grants, withdraw_round
+from server.rounds import active_grants, assign_round, households_of_rounds, withdraw_round
 from server.rules import RULES
 from server.scope import Principal
 from server.settings import Settings
@@ -35,14 +36,17 @@ from tests.people import (
     RED_DOOR,
     ROUND_ID,
     Person,
+    add_round,
     build_world,
     log_visits,
     made_up_id,
     sign_in,
     visit_change,
 )
+from tests.postgres import new_database
 from tests.statements import statements
 
+PATIENCE_SECONDS = 0.3  # for what must not go on
 MAP_STATEMENTS = 8  # session, name, whether it is due; households, rounds, buildings, last visits; volunteers' names
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
@@ -324,6 +328,50 @@ def test_whoever_is_given_a_door_sees_its_building_until_the_last_door_is_gone(w
 
     assert scopes(ALICE) == {ALICE.id}, "what is hers alone stays hers"
     assert CHARLIES_ROUND_ID in scopes(CHARLIE)
+
+
+def test_a_round_that_is_taken_back_while_another_is_given_takes_no_door_of_that_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two processes over PostgreSQL: the one waits for the other, and then finds what it left."""
+    url = new_database()
+    migrations.upgrade(url)
+    one, other = Database(url), Database(url)
+    build_world(one)
+    second = made_up_id("another round of that door")
+    one.write(lambda session: add_round(session, second, "另一轮", (RED_DOOR,), ()))
+
+    def give() -> None:
+        other.write(
+            lambda session: assign_round(
+                session,
+                community_id=COMMUNITY_ID,
+                round_id=second,
+                household_ids=[RED_DOOR],
+                volunteer_ids=[ALICE.id],
+            )
+        )
+
+    giving = threading.Thread(target=give)
+
+    def read_slowly(*given: Any) -> Any:
+        found = households_of_rounds(*given)
+        giving.start()
+        giving.join(PATIENCE_SECONDS)
+        return found
+
+    monkeypatch.setattr(rounds, "households_of_rounds", read_slowly)
+    one.write(
+        lambda session: withdraw_round(
+            session, community_id=COMMUNITY_ID, round_id=ROUND_ID, person_id=ALICE.id, now=NOW
+        )
+    )
+    giving.join()
+
+    grants = one.read(lambda session: active_grants(session, community_id=COMMUNITY_ID, person_ids={ALICE.id}))
+    assert {(ALICE.id, second), (ALICE.id, RED_DOOR)} <= set(grants)
+    one.close()
+    other.close()
 
 
 def test_the_whole_map_is_a_handful_of_statements(world: World) -> None:

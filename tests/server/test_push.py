@@ -210,6 +210,9 @@ def test_each_broken_change_gets_its_own_code_and_its_neighbours_are_taken(world
         expected.extend([("held", code), ("accepted", "")])
 
     at_a_door = {"household_id": RED_DOOR, "outcome": "met"}
+    deep: Any = 1
+    for _ in range(900):
+        deep = [deep]
     other = phone.sealed(key, wire_change(visit_change("another"), device_sequence=900))
     add("foreign scope", "not_in_scope", door=CHARLIES_DOOR, round_id=CHARLIES_ROUND_ID)
     add("unknown scope", "not_in_scope", door=made_up_id("no door"))
@@ -232,6 +235,9 @@ def test_each_broken_change_gets_its_own_code_and_its_neighbours_are_taken(world
     add("record without an id", "bad_change", wire={"record_id": "7"})
     add("half a character", "bad_change", is_open=True, note="\ud800")
     add("endless change", "bad_change", note="x" * CHANGE_BYTES_MAX)
+    add("nested too deep", "bad_change", nested=deep)
+    add("the character 0", "bad_change", odd="a\0b")
+    add("the character 0 in the open", "bad_change", is_open=True, wire={"kind": "vi\0sit"})
     add("half a kind", "bad_change", is_open=True, wire={"kind": "\ud800"})
     add("half a field name", "bad_change", is_open=True, wire={"set": {**at_a_door, "\ud800": 1}})
     add("half a base", "bad_change", is_open=True, wire={"base": "\ud800"})
@@ -255,6 +261,29 @@ def test_each_broken_change_gets_its_own_code_and_its_neighbours_are_taken(world
     changes, _ = rows_of(world)
     assert Counter(row.outcome for row in changes) == Counter(outcome for outcome, _ in expected)
     assert {row.change_id for row in changes} == set(names)
+
+
+def test_a_number_that_no_float_holds_stops_nobody(world: World) -> None:
+    """1e999 is JSON. It stays what was sent, and the same bytes sent again are known."""
+    first, second, third = numbered(*(visit_change(f"visit {number}", extra=123456789) for number in range(3)))
+    entries = [
+        open_entry(first),
+        open_entry(second) | {"change": {"x": 987654321}},
+        world.phone.sealed(world.key, third),
+    ]
+    body = message(entries).replace(b"123456789", b"1e999").replace(b"987654321", b"[-1e999]")
+
+    answers = [world.push(body) for _ in range(2)]
+
+    outcomes = [[each["outcome"] for each in answer["results"]] for _, answer in answers]
+    assert outcomes == [["accepted", "held", "accepted"], ["again", "held", "again"]]
+    world.server.stop()
+    _, records = rows_of(world)
+    assert json.loads(records[first.record_id].fields)["extra"] == "1e999"
+
+
+def open_entry(change: Change) -> Wire:
+    return {"change_id": change.change_id, "device_sequence": change.device_sequence, "change": wire_change(change)}
 
 
 def test_an_id_used_twice_keeps_both_contents(world: World) -> None:

@@ -125,6 +125,15 @@ def test_a_held_change_that_was_taken_in_is_answered_at_its_place_when_it_is_off
     ]
 
 
+def test_so_is_one_whose_id_was_used_already() -> None:
+    store, other = store_of_alice(), visit(1, set={"household_id": DOOR, "note": "other"})
+    taken(store, visit(1), other)
+    again_id = taken_in_id(copy_id(other))
+    (took,) = taken(store, replace(other, change_id=again_id, record_id=uuid(0x101)), author=CAROL)
+
+    assert taken(store, other) == [Result(other.change_id, Outcome.AGAIN, took.revision)]
+
+
 def test_again_changes_the_outcome_but_not_that_it_is_held() -> None:
     accepted, held = Result(VISIT, Outcome.MERGED, 4), Result(VISIT, Outcome.HELD, code="not_in_scope")
 
@@ -223,6 +232,14 @@ def test_a_coordinator_writes_for_every_door() -> None:
     )
 
 
+def test_what_names_no_scope_is_held_whoever_brings_it() -> None:
+    change = visit(1, set={"note": "of nobody's door"})
+
+    assert taken(store_of_alice(), change, author=CAROL) == [
+        Result(change.change_id, Outcome.HELD, 0, "bad_field", "household_id")
+    ]
+
+
 ON_A_RECORD = [
     (visit(2, kind="household", record_id=VISIT, set={"door": "1"}), CAROL, Held.BAD_CHANGE, "kind"),
     (visit(2, set={"note": "hers"}), CAROL, Held.NOT_THE_AUTHOR, ""),
@@ -301,6 +318,20 @@ def test_what_follows_from_a_change_is_written_once() -> None:
     assert [result.outcome for result in (*first, *later)] == [Outcome.ACCEPTED] * 3
     assert store.records(COMMUNITY, [follower.record_id])[follower.record_id].fields["sum"] == 1
     assert store.head(COMMUNITY) == 5  # the grant, two visits, one follower, one amendment
+
+
+def test_what_follows_never_takes_the_place_of_another_record() -> None:
+    """Whoever made up its id before gains nothing by it, and stops nobody."""
+    follower = Change(uuid(0x900), 0, "poll", uuid(0x901), Action.PUT, 0, {"household_id": DOOR}, 100, 2)
+    rules = replace(RULES, derive=lambda change, record: [follower] if change.record_id == VISIT else [])
+    store = store_of_alice()
+    taken(store, visit(2, record=0x901, set={"household_id": DOOR, "note": "mine"}))
+
+    (result,) = taken(store, visit(1), rules=rules)
+
+    assert result.outcome is Outcome.ACCEPTED
+    record = store.records(COMMUNITY, [follower.record_id])[follower.record_id]
+    assert (record.kind, record.fields["note"]) == ("visit", "mine")
 
 
 def test_what_follows_may_be_changed_in_the_same_batch_and_taken_back_in_a_later_one() -> None:

@@ -21,6 +21,7 @@ from sync.protocol import (
     depth,
     encode_answer,
     encode_records,
+    is_storable,
 )
 from sync.store import Position, Slice
 
@@ -117,8 +118,8 @@ def test_as_many_changes_as_a_message_may_have_are_read() -> None:
     assert len(decode_message({"protocol": 1, "changes": [{}] * CHANGES_MAX}).envelopes) == CHANGES_MAX
 
 
-def nested(levels: int) -> Any:
-    found: Any = 1
+def nested(levels: int, inside: Any = 1) -> Any:
+    found = inside
     for level in range(levels):
         found = [found] if level % 2 else {"inner": found}
     return found
@@ -322,7 +323,8 @@ def test_a_result_says_no_more_than_there_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [(f"{SEQUENCE_MAX}.", Position(SEQUENCE_MAX)), (f"{SEQUENCE_MAX + 1}.", None)]
+    ("text", "expected"),
+    [(f"{SEQUENCE_MAX}.", Position(SEQUENCE_MAX)), (f"{SEQUENCE_MAX + 1}.", None), ("0" * 20 + "9" * 30 + ".", None)],
 )
 def test_a_cursor_has_the_bounds_of_a_number(text: str, expected: Position | None) -> None:
     assert decode_cursor(text) == expected
@@ -338,3 +340,22 @@ def test_an_error_says_whether_to_try_again() -> None:
         True,
     )
     assert [error("code", "words").retry for error in (SyncError, MalformedMessage, UnknownDevice)] == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"set": {"note": "示例", "needs": ["meal"], "sum": 1, "is": None}}, True),
+        (nested(DEPTH_MAX), True),
+        (nested(DEPTH_MAX, "deep"), True),
+        (nested(DEPTH_MAX + 1), False),
+        (nested(2000), False),
+        ({"set": {"note": "a\0b"}}, False),
+        ({"set": {"a\0b": 1}}, False),
+        ({"needs": [["\0"]]}, False),
+        (nested(DEPTH_MAX, "\0"), False),
+        ({"note": "\\u0000"}, True),
+    ],
+)
+def test_what_no_store_keeps_or_no_page_shows_is_known(value: Any, expected: bool) -> None:
+    assert is_storable(value) is expected

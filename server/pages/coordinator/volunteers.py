@@ -55,10 +55,12 @@ async def make_invite(request: Request, principal: Principal) -> Response:
     found = await find_volunteer(request, principal)
     if found is None:
         return page(request, "errors/not_found.html", {}, status=404)
-    number, now = found.volunteer.number, request.app.state.clock()
+    if not found.volunteer.is_active:
+        return await show_invite(request, principal, None)
+    now: int = request.app.state.clock()
     made = await in_thread(
         request.app.state.database.write,
-        lambda session: create_invite(session, volunteer_number=number, now=now),
+        lambda session: create_invite(session, found.volunteer, now=now),
     )
     return await show_invite(request, principal, made)
 

@@ -1,7 +1,8 @@
 """Dates and times on shared pages: the twin of static/worker/filters.js, pinned to it by sync/vectors/filters.json.
 
 Neither `Intl` nor Babel formats anything here, because no two versions of them agree. What is missing prints as
-nothing.
+nothing, and so does what is no moment of a year with four digits: no visit is refused for its clock, and none may break
+a page.
 """
 
 import re
@@ -34,28 +35,25 @@ def reads(*names: str) -> Callable[[Function], Function]:
 @reads("language", "utc_offset_minutes")
 def day(context: Context, value: Any) -> str:
     """A date, or a moment in ms: 3月12日（周四） or Thu 12 Mar."""
-    time = local_time(context, value) if is_moment(value) else read_day(str("" if value is None else value))
+    time = read_day(value) if isinstance(value, str) else local_time(value, context["utc_offset_minutes"])
     return day_text(context, time) if time else ""
 
 
 @reads("utc_offset_minutes")
 def clock(context: Context, value: Any) -> str:
     """A moment in ms: 14:05."""
-    return clock_text(local_time(context, value)) if is_moment(value) else ""
+    time = local_time(value, context["utc_offset_minutes"])
+    return clock_text(time) if time else ""
 
 
 @reads("language", "utc_offset_minutes")
 def moment(context: Context, value: Any) -> str:
     """A moment in ms: 3月12日（周四）14:05 or Thu 12 Mar 14:05."""
-    if not is_moment(value):
+    time = local_time(value, context["utc_offset_minutes"])
+    if time is None:
         return ""
-    time = local_time(context, value)
     separator = " " if context["language"] == "en" else ""
     return f"{day_text(context, time)}{separator}{clock_text(time)}"
-
-
-def is_moment(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def read_day(text: str) -> datetime | None:
@@ -67,9 +65,20 @@ def read_day(text: str) -> datetime | None:
         return None
 
 
-def local_time(context: Context, value: int) -> datetime:
-    """A datetime whose UTC fields are the local ones."""
-    return EPOCH + timedelta(milliseconds=value, minutes=context["utc_offset_minutes"])
+def local_time(value: Any, utc_offset_minutes: int) -> datetime | None:
+    """A datetime whose UTC fields are the local ones; None for what is no moment of a year with four digits."""
+    if not is_whole_number(value):
+        return None
+    try:
+        time = EPOCH + timedelta(milliseconds=value, minutes=utc_offset_minutes)
+    except OverflowError:
+        return None
+    return time if time.year >= 1000 else None
+
+
+def is_whole_number(value: Any) -> bool:
+    """As JSON knows them: 5.0 is one, and JavaScript cannot tell it from 5."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
 
 
 def day_text(context: Context, time: datetime) -> str:

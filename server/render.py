@@ -1,7 +1,6 @@
 """Pages: the context every template gets, and the response around it."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -9,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from server.filters import clock_text, local_time
 from server.scope import Principal
 from server.writing import new_ids
 from sync.errors import TryLater
@@ -77,16 +77,15 @@ def scheme_of(request: Request) -> str:
     return chosen if chosen in SCHEMES else SCHEMES[0]
 
 
-def local_day(now: int, utc_offset_minutes: int) -> str:
-    return local_moment(now, utc_offset_minutes).strftime("%Y-%m-%d")
+def local_day(moment: int, utc_offset_minutes: int) -> str:
+    """YYYY-MM-DD; "" for what no such day can name."""
+    time = local_time(moment, utc_offset_minutes)
+    return time.strftime("%Y-%m-%d") if time else ""
 
 
-def local_clock(now: int, utc_offset_minutes: int) -> str:
-    return local_moment(now, utc_offset_minutes).strftime("%H:%M")
-
-
-def local_moment(now: int, utc_offset_minutes: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=now, minutes=utc_offset_minutes)
+def local_clock(moment: int, utc_offset_minutes: int) -> str:
+    time = local_time(moment, utc_offset_minutes)
+    return clock_text(time) if time else ""
 
 
 def me_of(principal: Principal, community_name: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 // Dates and times on shared pages: the twin of server/filters.py, pinned to it by sync/vectors/filters.json. Neither
-// Intl nor Babel formats anything here, because no two versions of them agree.
+// Intl nor Babel formats anything here, because no two versions of them agree. What is missing prints as nothing, and so
+// does what is no moment of a year with four digits: no visit is refused for its clock, and none may break a page.
 
 const MINUTE_MS = 60_000;
 export const DAY_MS = 24 * 60 * MINUTE_MS;
@@ -9,35 +10,36 @@ const ENGLISH_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", 
 
 /** @typedef {{ language: string, utc_offset_minutes: number }} Context of the template, as far as filters look */
 
-/**
- * The filters of shared templates, by name. Each is given the context and a value; what is missing prints as nothing.
- */
+/** The filters of shared templates, by name. Each is given the context and a value. */
 export const dateFilters = {
   /** @param {Context} context */
   day(context, value) {
-    const time = typeof value === "number" ? localTime(context, value) : readDay(String(value ?? ""));
+    const time = typeof value === "string" ? readDay(value) : localTime(context, value);
     return time ? dayText(context, time) : "";
   },
 
   /** @param {Context} context */
-  clock: (context, value) => (typeof value === "number" ? clockText(localTime(context, value)) : ""),
+  clock(context, value) {
+    const time = localTime(context, value);
+    return time ? clockText(time) : "";
+  },
 
   /** @param {Context} context */
   moment(context, value) {
-    if (typeof value !== "number") return "";
     const time = localTime(context, value);
+    if (!time) return "";
     const separator = context.language === "en" ? " " : "";
     return dayText(context, time) + separator + clockText(time);
   },
 };
 
 /**
- * The local date as YYYY-MM-DD.
- * @param {number} now ms UTC
+ * The local date as YYYY-MM-DD; "" for what no such date can name.
+ * @param {number} moment ms UTC
  * @param {number} utcOffsetMinutes
  */
-export function localDate(now, utcOffsetMinutes) {
-  return localTime({ utc_offset_minutes: utcOffsetMinutes }, now).toISOString().slice(0, 10);
+export function localDate(moment, utcOffsetMinutes) {
+  return localTime({ utc_offset_minutes: utcOffsetMinutes }, moment)?.toISOString().slice(0, 10) ?? "";
 }
 
 /**
@@ -62,8 +64,12 @@ export function readDay(text) {
   return date.getUTCMonth() === month - 1 && date.getUTCDate() === day ? date : null;
 }
 
-/** A Date whose UTC fields are the local ones. */
-const localTime = ({ utc_offset_minutes }, value) => new Date(value + utc_offset_minutes * MINUTE_MS);
+/** A Date whose UTC fields are the local ones; null for what is no moment of a year with four digits. */
+function localTime({ utc_offset_minutes }, value) {
+  const time = new Date(Number.isInteger(value) ? value + utc_offset_minutes * MINUTE_MS : NaN);
+  const year = time.getUTCFullYear();
+  return year >= 1000 && year <= 9999 ? time : null;
+}
 
 function dayText({ language }, time) {
   const [month, day, weekday] = [time.getUTCMonth(), time.getUTCDate(), time.getUTCDay()];

@@ -3,16 +3,34 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlmodel import Session, col, select
+from starlette.testclient import TestClient
 
 from server import migrations
+from server.app import create_app
 from server.database import Database
 from server.models import Record
 from server.scope import scoped
-from sync.changes import Outcome
-from tests.people import ALICE, COORDINATOR, NOW, build_world, log_visits, visit_change
+from server.settings import Settings
+from sync.changes import TIME_MAX, Change, Outcome
+from tests.people import (
+    ALICE,
+    CHARLIES_DOOR,
+    COORDINATOR,
+    NOW,
+    RED_DOOR,
+    ROUND_ID,
+    build_world,
+    log_visits,
+    made_up_id,
+    outing_change,
+    sign_in,
+    visit_change,
+)
+from tests.signing_phone import SigningPhone, message, server_key
 
 DAY = 86_400_000
 YEAR = 365 * DAY
@@ -55,3 +73,86 @@ def test_s09_no_hour_of_the_day_is_better_than_another(database: Database, hour:
 
     assert (result.outcome, result.code, result.conflicts) == (Outcome.ACCEPTED, "", ())
     assert record.review == "pending"
+
+
+# What no calendar has
+
+
+NO_MOMENTS = [TIME_MAX, -TIME_MAX, 999_999_999_999_999, 2**62, -(2**62), 1e300, 0.5, True, "昨天", [NOW], {"ms": NOW}]
+HER_PAGES = [
+    "/today",
+    f"/rounds/{ROUND_ID}/doors/{RED_DOOR}",
+    f"/visits/{made_up_id('visit')}",
+    f"/visits/{made_up_id('visit')}/edit",
+    f"/visits/{made_up_id('visit')}/steps",
+    f"/visits/{made_up_id('visit')}/withdraw",
+    f"/rounds/{ROUND_ID}/nobody-home",
+    "/my-visits",
+    "/map",
+    "/outings",
+    f"/outings/{made_up_id('outing')}",
+]
+COORDINATORS_PAGES = [
+    "/coordinator",
+    "/coordinator?tab=all",
+    f"/coordinator/visits/{made_up_id('visit')}",
+    "/coordinator/held",
+    "/coordinator/map",
+    "/coordinator/map/2-1-101",
+    "/coordinator/needs",
+    "/coordinator/conflicts",
+    "/coordinator/rounds",
+    "/coordinator/devices",
+]
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    settings = Settings(data_dir=tmp_path)
+    migrations.upgrade(settings.database_url)
+    with TestClient(create_app(settings, clock=lambda: NOW), base_url=settings.public_url) as made:
+        build_world(made.app.state.database)  # type: ignore[attr-defined]
+        yield made
+
+
+def push(client: TestClient, phone: SigningPhone, *changes: Change) -> list[str]:
+    """The outcome of each."""
+    database: Database = client.app.state.database  # type: ignore[attr-defined]
+    key = database.read(server_key)
+    numbered = [replace(change, device_sequence=number) for number, change in enumerate(changes, start=1)]
+    body = message([phone.sealed(key, change) for change in numbered])
+    answer = client.post("/sync", content=body, headers=phone.headers(body, origin=str(client.base_url))).json()
+    return [result["outcome"] for result in answer["results"]]
+
+
+@pytest.mark.parametrize("value", NO_MOMENTS, ids=repr)
+def test_a_time_that_no_calendar_has_is_taken_and_breaks_no_page(client: TestClient, value: Any) -> None:
+    phone = SigningPhone(ALICE)
+    database: Database = client.app.state.database  # type: ignore[attr-defined]
+    database.write(phone.enrol)
+    made_at = value if type(value) is int and abs(value) <= TIME_MAX else NOW
+    times = {"started_at": value, "ended_at": value, "danger": ["fall"], "needs": ["meal_delivery"], "urgency": "h24"}
+    visit, elsewhere = visit_change("visit", **times), visit_change("elsewhere", door=CHARLIES_DOOR, **times)
+    untimed = visit_change("untimed")
+    outing = outing_change("outing", ALICE, went_on="2026-11-22")
+
+    outcomes = push(client, phone, *(replace(each, made_at=made_at) for each in (visit, elsewhere, untimed, outing)))
+
+    assert outcomes == ["accepted", "held", "accepted", "accepted"]
+    for who, paths in ((ALICE, HER_PAGES), (COORDINATOR, COORDINATORS_PAGES)):
+        client.cookies.set("linli-s", sign_in(database, who))
+        assert {path: client.get(path).status_code for path in paths} == dict.fromkeys(paths, 200)
+
+
+def test_a_form_that_was_opened_when_no_calendar_has_is_saved(client: TestClient) -> None:
+    client.cookies.set("linli-s", sign_in(client.app.state.database, ALICE))  # type: ignore[attr-defined]
+    form = {"opened_at": "999999999999999", "outcome": "no_answer", "consent_state": "basic"}  # the second is not asked
+
+    answer = client.post(
+        f"/rounds/{ROUND_ID}/doors/{RED_DOOR}/visit",
+        data=form,
+        headers={"Sec-Fetch-Site": "same-origin"},
+        follow_redirects=False,
+    )
+
+    assert answer.status_code == 303

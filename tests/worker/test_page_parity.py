@@ -9,7 +9,7 @@ read out of its HTML and given to the worker, which would have made up others.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -29,7 +29,7 @@ from server.release import load_release
 from server.sessions import start_session
 from server.settings import Settings
 from server.worker_script import plain_script
-from sync.changes import Action, Change
+from sync.changes import TIME_MAX, Action, Change
 from sync.kinds import Role
 from tests.browser.server_process import ServerProcess, with_database
 from tests.people import NOW, Person, made_up_id
@@ -239,8 +239,21 @@ def log_own_visits(replica: Replica, database: Database) -> list[str]:
     )
     database.write(lambda session: review(session, "own visit 5", {"review_state": "approved"}))
     log_own_outings(replica, round_record["id"])
+    odd = visits_of_odd_clocks(round_record)
+    replica.exchange(*odd)
     replica.exchange()
-    return [made.record_id for made in changes]
+    return [made.record_id for made in (*changes, *odd)]
+
+
+def visits_of_odd_clocks(round_record: dict[str, Any]) -> list[Change]:
+    """Made, begun and ended when no calendar has; each the last of its door."""
+    odd: list[tuple[int, Any]] = [(TIME_MAX, 2**62), (-TIME_MAX, 0), (NOW, 1e300), (NOW, [NOW]), (NOW, NOW + 0.5)]
+    changes = []
+    for number, (made_at, value) in enumerate(odd, start=10):
+        scope = {"household_id": round_record["household_ids"][number - 7], "round_id": round_record["id"]}
+        fields = {"outcome": "met", "started_at": value, "ended_at": value, **scope}
+        changes.append(replace(change(number, f"odd visit {number}", Action.PUT, 0, fields), made_at=made_at))
+    return changes
 
 
 def log_own_outings(replica: Replica, round_id: str) -> None:

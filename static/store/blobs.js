@@ -5,6 +5,8 @@
 //                 ▲ └─> refused       │
 //                 └── another epoch ──┘
 //
+// Refused because this phone had damaged them, they wait again once the same are chosen again.
+//
 // Bytes lie apart from what is known of them, so that looking through the list reads no megabytes. They are ArrayBuffers:
 // WebKit at times refuses Blobs (P16). The vault seals them with a key that needs no PIN, because they go up while it is
 // locked.
@@ -76,7 +78,9 @@ export class Blobs {
   // Writing
 
   /**
-   * Keeps bytes; when it resolves they are as safe as a visit. Safe to repeat: what is kept already is left as it is.
+   * Keeps bytes; when it resolves they are as safe as a visit. Safe to repeat: what is known of them already is left as it
+   * is, but the bytes are written anew, because a browser may have lost some (P16). What was refused as damaged waits again;
+   * what the server would not have stays refused, because it would not have the same bytes now.
    * @param {ArrayBuffer} bytes
    * @param {"photo" | "voice"} kind
    * @returns {Promise<Attachment>} what a record says of them
@@ -89,9 +93,10 @@ export class Blobs {
     const sealed = await this.#vault.sealPhoto(bytes, photoBinding(sha256));
     await this.#database.write(["blobs", "bytes"], async (transaction) => {
       const blobs = transaction.objectStore("blobs");
-      if (await requested(blobs.get(sha256))) return;
-      blobs.put({ sha256, length, kind, state: "waiting", epoch: "", whole_at: 0, code: "", words: "" });
+      const known = await requested(blobs.get(sha256));
       transaction.objectStore("bytes").put({ sealed }, sha256);
+      if (known && known.code !== "damaged") return;
+      blobs.put({ sha256, length, kind, state: "waiting", epoch: "", whole_at: 0, code: "", words: "" });
     });
     this.#all = null;
     return { sha256, length, kind };

@@ -143,39 +143,83 @@ DAMAGE = {
 }
 
 
+DAMAGED = """
+const { sha256 } = await blobs.keep(made(2000), "photo");
+const other = await vault.sealPhoto(made(1999), `photo\\n${sha256}`);
+const damage = async () => {
+  const database = await new Promise((resolve) => {
+    indexedDB.open("linli-blobs", 1).onsuccess = ({ target }) => resolve(target.result);
+  });
+  const transaction = database.transaction("bytes", "readwrite");
+  const bytes = transaction.objectStore("bytes");
+  bytes.get(sha256).onsuccess = ({ target: { result: kept } }) => { DAMAGE };
+  await new Promise((resolve) => (transaction.oncomplete = resolve));
+  database.close();
+};
+const asked = [];
+const send = async ({ method, path, body }) => {
+  const isWhole = method === "PATCH";
+  if (isWhole) asked.push([path.slice("/sync/blobs/".length), body.join() === new Uint8Array(made(2000)).join()]);
+  const headers = { "Upload-Offset": isWhole ? "2000" : "0", "Upload-Complete": isWhole ? "?1" : "?0", "Linli-Epoch": "one" };
+  return { status: isWhole ? 204 : 200, text: "", retry_after_ms: null, headers: new Headers(headers) };
+};
+const sendAll = () =>
+  runUploads({ blobs: new Blobs(vault), send, pieces: new Pieces(), now: () => 1, at: 5, isStopped: () => false });
+const said = async () => {
+  const all = await new Blobs(vault).all();
+  return Object.fromEntries(all.map(({ sha256, state, epoch, whole_at, code }) => [sha256, [state, epoch, whole_at, code]]));
+};
+"""
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_p16_a_photo_that_is_damaged_on_the_phone_is_said_and_holds_up_no_other(page: Page, damage: str) -> None:
-    found = run(
-        page,
-        f"""
-        const {{ sha256 }} = await blobs.keep(made(2000), "photo");
-        const whole = await blobs.keep(made(2000, 2), "photo");
-        const other = await vault.sealPhoto(made(1999), `photo\\n${{sha256}}`);
-        const database = await new Promise((resolve) => {{
-          indexedDB.open("linli-blobs", 1).onsuccess = ({{ target }}) => resolve(target.result);
-        }});
-        const transaction = database.transaction("bytes", "readwrite");
-        const bytes = transaction.objectStore("bytes");
-        bytes.get(sha256).onsuccess = ({{ target: {{ result: kept }} }}) => {{ {DAMAGE[damage]} }};
-        await new Promise((resolve) => (transaction.oncomplete = resolve));
-        database.close();
-        const asked = [];
-        const send = async ({{ method, path }}) => {{
-          const isWhole = method === "PATCH";
-          if (isWhole) asked.push(path);
-          const headers = {{ "Upload-Offset": isWhole ? "2000" : "0", "Upload-Complete": isWhole ? "?1" : "?0", "Linli-Epoch": "one" }};
-          return {{ status: isWhole ? 204 : 200, text: "", retry_after_ms: null, headers: new Headers(headers) }};
-        }};
-        const isStopped = () => false;
-        const end = await runUploads({{ blobs: new Blobs(vault), send, pieces: new Pieces(), now: () => 1, at: 5, isStopped }});
-        const kept = Object.fromEntries((await new Blobs(vault).all()).map((each) => [each.sha256, each]));
-        const said = ({{ state, code }}) => [state, code];
-        const isOther = asked.map((path) => path.endsWith(whole.sha256));
-        return [end.reason, isOther, said(kept[sha256]), said(kept[whole.sha256])];
-        """,
-    )
+    script = """
+    const whole = await blobs.keep(made(2000, 2), "photo");
+    await damage();
+    const { reason } = await sendAll();
+    const kept = await said();
+    return [reason, asked.map(([sent]) => sent === whole.sha256), kept[sha256], kept[whole.sha256]];
+    """
 
-    assert found == ["", [True], ["refused", "damaged"], ["whole", ""]]
+    found = run(page, DAMAGED.replace("DAMAGE", DAMAGE[damage]) + script)
+
+    assert found == ["", [True], ["refused", "", 0, "damaged"], ["whole", "one", 5, ""]]
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_p16_a_damaged_photo_that_is_chosen_again_goes_up(page: Page, damage: str, is_said: bool) -> None:
+    """Before or after the phone has seen that it is damaged."""
+    script = """
+    await damage();
+    if (given) await sendAll();
+    const again = await blobs.keep(made(2000), "photo");
+    const kept = await said();
+    await sendAll();
+    return [again.sha256 === sha256, kept[sha256], asked.map(([sent, isSound]) => sent === sha256 && isSound), (await said())[sha256]];
+    """
+
+    found = run(page, DAMAGED.replace("DAMAGE", DAMAGE[damage]) + script, is_said)
+
+    assert found == [True, ["waiting", "", 0, ""], [True], ["whole", "one", 5, ""]]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_p16_a_photo_that_went_up_and_was_damaged_since_is_there_again_when_chosen_again(
+    page: Page, damage: str
+) -> None:
+    script = """
+    await sendAll();
+    await damage();
+    await blobs.keep(made(2000), "photo");
+    const bytes = new Uint8Array(await blobs.bytes(sha256));
+    return [bytes.join() === new Uint8Array(made(2000)).join(), asked.length, (await said())[sha256]];
+    """
+
+    found = run(page, DAMAGED.replace("DAMAGE", DAMAGE[damage]) + script)
+
+    assert found == [True, 1, ["whole", "one", 5, ""]]
 
 
 def test_a_time_out_makes_the_next_piece_smaller_and_ends_the_run(page: Page) -> None:
@@ -190,6 +234,19 @@ def test_what_the_server_will_not_have_is_not_offered_again(page: Page, status: 
 
     assert found["end"]["reason"] == ""
     assert found["kept"] == WAITING | {"state": "refused", "code": code, "words": "words"}
+
+
+@pytest.mark.parametrize("code", ["unsupported_type", "blob_too_large"])
+def test_what_the_server_will_not_have_is_not_offered_when_chosen_again(page: Page, code: str) -> None:
+    script = """
+    const { sha256 } = await blobs.keep(made(1000), "photo");
+    await blobs.refuse(sha256, { code: given, words: "words" });
+    await blobs.keep(made(1000), "photo");
+    const { state, epoch, whole_at, code, words } = await row();
+    return { state, epoch, whole_at, code, words };
+    """
+
+    assert run(page, script, code) == WAITING | {"state": "refused", "code": code, "words": "words"}
 
 
 @pytest.mark.parametrize(("status", "code"), [(429, "too_many_unfinished"), (503, "busy"), (401, "unknown_device")])

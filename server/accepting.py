@@ -1,12 +1,14 @@
 """The one way in: every write to a synced record, from a phone, a form or an import, goes through here."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from sqlmodel import Session
 
 from server.attachments import note_references
 from server.consent import keep_consent
 from server.households import households_without_keys, search_changes
+from server.identifiers import uuid7
 from server.models import Staff
 from server.rounds import active_holders, assign_round, people_changes, rounds_without_people
 from server.rules import RULES, SERVER_ID
@@ -17,6 +19,7 @@ from sync.engine import accept
 from sync.kinds import Role
 
 MOVED = frozenset({Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT})  # the record stands in the feed anew
+SAVED = frozenset({Outcome.ACCEPTED, Outcome.AGAIN, Outcome.MERGED})  # what was asked for stands
 
 
 def accept_changes(session: Session, author: Author, changes: Sequence[Change], now: int) -> list[Result]:
@@ -34,6 +37,25 @@ def accept_changes(session: Session, author: Author, changes: Sequence[Change], 
         keep_people(session, author.community_id, manned, now)
     keep_consent(session, author, moved, now)
     return results
+
+
+def accept_form(session: Session, principal: Principal, change: Change, now: int) -> Result:
+    """What a coordinator's form asks for, once however often it is sent. Only a result among SAVED may be called saved.
+
+    A form whose change is in already was saved the first time. What was altered in between (Back, amend, save) is a
+    change of its own on top of that one: what others wrote since is not overwritten unseen.
+    """
+    author, store = principal_author(principal), SqlStore(session)
+    known = store.known(author.community_id, [change.change_id]).get(change.change_id)
+    if known is not None:
+        was_saved = known.result.outcome in SAVED
+        standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
+        fields = standing.fields if standing else {}
+        if was_saved and all((fields.get(name) or type(value)()) == value for name, value in change.set.items()):
+            return known.result
+        base = known.result.revision if was_saved else change.base
+        change = replace(change, change_id=uuid7(now), base=base)
+    return accept_changes(session, author, [change], now)[0]
 
 
 def keep_search_keys(session: Session, community_id: int, household_ids: Collection[str], now: int) -> None:

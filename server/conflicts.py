@@ -13,13 +13,13 @@ from typing import Any
 from sqlalchemy import and_
 from sqlmodel import Session, col, select
 
-from server.accepting import accept_changes, principal_author
+from server.accepting import accept_form
 from server.kinds import KINDS
 from server.models import NEEDS_ATTENTION, Change, Record
 from server.rules import SCHEMA
 from server.scope import Principal, scoped
 from sync import changes
-from sync.changes import Action, Outcome
+from sync.changes import Action, Outcome, Result
 from sync.kinds import Rule
 from sync.merge import keep_both_notes, merge_sets
 
@@ -42,6 +42,7 @@ class Conflict:
     proposed: Any
     former: Change | None  # which wrote the first
     record: Record
+    is_open: bool
 
     @property
     def id(self) -> str:
@@ -67,7 +68,11 @@ class Conflict:
 
 
 def open_conflicts(session: Session, principal: Principal) -> list[Conflict]:
-    """Newest first. Three statements, however many there are."""
+    return [each for each in all_conflicts(session, principal) if each.is_open]
+
+
+def all_conflicts(session: Session, principal: Principal) -> list[Conflict]:
+    """Also those that are settled. Newest first. Three statements, however many there are."""
     asked = (
         select(Change)
         .where(and_(NEEDS_ATTENTION, col(Change.outcome) == Outcome.CONFLICT.value))
@@ -97,7 +102,7 @@ def open_conflicts(session: Session, principal: Principal) -> list[Conflict]:
 
 def resolve(
     session: Session, principal: Principal, conflict: Conflict, choice: Choice, *, change_id: str, now: int
-) -> None:
+) -> Result:
     """Sets the field, as a change of the coordinator's own."""
     chosen = changes.Change(
         change_id=change_id,
@@ -110,18 +115,25 @@ def resolve(
         made_at=now,
         schema=SCHEMA,
     )
-    accept_changes(session, principal_author(principal), [chosen], now)
+    return accept_form(session, principal, chosen, now)
 
 
 # Parts
 
 
 def conflicts_of(change: Change, history: Sequence[Change], record: Record) -> list[Conflict]:
-    """The fields of one change that are still in dispute."""
+    """The fields of one change that are, or were, in dispute."""
     return [
-        Conflict(change, each["field"], each["current"], each["proposed"], writer_of(each, change, history), record)
+        Conflict(
+            change,
+            each["field"],
+            each["current"],
+            each["proposed"],
+            writer_of(each, change, history),
+            record,
+            is_open=not any(settles(later, change, each["field"]) for later in history),
+        )
         for each in json.loads(change.conflicts)
-        if not any(settles(later, change, each["field"]) for later in history)
     ]
 
 

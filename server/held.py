@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, func
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from server.accepting import accept_changes, principal_author
+from server.accepting import accept_changes, accept_form
 from server.json_field import field_text
 from server.models import NEEDS_ATTENTION, Change, Record
 from server.rules import SCHEMA
@@ -143,7 +143,7 @@ def decide(
         made_at=now,
         schema=SCHEMA,
     )
-    accept_changes(session, principal_author(principal), [decided], now)
+    accept_form(session, principal, decided, now)
 
 
 # Parts

@@ -58,12 +58,15 @@ def open_needs(session: Session, principal: Principal) -> OpenNeeds:
     )
 
 
-def need_changes(session: Session, principal: Principal, need_id: str, *, need_state: str, now: int) -> list[Change]:
-    """What says that a need is done, or is not after all: for all that stands in its line. Nothing the second time."""
+def need_changes(
+    session: Session, principal: Principal, need_id: str, *, need_state: str, now: int
+) -> list[Change] | None:
+    """What says that a need is done, or is not after all: for all that stands in its line. Nothing the second time; None
+    when the need is no more: it went with its visit, or with the tick."""
     statement = select(Record).where(col(Record.kind) == "need", col(Record.record_id) == need_id)
     need = session.exec(scoped(principal, statement)).first()
-    if need is None:
-        return []
+    if need is None or need.is_void:
+        return None
     statement = select(Record).where(col(Record.kind) == "need", col(Record.scope_id) == need.scope_id)
     of_household = [shown(record) for record in session.exec(scoped(principal, statement))]
     return [

@@ -235,12 +235,15 @@ class MemoryStore:
         return Slice([record for _, record in taken], sorted(purge), end, is_complete)
 
     def count(self, community_id: int, person_id: str) -> int:
-        return len(self.holdings(community_id, person_id))
+        return sum(1 for _ in self._visible(person_id, Position(0)))
 
     def holdings(self, community_id: int, person_id: str) -> Sequence[tuple[str, int]]:
-        return [(record.record_id, record.revision) for _, record in self._visible(person_id, Position(0))]
+        visible = self._visible(person_id, Position(0), with_sent_back=False)
+        return [(record.record_id, record.revision) for _, record in visible]
 
-    def _visible(self, person_id: str, after: Position) -> Iterable[tuple[Position, Record]]:
+    def _visible(
+        self, person_id: str, after: Position, *, with_sent_back: bool = True
+    ) -> Iterable[tuple[Position, Record]]:
         """What the person may see, each with its place for her, from the last place that she has not seen whole."""
         active = {
             grant.scope_id: grant for grant in self._grants.values() if grant.person_id == person_id and grant.is_active
@@ -254,9 +257,16 @@ class MemoryStore:
             # A page that ended within the grant's own place may have brought this visit before it changed.
             was_begun = grant.revision == after.revision < record.revision and record.record_id <= after.record_id
             is_new_scope = grant.revision > after.seen_revision and not was_begun
-            if record.kind == "visit" and is_new_scope and record.record_id not in newest:
+            is_older = record.kind == "visit" and is_new_scope and record.record_id not in newest
+            if is_older and not (with_sent_back and is_sent_back(record)):
                 continue
             yield Position(place, record.record_id), record
+
+
+def is_sent_back(visit: Record) -> bool:
+    """It waits for its author, however many came after it."""
+    is_due = visit.fields.get("review_state") == "sent_back" and not visit.fields.get("review_outdated")
+    return is_due and not visit.is_void
 
 
 def newest_visits(records: Iterable[Record]) -> set[str]:

@@ -25,6 +25,7 @@ from server.enrolment import (
     create_invite,
     volunteer_by_number,
 )
+from server.held import held_count
 from server.identifiers import uuid7
 from server.models import Community, Device, Staff, Volunteer
 from server.scope import Principal
@@ -251,6 +252,33 @@ def test_two_taps_on_approve_are_one_change(world: World) -> None:
     assert [answer.status_code for answer in answers] == [303, 303]
     page = world.get(f"/coordinator/visits/{made_up_id('visit')}")
     assert page.count("history__entry") == 2
+
+
+def test_a_review_sent_again_later_is_the_same_and_holds_nothing(world: World) -> None:
+    revision, change_id = world.log(ALICE, "visit"), uuid7()
+    world.review("visit", base=revision, change_id=change_id, decision="approved")
+    world.client.app.state.clock = lambda: NOW + 1000  # type: ignore[attr-defined]
+
+    answer = world.review("visit", base=revision, change_id=change_id, decision="approved")
+
+    assert answer.status_code == 303
+    assert world.get(f"/coordinator/visits/{made_up_id('visit')}").count("history__entry") == 2
+    assert world.database.read(lambda session: held_count(session, COORDINATOR)) == 0
+
+
+def test_whoever_goes_back_and_decides_otherwise_has_decided_otherwise(world: World) -> None:
+    revision, change_id = world.log(ALICE, "visit"), uuid7()
+    world.review("visit", base=revision, change_id=change_id, decision="approved")
+
+    for _ in range(2):  # a double tap
+        answer = world.review("visit", base=revision, change_id=change_id, decision="sent_back", note="联系过家人吗？")
+
+    page = world.get(f"/coordinator/visits/{made_up_id('visit')}")
+    assert answer.status_code == 303
+    assert listed(world.get("/coordinator", tab="sent_back")) == ids("visit")
+    assert "联系过家人吗？" in page
+    assert page.count("history__entry") == 3
+    assert world.database.read(lambda session: held_count(session, COORDINATOR)) == 0
 
 
 def test_sending_back_needs_a_word_and_keeps_what_was_typed(world: World) -> None:

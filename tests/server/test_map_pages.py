@@ -1,5 +1,7 @@
 """Buildings, tags and finding people, by real requests: whose are found, what a coordinator may write, old records."""
 
+import html
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from server.accepting import accept_changes, complete_search_keys, principal_aut
 from server.app import create_app
 from server.buildings import building_id
 from server.database import Database
+from server.held import held_count
 from server.identifiers import uuid7
 from server.rounds import active_grants, assign_round, households_of_rounds, withdraw_round
 from server.rules import RULES
@@ -49,6 +52,7 @@ from tests.statements import statements
 PATIENCE_SECONDS = 0.3  # for what must not go on
 MAP_STATEMENTS = 8  # session, name, whether it is due; households, rounds, buildings, last visits; volunteers' names
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+SECOND = Principal(Role.COORDINATOR, made_up_id("Second"), COMMUNITY_ID, "Second")
 
 
 @dataclass
@@ -71,9 +75,12 @@ class World:
     def record(self, record_id: str) -> Record:
         return self.database.read(lambda session: SqlStore(session).records(COMMUNITY_ID, [record_id])[record_id])
 
-    def put(self, record_id: str, kind: str = "household", **fields: Any) -> Outcome:
+    def held(self) -> int:
+        return self.database.read(lambda session: held_count(session, COORDINATOR))
+
+    def put(self, record_id: str, kind: str = "household", *, who: Principal = COORDINATOR, **fields: Any) -> Outcome:
         """As a coordinator's form does."""
-        author = principal_author(COORDINATOR)
+        author = principal_author(who)
         change = Change(uuid7(), 0, kind, record_id, Action.PUT, 2**40, fields, NOW, 1)
         (result,) = self.database.write(lambda session: accept_changes(session, author, [change], NOW))
         return result.outcome
@@ -266,6 +273,68 @@ def test_what_cannot_be_right_is_asked_about_and_comes_back_as_typed(
     assert world.record(RED_DOOR) == before
 
 
+def test_a_household_that_is_amended_after_going_back_is_as_it_was_amended(world: World) -> None:
+    world.become(COORDINATOR)
+    form = {"household_id": RED_DOOR, "change_id": uuid7(), "base": str(world.record(RED_DOOR).revision)}
+    world.post("/coordinator/map/2-1-101", **form, members="甲", category=["living_alone"])
+
+    statuses = [world.post("/coordinator/map/2-1-101", **form, members="乙", strength=["haircut"]) for _ in range(2)]
+
+    fields = world.record(RED_DOOR).fields
+    assert statuses == [303, 303]
+    assert (fields["members"], fields["categories"], fields["strengths"]) == (["乙"], [], ["haircut"])
+    assert world.held() == 0
+
+
+def test_what_somebody_else_changed_too_is_said_and_what_was_typed_may_be_saved_again(world: World) -> None:
+    world.become(COORDINATOR)
+    path, base = "/coordinator/map/2-1-101", str(world.record(RED_DOOR).revision)
+    form = {"household_id": RED_DOOR, "change_id": uuid7(), "base": base, "members": "甲"}
+    world.post(path, **form, phone="000-0000-0001", contact_name="")
+    world.put(RED_DOOR, who=SECOND, phone="000-0000-0002", contact_name="示例女儿")
+
+    answer = world.client.post(
+        path, data=form | {"phone": "000-0000-0003", "contact_name": ""}, headers=SAME_ORIGIN, follow_redirects=False
+    )
+    stood = world.record(RED_DOOR).fields
+    again = dict(re.findall(r'name="(change_id|base|phone|contact_name)"[^>]* value="([^"]*)"', answer.text))
+    status = world.post(path, **form | again)
+
+    fields = world.record(RED_DOOR).fields
+    assert answer.status_code == 422
+    assert "别人也刚改过" in answer.text
+    assert "已保存。" not in answer.text
+    assert again["phone"] == "000-0000-0003"
+    assert (stood["phone"], stood["contact_name"]) == ("000-0000-0002", "示例女儿")
+    assert status == 303
+    assert (fields["phone"], fields["contact_name"]) == ("000-0000-0003", "示例女儿")
+
+
+def test_a_household_that_moved_meanwhile_is_saved_where_it_lives_now(world: World) -> None:
+    world.become(COORDINATOR)
+    form = {"household_id": RED_DOOR, "change_id": uuid7(), "base": str(world.record(RED_DOOR).revision)}
+    world.put(RED_DOOR, who=SECOND, door="2-1-109")
+
+    wrong = world.client.post(
+        "/coordinator/map/2-1-101", data=form | {"members": "乙", "phone_ends": "432"}, headers=SAME_ORIGIN
+    )
+    answer = world.client.post("/coordinator/map/2-1-101", data=form | {"members": "乙"}, headers=SAME_ORIGIN)
+
+    assert wrong.status_code == 422
+    assert 'value="432"' in wrong.text
+    assert answer.url.path == "/coordinator/map/2-1-109"
+    assert "这户的门牌刚改过" in answer.text
+    assert world.record(RED_DOOR).fields["members"] == ["乙"]
+
+
+def test_a_household_that_is_not_there_is_not_called_saved(world: World) -> None:
+    world.become(COORDINATOR)
+
+    form = {"household_id": made_up_id("nobody"), "change_id": uuid7(), "base": "1", "members": "乙"}
+
+    assert world.post("/coordinator/map/2-1-101", **form) == 404
+
+
 # Buildings
 
 
@@ -302,6 +371,51 @@ def test_a_chart_that_cannot_be_read_comes_back_as_typed(world: World, names: li
 
     assert answer.status_code == 422
     assert floors[0] in answer.text
+
+
+def test_a_stairwell_without_floors_is_asked_about_and_nothing_typed_is_lost(world: World) -> None:
+    world.become(COORDINATOR)
+    form = {"change_id": uuid7(), "base": "0", "name": ["1", "西", ""], "floors": ["1 101", " ", ""]}
+
+    answer = world.client.post("/coordinator/buildings/2", data=form, headers=SAME_ORIGIN)
+    world.client.cookies.set("language", "en")
+    english = world.client.post("/coordinator/buildings/2", data=form, headers=SAME_ORIGIN)
+    gone = world.post("/coordinator/buildings/2", **form | {"name": ["1", "", ""]})
+
+    assert answer.status_code == 422
+    assert "“西”的“各层门牌”还空着" in html.unescape(answer.text)
+    assert 'name="name" maxlength="8" value="西"' in answer.text
+    assert "1 101</textarea>" in answer.text
+    assert "“Floors and doors” of stairwell “西” is empty" in html.unescape(english.text)
+    assert gone == 303
+
+
+def test_a_building_that_is_redrawn_after_going_back_is_as_it_was_redrawn(world: World) -> None:
+    world.become(COORDINATOR)
+    form = {"change_id": uuid7(), "base": "0", "name": "1"}
+    world.post("/coordinator/buildings/2", **form, floors="1 101")
+
+    status = world.post("/coordinator/buildings/2", **form, floors="1 101 102")
+
+    fields = world.record(building_id(COMMUNITY_ID, "2")).fields
+    assert status == 303
+    assert fields["stairwells"] == [{"name": "1", "floors": ["1 101 102"]}]
+    assert world.held() == 0
+
+
+def test_a_building_that_somebody_else_redrew_is_not_called_saved(world: World) -> None:
+    world.become(COORDINATOR)
+    two = building_id(COMMUNITY_ID, "2")
+    world.post("/coordinator/buildings/2", change_id=uuid7(), base="0", name="1", floors="1 101")
+    base = str(world.record(two).revision)
+    world.put(two, "building", who=SECOND, stairwells=[{"name": "1", "floors": ["1 101 102"]}])
+
+    form = {"change_id": uuid7(), "base": base, "name": "1", "floors": "1 商铺"}
+    answer = world.client.post("/coordinator/buildings/2", data=form, headers=SAME_ORIGIN, follow_redirects=False)
+
+    assert answer.status_code == 422
+    assert "别人也刚改过" in answer.text
+    assert "1 商铺</textarea>" in answer.text
 
 
 @pytest.mark.parametrize("stairwells", ["", [7], [{"name": "1"}], [{"name": "1", "floors": ["1  101"]}]])

@@ -231,6 +231,20 @@ def test_s10_a_need_ticked_at_the_door_is_a_request_with_everything_in_it(
     assert held(database) == 0
 
 
+def test_a_need_that_went_with_its_visit_is_not_called_done(client: TestClient, database: Database) -> None:
+    visit = visit_change("visit", needs=["meal_delivery"], urgency="h24")
+    log_visits(database, ALICE, visit)
+    withdrawn = Change(made_up_id("withdrawn"), 0, "visit", visit.record_id, Action.VOID, 1, {}, NOW, 1)
+    push(database, ALICE, withdrawn)
+    client.cookies.set(cookie_name(client.app.state.settings), sign_in(database, COORDINATOR))  # type: ignore[attr-defined]
+
+    told = {"need": need_id(visit, "meal_delivery"), "need_state": "done"}
+    page = client.post("/coordinator/needs", data=told, headers=SAME_ORIGIN).text
+
+    assert "已经不在这里了" in page
+    assert 'class="saved"' not in page
+
+
 def held(database: Database) -> int:
     return database.read(lambda session: held_count(session, COORDINATOR))
 

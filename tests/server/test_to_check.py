@@ -18,6 +18,7 @@ from server.app import create_app
 from server.audit import first_broken_line
 from server.conflicts import Choice, open_conflicts
 from server.gap_list import phone, phones
+from server.held import held_count
 from server.identifiers import uuid7
 from server.models import Change as StoredChange
 from server.models import Device, Record, Volunteer
@@ -221,6 +222,20 @@ def test_decisions_reach_no_phone_and_no_stranger(world: World) -> None:
     assert answer.headers["location"].startswith("/sign-in")
 
 
+def test_whoever_goes_back_and_gives_another_reason_has_given_that_one(world: World) -> None:
+    change_id = hold(world)
+    form = {"decision": "dismissed", "decision_id": uuid7()}
+    path = f"/coordinator/held/{change_id}"
+    post(world, path, **form, reason="记错了户。")
+    world.client.app.state.clock = lambda: NOW + 1000  # type: ignore[attr-defined]
+
+    for _ in range(2):  # a double tap
+        post(world, path, **form, reason="已当面核实。")
+
+    assert "已当面核实。" in world.get("/coordinator/held", show="dismissed")
+    assert world.database.read(lambda session: held_count(session, COORDINATOR)) == 0
+
+
 # Conflicts
 
 
@@ -269,6 +284,43 @@ def test_a_conflict_is_settled_by_a_change_of_the_coordinators(world: World, cho
     assert "没有不一致的地方" in world.get("/coordinator/conflicts")
     last = stored(world, RED_DOOR)[-1]
     assert (last.person_name, last.outcome) == ("Dana", "accepted")
+
+
+def test_whoever_goes_back_and_chooses_the_other_has_chosen_the_other(world: World) -> None:
+    dispute(world)
+    found = re.search(r'name="conflict" value="([^"]+)"', world.get("/coordinator/conflicts"))
+    assert found is not None
+    form = {"conflict": found[1], "change_id": uuid7()}
+
+    said = [
+        post(world, "/coordinator/conflicts", **form, choice=choice).headers["location"]
+        for choice in ("current", "current", "proposed")
+    ]
+
+    standing = record(world, RED_DOOR)
+    assert standing is not None
+    assert said == ["/coordinator/conflicts?said=resolved"] * 3
+    assert '"address":"二号"' in standing.fields
+    assert "没有不一致的地方" in world.get("/coordinator/conflicts")
+    assert world.database.read(lambda session: held_count(session, COORDINATOR)) == 0
+
+
+def test_a_conflict_that_somebody_else_just_settled_is_not_called_settled_by_this_choice(world: World) -> None:
+    dispute(world)
+    found = re.search(r'name="conflict" value="([^"]+)"', world.get("/coordinator/conflicts"))
+    standing = record(world, RED_DOOR)
+    assert found is not None
+    assert standing is not None
+    set_field(world, SECOND, "address", "三号", base=standing.revision)
+
+    form = {"conflict": found[1], "choice": "proposed", "change_id": uuid7()}
+    location = post(world, "/coordinator/conflicts", **form).headers["location"]
+
+    after = record(world, RED_DOOR)
+    assert after is not None
+    assert '"address":"三号"' in after.fields
+    assert location == "/coordinator/conflicts?said=not_resolved"
+    assert "这次没有定" in world.get("/coordinator/conflicts", said="not_resolved")
 
 
 def test_a_third_answer_leaves_both_disputes_open(world: World) -> None:

@@ -380,6 +380,30 @@ class StoreContract:
         for limit in (1, 2, 100):
             assert settled.pull_to_end(after=end, limit=limit) == [HOUSEHOLD_B, *last_three]
 
+    def test_a_visit_that_was_sent_back_comes_along_and_counts_in_no_comparison(self, settled: World) -> None:
+        """A phone leaves what is older than the last three out of what it adds up."""
+        visits = [visit(number, scope=HOUSEHOLD_B) for number in range(1, 6)]
+        settled.accept(*visits, author=BOB)
+        for number, state in ((1, "sent_back"), (2, "approved")):
+            said = amended(
+                visits[number - 1], 10 + number, base=2**40, review_state=state, review_note="示例：请再问一次"
+            )
+            settled.accept(said, author=COORDINATOR)
+        end = settled.pull().end
+        settled.grant(ALICE.person_id, HOUSEHOLD_B)
+
+        kept = [visits[number - 1].record_id for number in (1, 3, 4, 5)]
+        for limit in (1, 2, 100):
+            assert sorted(settled.pull_to_end(after=end, limit=limit)) == sorted([HOUSEHOLD_B, *kept])
+
+        def look(store: Store) -> None:
+            held = {record_id for record_id, _ in store.holdings(COMMUNITY, ALICE.person_id)}
+            assert kept[0] not in held
+            assert set(kept[1:]) < held
+            assert store.count(COMMUNITY, ALICE.person_id) == len(held) + 1
+
+        settled.act(look)
+
     def test_household_withdrawn_is_named_in_purge_once(self, settled: World) -> None:
         end = settled.pull().end
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.accepting import accept_changes, principal_author
+from server.accepting import SAVED, accept_form
 from server.bodies import FORM_BYTES_MAX
 from server.buildings import Stairwell, are_stairwells, building_id, is_number, read_floors
 from server.loading import Shown
@@ -20,7 +20,7 @@ from server.rules import SCHEMA
 from server.scope import Principal
 from server.urlencoded import read_form
 from server.writing import first, whole_number
-from sync.changes import IDENTIFIER, Action, Change
+from sync.changes import IDENTIFIER, Action, Change, Result
 
 
 @for_coordinators
@@ -43,8 +43,10 @@ async def draw(request: Request, principal: Principal) -> Response:
     stairwells = read_stairwells(submitted.get("name", ()), submitted.get("floors", ()))
     if not is_number(number) or not IDENTIFIER(change_id):
         return redirect(request, "/coordinator/map")
-    if not are_stairwells(stairwells) or len({each["name"] for each in stairwells}) < len(stairwells):
-        return await show(request, principal, typed=stairwells)
+    bare = next((each["name"] for each in stairwells if not each["floors"]), "")
+    is_misread = not are_stairwells(stairwells) or len({each["name"] for each in stairwells}) < len(stairwells)
+    if bare or is_misread:
+        return await show(request, principal, typed=stairwells, bare=bare)
     change = Change(
         change_id=change_id,
         device_sequence=0,
@@ -56,14 +58,22 @@ async def draw(request: Request, principal: Principal) -> Response:
         made_at=now,
         schema=SCHEMA,
     )
-    await in_thread(
-        request.app.state.database.write,
-        lambda session: accept_changes(session, principal_author(principal), [change], now),
+    result = await in_thread(
+        request.app.state.database.write, lambda session: accept_form(session, principal, change, now)
     )
+    if result.outcome not in SAVED:
+        return await show(request, principal, typed=stairwells, unsaved=result)
     return redirect(request, f"/coordinator/map?building={quote(number)}")
 
 
-async def show(request: Request, principal: Principal, *, typed: Sequence[Stairwell] | None = None) -> Response:
+async def show(
+    request: Request,
+    principal: Principal,
+    *,
+    typed: Sequence[Stairwell] | None = None,
+    bare: str = "",
+    unsaved: Result | None = None,
+) -> Response:
     number = request.path_params["number"]
 
     def work(session: Session) -> Shown:
@@ -78,15 +88,17 @@ async def show(request: Request, principal: Principal, *, typed: Sequence[Stairw
         "base": found["base"],
         "stairwells": [*(found["stairwells"] if typed is None else typed), {"name": "", "floors": []}],
         "is_misread": typed is not None,
+        "bare": bare,
+        "unsaved": unsaved,
         "me": {"name": principal.name},
     }
     return page(request, "coordinator/building.html", context, status=422 if typed is not None else 200)
 
 
 def read_stairwells(names: Sequence[str], floors: Sequence[str]) -> list[Stairwell]:
-    """Those that say something; one whose floors were emptied is gone."""
+    """Those that say something; one that was emptied, name and floors, is gone."""
     typed = [(name.strip(), read_floors(text)) for name, text in zip(names, floors, strict=False)]
-    return [{"name": name, "floors": lines} for name, lines in typed if lines]
+    return [{"name": name, "floors": lines} for name, lines in typed if name or lines]
 
 
 routes = [

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.accepting import accept_changes, principal_author
+from server.accepting import SAVED, accept_changes, principal_author
 from server.bodies import FORM_BYTES_MAX
 from server.needs import need_changes, open_needs
 from server.pages.coordinator.guard import for_coordinators
@@ -21,7 +21,9 @@ from sync.changes import IDENTIFIER
 async def needs(request: Request, principal: Principal) -> Response:
     found = await in_thread(request.app.state.database.read, lambda session: open_needs(session, principal))
     done = request.query_params.get("done", "")
-    context = {"found": found, "done": done if IDENTIFIER(done) else "", "me": {"name": principal.name}}
+    is_gone = request.query_params.get("said") == "gone"
+    context = {"found": found, "done": done if IDENTIFIER(done) else "", "is_gone": is_gone}
+    context |= {"me": {"name": principal.name}}
     return page(request, "coordinator/needs.html", context)
 
 
@@ -33,11 +35,15 @@ async def settle(request: Request, principal: Principal) -> Response:
     if not IDENTIFIER(need_id) or need_state not in NEED_STATE.codes:
         return redirect(request, request.url.path)
 
-    def work(session: Session) -> None:
+    def work(session: Session) -> bool:
         made = need_changes(session, principal, need_id, need_state=need_state, now=now)
-        accept_changes(session, principal_author(principal), made, now)
+        if made is None:
+            return False
+        results = accept_changes(session, principal_author(principal), made, now)
+        return all(result.outcome in SAVED for result in results)
 
-    await in_thread(request.app.state.database.write, work)
+    if not await in_thread(request.app.state.database.write, work):
+        return redirect(request, f"{request.url.path}?said=gone")
     return redirect(request, f"{request.url.path}?done={need_id}" if need_state == "done" else request.url.path)
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.accepting import accept_changes, principal_author
+from server.accepting import SAVED, accept_form
 from server.bodies import FORM_BYTES_MAX
 from server.json_field import field_text
 from server.loading import Shown, shown
@@ -25,7 +25,7 @@ from server.search import finds
 from server.urlencoded import read_form
 from server.vocabularies import CATEGORY, RISK, STRENGTH
 from server.writing import first, whole_number
-from sync.changes import IDENTIFIER, Action, Change
+from sync.changes import IDENTIFIER, Action, Change, Result
 
 VISITS_SHOWN = 5
 PHONE = re.compile(r"(?=.*[0-9])[0-9 +-]{1,20}", re.ASCII).fullmatch
@@ -40,6 +40,7 @@ FILE: Mapping[str, Callable[[str], Any]] = {
     "contact_phone": PHONE,
 }
 PATHS = {"map_path": "/coordinator/map", "door_path": "map/", "draw_path": "buildings/", "is_whole": True}
+SAID = ("saved", "moved")
 
 
 @for_coordinators
@@ -99,20 +100,28 @@ async def edit_household(request: Request, principal: Principal) -> Response:
     if not (IDENTIFIER(household_id) and IDENTIFIER(change_id)):
         return redirect(request, request.url.path)
     now = request.app.state.clock()
-    door = request.path_params["door"]
 
-    def work(session: Session) -> None:
-        household = next((each for each in households_at(session, principal, door) if each["id"] == household_id), None)
+    def work(session: Session) -> tuple[str, Result | None] | None:
+        """Where the household lives now, and what became of the change where there is one."""
+        household = household_of(session, principal, household_id)
         if household is None:
-            return
+            return None
         changed = {name: value for name, value in wanted.items() if value != (household.get(name) or type(value)())}
         base = whole_number(first(submitted, "base"))
         made = Change(change_id, 0, "household", household_id, Action.PUT, base, changed, now, SCHEMA)
-        if changed:
-            accept_changes(session, principal_author(principal), [made], now)
+        return household.get("door") or "", accept_form(session, principal, made, now) if changed else None
 
-    await in_thread(request.app.state.database.write, work)
-    return redirect(request, f"/coordinator/map/{quote(door, safe='')}?said=saved#household-{household_id}")
+    found = await in_thread(request.app.state.database.write, work)
+    if found is None:
+        return page(request, "errors/not_found.html", {}, status=404)
+    door, result = found
+    if result is not None and result.outcome not in SAVED:
+        # What does not conflict is saved. Where it does, a field that was empty when the page was opened empties nothing.
+        disputed = {each.field: each.proposed for each in result.conflicts if each.proposed}
+        filled = disputed if result.conflicts else wanted | typed | told
+        return await show_door(request, principal, problem_id=household_id, unsaved=result, filled=filled)
+    said = "saved" if door == request.path_params["door"] else "moved"
+    return redirect(request, f"/coordinator/map/{quote(door, safe='')}?said={said}#household-{household_id}")
 
 
 async def show_door(
@@ -121,26 +130,34 @@ async def show_door(
     *,
     problem_id: str = "",
     wrong: Sequence[str] = (),
-    filled: dict[str, Any] | None = None,
+    unsaved: Result | None = None,
+    filled: Mapping[str, Any] | None = None,
 ) -> Response:
     def work(session: Session) -> list[dict[str, Any]]:
+        asked_about = household_of(session, principal, problem_id) if problem_id else None
+        door = asked_about.get("door") or "" if asked_about else request.path_params["door"]
         return [
-            {"household": each, "visits": visits_of(session, principal, each["id"])}
-            for each in households_at(session, principal, request.path_params["door"])
+            {
+                "household": each,
+                "asked": each | dict(filled or {}) if each["id"] == problem_id else each,
+                "visits": visits_of(session, principal, each["id"]),
+            }
+            for each in households_at(session, principal, door)
         ]
 
     found = await in_thread(request.app.state.database.read, work)
     if not found:
         return page(request, "errors/not_found.html", {}, status=404)
+    said = request.query_params.get("said", "")
     context = {
         "found": found,
         "problem_id": problem_id,
         "wrong": wrong,
-        "filled": filled,
+        "unsaved": unsaved,
         "category_codes": CATEGORY.codes,
         "strength_codes": STRENGTH.codes,
         "risk_codes": RISK.codes,
-        "is_saved": request.query_params.get("said") == "saved",
+        "said": said if said in SAID else "",
         "me": {"name": principal.name},
     }
     return page(request, "coordinator/household.html", context, status=422 if problem_id else 200)
@@ -156,6 +173,13 @@ def households_at(session: Session, principal: Principal, door: str) -> list[Sho
         .order_by(col(Record.record_id))
     )
     return [shown(record) for record in session.exec(scoped(principal, statement))]
+
+
+def household_of(session: Session, principal: Principal, household_id: str) -> Shown | None:
+    """Wherever it lives: its door may have been put right while its page was open."""
+    statement = select(Record).where(col(Record.kind) == "household", col(Record.record_id) == household_id)
+    record = session.exec(scoped(principal, statement)).first() if IDENTIFIER(household_id) else None
+    return shown(record) if record else None
 
 
 def visits_of(session: Session, principal: Principal, household_id: str) -> list[Shown]:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.accepting import accept_changes, principal_author, server_author
+from server.accepting import SAVED, accept_changes, accept_form, server_author
 from server.bodies import FORM_BYTES_MAX
 from server.outings import answered, walked_rounds
 from server.pages.coordinator.guard import for_coordinators
@@ -67,7 +67,8 @@ async def give(request: Request, principal: Principal) -> Response:
         if round_id not in found or person_id not in people:
             return False
         given = found[round_id].given_to(person_id, now=now)
-        accept_changes(session, principal_author(principal), [given], now)
+        if accept_form(session, principal, given, now).outcome not in SAVED:
+            return False
         doors = found[round_id].round.get("household_ids") or []
         community_id = principal.community_id
         assign_round(

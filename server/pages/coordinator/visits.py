@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.accepting import accept_changes, principal_author
+from server.accepting import SAVED, accept_form
 from server.attachments import digests_arrived
 from server.bodies import FORM_BYTES_MAX
 from server.held import held_count
@@ -32,7 +32,7 @@ from server.visits import (
 )
 from server.vocabularies import OUTCOME
 from server.writing import first, whole_number
-from sync.changes import IDENTIFIER
+from sync.changes import IDENTIFIER, Result
 from sync.errors import MalformedMessage
 
 NOTE_MAX = 200
@@ -93,22 +93,26 @@ async def review(request: Request, principal: Principal) -> Response:
     except MalformedMessage:
         return redirect(request, request.url.path)  # tampered hidden parts: a fresh form has sound ones
 
-    def work(session: Session) -> bool:
+    def work(session: Session) -> Result | None:
         # Checked and written in one transaction: what is not there, or is no visit, stays as it is.
         if visit_with_household(session, principal, visit_id) is None:
-            return False
-        accept_changes(session, principal_author(principal), [change], now)
-        return True
+            return None
+        return accept_form(session, principal, change, now)
 
-    if not await in_thread(request.app.state.database.write, work):
+    result = await in_thread(request.app.state.database.write, work)
+    if result is None:
         return page(request, "errors/not_found.html", {}, status=404)
+    if result.outcome not in SAVED:
+        return await show_visit(request, principal, unsaved=result, note=note)
     wanted = filter_from(request.query_params)
     if decision == "":
         return redirect(request, with_query(request.url.path, wanted.query()))
     return redirect(request, f"/coordinator?{with_reviewed(wanted, visit_id)}")
 
 
-async def show_visit(request: Request, principal: Principal, *, problem: str = "", note: str = "") -> Response:
+async def show_visit(
+    request: Request, principal: Principal, *, problem: str = "", unsaved: Result | None = None, note: str = ""
+) -> Response:
     visit_id = request.path_params["visit_id"]
 
     def work(session: Session) -> dict[str, Any] | None:
@@ -125,11 +129,12 @@ async def show_visit(request: Request, principal: Principal, *, problem: str = "
     context |= {
         "wanted": filter_from(request.query_params),
         "problem": problem,
+        "unsaved": unsaved,
         "note": note,
         "note_max": NOTE_MAX,
         "me": {"name": principal.name},
     }
-    return page(request, "coordinator/visit.html", context, status=422 if problem else 200)
+    return page(request, "coordinator/visit.html", context, status=422 if problem or unsaved else 200)
 
 
 # Parts

@@ -31,7 +31,10 @@ async function startWorker() {
   const { serviceWorker } = navigator;
   if (!serviceWorker) return;
   serviceWorker.addEventListener("message", ({ data, ports }) => {
-    if (data?.type === "status") refreshStatus();
+    if (data?.type === "status") {
+      isOutdated = true;
+      void refreshStatus();
+    }
     if (data?.type === "drained") onDrained(data);
     if (data?.type === "key") holdKey(data.key);
     if (data?.type === "key?") ports[0].postMessage({ key: heldKey });
@@ -145,13 +148,18 @@ for (const used of ["pointerdown", "keydown", "input"]) {
   addEventListener(used, () => (noteUse(), heldKey && otherTabs?.postMessage(used)), { passive: true });
 }
 
-/** How many visits wait, and when all were uploaded: the worker's words, fetched as any fragment. */
+let asked = 0;
+let isOutdated = false; // something was told since the page that is on its way was asked for
+
+/** How many visits wait, and when all were uploaded: the worker's words, fetched as any fragment. The last answer counts. */
 async function refreshStatus() {
-  const region = document.getElementById("sync-status");
-  if (!region) return;
+  if (!document.getElementById("sync-status")) return;
+  const number = ++asked;
   const response = await fetch("/fragments/status").catch(() => null);
   if (!response?.ok) return;
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html").body;
+  const region = document.getElementById("sync-status"); // of the page that is there now
+  if (number !== asked || !region) return;
   // A live region is read aloud when it changes, so it changes only when its words do.
   if (fresh.innerHTML.trim() !== region.innerHTML.trim()) region.replaceChildren(...fresh.childNodes);
   refreshRecords();
@@ -485,13 +493,18 @@ document.addEventListener("htmx:error", (/** @type {any} */ { detail }) => {
   // What a page asks by itself (refreshRecords) nobody waits for.
   if (detail.ctx && detail.ctx.sourceElement !== document.body) showNoAnswer(true);
 });
-document.addEventListener("htmx:before:request", () => showNoAnswer(false));
+document.addEventListener("htmx:before:request", () => {
+  isOutdated = false;
+  showNoAnswer(false);
+});
 
 // A boosted page arrives without a page load: the reader starts at its heading, or at what is wrong with the form. A
 // page that renewed itself leaves the reader where he is.
 let lastUrl = location.href;
 document.addEventListener("htmx:before:settle", preparePage);
 document.addEventListener("htmx:after:swap", () => {
+  if (isOutdated) void refreshStatus();
+  isOutdated = false;
   const problems = document.getElementById("problems");
   if (!problems && location.href === lastUrl) return;
   lastUrl = location.href;

@@ -46,6 +46,45 @@ def test_s12_every_visit_says_where_it_is_and_the_list_shows_one_state_alone(pho
     expect(phone.page.locator(".door [data-state=uploaded]")).to_have_count(1)
 
 
+HOLD_FIRST_STATUS = """() => {
+    const { fetch } = window;
+    let isFirst = true;
+    window.fetch = async (...given) => {
+        if (given[0] !== "/fragments/status" || !isFirst) return fetch(...given);
+        isFirst = false;
+        return new Promise((resolve) => { window.release = () => resolve(new Response("<p>待上传 9 条</p>")); });
+    };
+}"""
+TELL = "() => navigator.serviceWorker.dispatchEvent(new MessageEvent('message', { data: { type: 'status' } }))"
+SHOW_OLD = "() => { document.querySelector('#sync-status').textContent = '待上传 9 条'; }"
+
+
+def test_an_older_answer_never_takes_the_place_of_a_newer_one_in_the_header(phone: Phone) -> None:
+    """A slow phone answers the page that it is told of twice in any order."""
+    phone.wait_for_header("全部已上传", seconds=40)
+    phone.page.evaluate(SHOW_OLD)
+    phone.page.evaluate(HOLD_FIRST_STATUS)
+    phone.page.evaluate(TELL)
+    phone.page.evaluate(TELL)
+    phone.wait_for_header("全部已上传")
+
+    phone.page.evaluate("async () => { window.release(); await new Promise((done) => setTimeout(done)); }")
+
+    assert "全部已上传" in phone.header
+
+
+def test_a_page_that_was_drawn_before_the_upload_and_shown_after_it_is_told(phone: Phone) -> None:
+    phone.wait_for_header("全部已上传", seconds=40)
+
+    phone.page.evaluate("() => document.body.dispatchEvent(new Event('htmx:before:request', { bubbles: true }))")
+    phone.page.evaluate(TELL)
+    phone.page.evaluate("() => fetch('/fragments/status')")  # what the page then there was told
+    phone.page.evaluate(SHOW_OLD)
+    phone.page.evaluate("() => document.body.dispatchEvent(new Event('htmx:after:swap', { bubbles: true }))")
+
+    phone.wait_for_header("全部已上传")
+
+
 def test_s14_without_a_network_nothing_is_red_and_the_strip_says_what_still_works(phone: Phone) -> None:
     phone.context.set_offline(True)
     phone.log_visit("no_answer")

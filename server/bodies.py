@@ -9,6 +9,7 @@ from sync.errors import MalformedMessage
 
 FORM_BYTES_MAX = 64 * 1024
 RATIO_MAX = 50
+NO_CHARACTER = "\ufffd"  # in the place of what no text can hold: a person reads it and mends it
 
 
 class BodyTooLarge(MalformedMessage):
@@ -21,8 +22,9 @@ def unheard(size: int) -> None:
 
 
 async def read_body(request: Request, *, limit: int, bring: Callable[[int], None] = unheard) -> bytes:
-    """The body as sent; `bring` hears of each piece's bytes as it comes. Raises BodyTooLarge as soon as it passes the limit, whatever its length header says, and
-    MalformedMessage when the line broke: nobody hears that, but the log does not call it our failure."""
+    """The body as sent; `bring` hears of each piece's bytes as it comes. Raises BodyTooLarge as soon as it passes the
+    limit, whatever its length header says, and MalformedMessage when the line broke: nobody hears that, but the log does
+    not call it our failure."""
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > limit:
         raise BodyTooLarge(limit)

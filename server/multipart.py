@@ -6,7 +6,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from server.bodies import BodyTooLarge
+from server.bodies import NO_CHARACTER, BodyTooLarge
 from sync.errors import MalformedMessage
 
 WITH_FILES_BYTES_MAX = 128 * 1024 * 1024
@@ -83,4 +83,6 @@ class Parts:
         if self._is_file:
             self.files += self._has_bytes
         elif self._name:
-            self.texts.setdefault(self._name, []).append(self._text.decode("utf-8", errors="replace"))
+            self.texts.setdefault(self._name, []).append(
+                self._text.decode("utf-8", errors="replace").replace("\0", NO_CHARACTER)
+            )

@@ -73,7 +73,7 @@ class SameOriginOnly:
         self._exempt = exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (not scope["query_string"].isascii() or has_nothing(scope)):
+        if scope["type"] == "http" and (not scope["query_string"].isascii() or holds_zero(scope)):
             await PlainTextResponse("This is not an address.", status_code=400)(scope, receive, send)
             return
         if scope["type"] != "http" or is_same_origin(scope) or scope["path"].startswith(self._exempt):
@@ -83,7 +83,7 @@ class SameOriginOnly:
         await refusal(scope, receive, send)
 
 
-def has_nothing(scope: Scope) -> bool:
+def holds_zero(scope: Scope) -> bool:
     """The character 0, which no address of ours holds and PostgreSQL looks for in vain."""
     return "\0" in scope["path"] or b"%00" in scope["query_string"]
 

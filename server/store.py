@@ -24,7 +24,8 @@ from sync.changes import Action, HistoryEntry, Outcome, Record, Result
 from sync.store import VISITS_KEPT, Entry, Grant, Known, Position, Slice
 
 # What a person may see after `seen`: what moved in the scopes she held already, and the scopes she got since, whole but
-# for older visits (unless one was sent back to its author, or a page that ended within the grant's own place brought it before it changed). A record's place for her is the later of its own revision and her grant's.
+# for older visits (unless one was sent back to its author, or a page that ended within the grant's own place brought it
+# before it changed). A record's place for her is the later of its own revision and her grant's.
 VISIBLE = """
     SELECT {columns}, r.revision AS place
       FROM scope_grant g
@@ -39,7 +40,7 @@ VISIBLE = """
               JOIN record r ON r.community_id = g.community_id AND r.scope_id = g.scope_id
              WHERE g.community_id = :community AND g.person_id = :person AND g.ended_revision = 0
                AND g.revision > :seen) r
-     WHERE r.kind <> 'visit' OR r.nth <= :kept{older}
+     WHERE r.kind <> 'visit' OR r.nth <= :kept{or_sent_back}
         OR (r.granted = :place AND r.revision > :place AND r.record_id <= :last_id)
 """
 PURGED = """
@@ -293,8 +294,8 @@ READ_COLUMNS = (
     "fields",
 )  # fmt: skip
 RECORD_COLUMNS = ("community_id", *READ_COLUMNS, "review")
-OLDER = " OR r.review = 'sent_back'"
-VISIBLE_IDS = VISIBLE.format(columns="r.record_id", older=OLDER)
+OR_SENT_BACK = " OR r.review = 'sent_back'"
+VISIBLE_IDS = VISIBLE.format(columns="r.record_id", or_sent_back=OR_SENT_BACK)
 # First which records, then the records: so that sorting them does not carry their text about.
 NEXT_RECORDS = f"""
     SELECT {", ".join(f"r.{column}" for column in READ_COLUMNS)}, v.place
@@ -304,8 +305,8 @@ NEXT_RECORDS = f"""
      ORDER BY v.place, v.record_id
 """  # noqa: S608 -- our own names
 NEXT_OF_SQLITE = NEXT_RECORDS.replace("r.fields", "CAST(r.fields AS BLOB)")  # the bytes as they lie there
-VISIBLE_KINDS = VISIBLE.format(columns="r.record_id, r.kind", older=OLDER)
-VISIBLE_HOLDINGS = VISIBLE.format(columns="r.record_id, r.revision", older="")  # as a phone adds its own up
+VISIBLE_KINDS = VISIBLE.format(columns="r.record_id, r.kind", or_sent_back=OR_SENT_BACK)
+VISIBLE_HOLDINGS = VISIBLE.format(columns="r.record_id, r.revision", or_sent_back="")  # as a phone adds its own up
 CHANGE_COLUMNS = (
     "community_id", "change_id", "device_id", "device_sequence", "person_id", "person_name", "kind", "record_id",
     "action", "base", "fields", "made_at", "schema_version", "received_at", "outcome", "code", "detail", "revision",

@@ -4,18 +4,16 @@ from urllib.parse import parse_qs
 
 from starlette.requests import Request
 
-from server.bodies import read_body
+from server.bodies import NO_CHARACTER, read_body
 from server.multipart import read_multipart
 from sync.errors import MalformedMessage
 
 FIELDS_MAX = 200
-NO_CHARACTER = "\ufffd"
 
 
 async def read_form(request: Request, *, limit: int, with_files: bool = False) -> dict[str, list[str]]:
     """Raises MalformedMessage for another content type, a body over the limit, or too many fields. Bytes that are no
-    UTF-8, and the one character that PostgreSQL keeps in no text, become the replacement character: a person reads it
-    and mends it."""
+    UTF-8, and the character 0, which PostgreSQL keeps in no text, become the replacement character."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip()
     if with_files and media_type == "multipart/form-data":
         return await read_multipart(request, limit=limit, fields_max=FIELDS_MAX)

@@ -44,6 +44,22 @@ def test_text_is_saved_and_photos_are_said_to_be_left_out(alice: TestClient) -> 
     assert "有 2 张照片或录音没能存下" in alice.get(answer.headers["location"]).text
 
 
+@pytest.mark.parametrize("files", [[], [("photo", PHOTO)]])
+def test_the_character_0_is_seen_and_kept_nowhere(
+    alice: TestClient, files: list[tuple[str, tuple[str, bytes, str]]]
+) -> None:
+    """PostgreSQL has no text with it."""
+    answer = alice.post(PATH, data=TEXTS | {"note": "示例\0备注"}, files=files)
+
+    assert answer.status_code == 303
+    assert "示例\ufffd备注" in alice.get(f"/visits/{TEXTS['record_id']}").text
+
+
+@pytest.mark.parametrize("path", ["/calendar?category=%00", "/visits/%00", "/coordinator/map/%00"])
+def test_no_address_holds_it(alice: TestClient, path: str) -> None:
+    assert alice.get(path).status_code == 400
+
+
 def test_an_empty_file_is_none(alice: TestClient) -> None:
     answer = alice.post(PATH, data=TEXTS, files=[("photo", ("", b"", "application/octet-stream"))])
 

@@ -156,7 +156,7 @@ def put_records(session: Session, seed: int, kind: str, fields_by_id: Mapping[st
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """The three rounds: one for today, one festival that is over, one weather check under way."""
+    """The three rounds: one that begins today, one festival that is over, one weather check under way."""
 
     session: Session
     seed: int
@@ -171,7 +171,7 @@ class Rounds:
         first = [each for each in key if each.building == 2]
         others = [each for each in key if each.building != 2]
         festival, weather = others[:6], others[-WEATHER_DOORS:]
-        self.round("2号楼 1–2单元", "monthly", first, self.volunteers[:1], (0, 0))
+        self.round("2号楼 1–2单元", "monthly", first, self.volunteers[:1], (0, 6))
         festival_id = self.round("重阳慰问", "festival", [*first, *festival], self.volunteers[1:4], (-32, -28))
         cold_id = self.round("降温关怀", "weather", weather, self.volunteers[4:6], (-1, 5))
         self.log_history(first, festival_id)

@@ -14,6 +14,7 @@ from random import randrange
 from typing import Any, Protocol
 
 from server import migrations
+from server.calendar import DAY_MS
 from server.clock import system_clock
 from server.database import Database
 from server.demo import create_demo
@@ -131,10 +132,11 @@ class ServerProcess:
 
 
 def demo_server(data_dir: Path, make: Callable[[Path], ServerProcess] = ServerProcess) -> ServerProcess:
-    """A server that is not running yet, over a fresh demo community."""
+    """A server that is not running yet, over a demo community of yesterday: so every test sees what a midnight between
+    its making and the test's end brings."""
     data_dir.mkdir(parents=True)
     server = make(data_dir)
-    with_database(server, lambda database: create_demo(database, now=system_clock()))
+    with_database(server, lambda database: create_demo(database, now=system_clock() - DAY_MS))
     return server
 
 

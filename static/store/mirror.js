@@ -38,11 +38,12 @@ export class Mirror {
     return new Set(requests.map(({ url }) => new URL(url).pathname.slice(mirrorPath("").length)));
   }
 
-  /** @param {Iterable<string>} changeIds @returns {Promise<Copy[]>} */
+  /** @param {Iterable<string>} changeIds @returns {Promise<Copy[]>} those that can be read: no other waits for one that cannot */
   async copies(changeIds) {
     const mirror = await this.#open();
-    const found = await Promise.all([...changeIds].map(async (id) => (await mirror.match(mirrorPath(id)))?.json()));
-    return found.filter(Boolean);
+    const read = async (id) => (await mirror.match(mirrorPath(id)))?.json();
+    const found = await Promise.all([...changeIds].map((id) => read(id).catch(() => null)));
+    return found.filter((copy) => copy && isWhole(copy));
   }
 
   /**
@@ -71,6 +72,15 @@ export class Mirror {
 
   #open() {
     return this.#caches.open(MIRROR);
+  }
+}
+
+/** @param {Copy} copy */
+function isWhole(copy) {
+  try {
+    return Number.isSafeInteger(copy.sequence) && sealedIn(copy).byteLength > 0;
+  } catch {
+    return false;
   }
 }
 

@@ -444,9 +444,11 @@ export class Outbox {
     const known = new Set(stored.map(({ change_id }) => change_id));
     for (const entry of stored) if (!kept.has(entry.change_id)) await this.#mirror.add(entry, device);
     const copies = await this.#mirror.copies([...kept].filter((id) => !known.has(id)));
-    // A number that is taken: its owner gave this one up.
+    const own = copies.filter((copy) => isOwn(copy, device));
+    // A number that is taken: its owner gave this one up. When the discard is forgotten, nothing would tell any more.
     const taken = new Set(stored.map(({ sequence }) => sequence));
-    const lost = copies.filter((copy) => isOwn(copy, device) && !taken.has(copy.sequence));
+    await this.#mirror.remove(own.filter(({ sequence }) => taken.has(sequence)).map(({ change_id }) => change_id));
+    const lost = own.filter(({ sequence }) => !taken.has(sequence));
     const entries = lost.map((copy) => newEntry({ ...pick(copy), display: null, sealed: sealedIn(copy) }));
     if (entries.length > 0) await this.#recover(entries);
     return entries;

@@ -46,6 +46,7 @@ export class Drain {
   #running = null;
   #isAskedAgain = false;
   #waitedBefore = 0;
+  #refusedCopies = new Set(); // until this worker starts anew
 
   /**
    * @param {import("./phone.js").Phone} phone
@@ -155,9 +156,11 @@ export class Drain {
   async #rescue() {
     const { outbox } = this.#phone;
     for (const copy of await outbox.stranded()) {
-      const { status, text } = await this.#transport.postSigned({ path: IMPORT_PATH, ...copy });
-      if (status !== 200 || !isAnswerTo(copy, text)) return;
-      await outbox.letGoOfStranded(copy);
+      if (this.#refusedCopies.has(copy.change_id)) continue;
+      const reply = await this.#transport.postSigned({ path: IMPORT_PATH, ...copy });
+      if (isPutOff(reply)) return;
+      if (reply.status === 200 && isAnswerTo(copy, reply.text)) await outbox.letGoOfStranded(copy);
+      else this.#refusedCopies.add(copy.change_id);
     }
   }
 
@@ -299,6 +302,12 @@ const registration = () => /** @type {{ registration?: ServiceWorkerRegistration
  * @returns {import("../sync/exchange.js").Store}
  */
 export function exchangeStore({ outbox, replica, vault }) {
+  const begun = outbox.device();
+  /** Was the phone left, or is it another's, since this exchange began? A page that was asked for is somebody's who is gone. */
+  const isOver = async () => {
+    const { device_id, left } = await outbox.device();
+    return Boolean(left) || device_id !== (await begun).device_id;
+  };
   return {
     isShut: async () => Boolean((await outbox.device()).left) || vault.isLocked(),
     refresh: () => outbox.refresh(),
@@ -307,7 +316,13 @@ export function exchangeStore({ outbox, replica, vault }) {
     note: (changeId, code) => outbox.note(changeId, code),
     reoffer: (epoch) => outbox.reoffer(epoch),
     reofferLost: (isLost) => outbox.reofferLost(isLost),
-    apply: (answer, when) => replica.apply(answer, when),
+    apply: async (answer, when) => {
+      if (await isOver()) return false;
+      const isApplied = await replica.apply(answer, when);
+      if (!(await isOver())) return isApplied;
+      await replica.clear();
+      return false;
+    },
     conceal: (isCovered) => outbox.conceal(isCovered),
     forget: (when) => outbox.forget(when),
     record: (id) => replica.record(id),

@@ -18,6 +18,14 @@ pytestmark = pytest.mark.browser
 NOTE = "示例：他摔倒了，邻居看见的"
 DRAIN = "(cause) => navigator.serviceWorker.controller.postMessage({ type: 'drain', cause })"
 
+BAD_COPIES = """async () => {
+  const copy = { sequence: 1, change_id: "b", record_id: "b", created_at: 1, device_id: "b", signature: "bad",
+    body: JSON.stringify({ changes: [{ change_id: "b", sealed: "AAAA" }] }) };
+  const mirror = await caches.open("linli-outbox-mirror");
+  await mirror.put("/mirror/a", new Response("half a sen"));
+  await mirror.put("/mirror/b", new Response(JSON.stringify(copy)));
+}"""
+
 
 def test_p15_five_tabs_that_upload_at_once_upload_each_visit_once(phone: Phone, coordinator: Coordinator) -> None:
     before = set(coordinator.visit_ids())
@@ -41,9 +49,11 @@ def test_p15_five_tabs_that_upload_at_once_upload_each_visit_once(phone: Phone, 
 def test_p19_a_database_that_the_browser_lost_costs_no_visit(
     phone: Phone, coordinator: Coordinator, tmp_path: Path, breaks: str
 ) -> None:
-    """Chromium deletes a store that it cannot read, with all that is in it: the key, too."""
+    """Chromium deletes a store that it cannot read, with all that is in it: the key, too. Nor does a copy that is damaged,
+    or that the server refuses, stand in the way of the others."""
     before = set(coordinator.visit_ids())
     phone.context.set_offline(True)
+    phone.page.evaluate(BAD_COPIES)
     visits = {phone.log_visit("no_answer", note="示例：写在坏掉的手机里。") for _ in range(3)}
     phone.kill()
     broken = [file for folder in tmp_path.glob("enrolled/**/IndexedDB/*.leveldb") for file in folder.glob(breaks)]

@@ -336,6 +336,46 @@ def test_p20_outbox_that_was_lost_comes_back_from_its_mirror(page: Page) -> None
     ]
 
 
+def test_p20_a_copy_that_cannot_be_read_keeps_no_other_from_coming_back(page: Page) -> None:
+    run(page, 'const outbox = new Outbox(caches, vault); await save(outbox, "a"); await save(outbox, "b");')
+    run(
+        page,
+        """
+        const mirror = await caches.open("linli-outbox-mirror");
+        await mirror.put("/mirror/change-a", new Response("half a sen"));
+        await mirror.put("/mirror/change-c", new Response(JSON.stringify({ change_id: "change-c", sequence: 3 })));
+        await remove("linli-outbox");
+        """,
+    )
+
+    assert run(page, "return numbers(new Outbox(caches, vault));") == [[2, "change-b"]]
+
+
+def test_what_was_given_up_does_not_come_back_from_its_copy_a_month_later(page: Page) -> None:
+    """The worker ended between giving the entry up and removing its copy."""
+    found = run(
+        page,
+        """
+        const outbox = new Outbox(caches, vault);
+        await save(outbox, "a");
+        const [entry] = await outbox.entries();
+        const mirror = await caches.open("linli-outbox-mirror");
+        const copy = await (await mirror.match("/mirror/change-a")).text();
+        const { sequence, record_id, created_at, sealed } = entry;
+        await outbox.discard([entry], [{ sequence, change_id: "change-discard", record_id, created_at, display: null, sealed }], []);
+        await mirror.put("/mirror/change-a", new Response(copy));
+        const next = new Outbox(caches, vault);
+        await next.settle([{ change_id: "change-discard", state: "acknowledged", revision: 0, code: "" }], { epoch: "one", now: 1 });
+        await next.conceal(() => true);
+        const later = 31 * 24 * 60 * 60 * 1000;
+        await next.forget({ epoch: "one", now: later });
+        return [await numbers(next), await numbers(new Outbox(caches, vault))];
+        """,
+    )
+
+    assert found == [[], []]
+
+
 def test_p19_what_was_lost_with_its_key_is_in_the_mirror_signed_until_it_is_let_go_of(page: Page) -> None:
     public_key, device_id = run(
         page,
@@ -461,6 +501,27 @@ def test_page_and_checkpoint_are_one(page: Page) -> None:
     )
 
     assert found == [False, "1.a", 1, 2, True, "2.", 2, 6]
+
+
+@pytest.mark.parametrize("becomes", ['{ left: "signed_out" }', '{ device_id: "another" }'])
+def test_p24_a_page_that_comes_after_its_phone_was_left_is_not_stored(page: Page, becomes: str) -> None:
+    """Asked for with nothing in hand, it continues what is there after everything was let go of."""
+    found = run(
+        page,
+        f"""
+        const {{ exchangeStore }} = await import("/static/worker/drain.js");
+        const [outbox, replica] = [new Outbox(caches, vault), new Replica(kinds, vault)];
+        await outbox.setDevice({{ device_id: "one" }});
+        const store = exchangeStore({{ outbox, replica, vault }});
+        const when = {{ now: 1, asked: await store.checkpoint() }};
+        await outbox.setDevice({becomes});
+        await replica.clear();
+        const isApplied = await store.apply(answer([record("a")], {{ reset: true }}), when);
+        return [isApplied, (await new Replica(kinds, vault).all()).length];
+        """,
+    )
+
+    assert found == [False, 0]
 
 
 def test_purged_scope_goes_and_the_rest_stays(page: Page) -> None:

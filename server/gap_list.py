@@ -13,9 +13,9 @@ from sqlmodel import Session, col, select
 
 from server.models import Change, Device, Volunteer
 from server.scope import Principal, scoped
+from sync.changes import SKEW_MS_MAX
 from sync.gaps import advance
 
-SKEW_MS_MAX = 10 * 60_000
 STUCK_AFTER_MS = 3 * 24 * 3600_000  # unsent for so long: somebody should ask
 QUIET_AFTER_MS = 14 * 24 * 3600_000
 MINUTE_MS = 60_000

@@ -326,7 +326,7 @@ def record_row(community_id: int, entry: Entry, asked: bytes) -> tuple[Any, ...]
         entry.revision,
         packed(before.author_id if before else entry.author.person_id),
         before.author_name if before else entry.author.name,
-        before.made_at if before else change.made_at,
+        entry.made_at,
         entry.received_at,
         is_void,
         asked if entry.fields is change.set else msgspec.json.encode(entry.fields),

@@ -15,6 +15,7 @@ Fields = Mapping[str, Any]
 IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII).fullmatch
 SEQUENCE_MAX = 2**53 - 1
 TIME_MAX = 2**53 - 1
+SKEW_MS_MAX = 10 * 60_000  # a phone's clock that differs from the server's by more is wrong
 
 
 class Action(StrEnum):

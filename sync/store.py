@@ -9,7 +9,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from sync.changes import Action, Author, Change, Conflict, Fields, HistoryEntry, Outcome, Record, Result
+from sync.changes import (
+    SKEW_MS_MAX,
+    Action,
+    Author,
+    Change,
+    Conflict,
+    Fields,
+    HistoryEntry,
+    Outcome,
+    Record,
+    Result,
+)
 
 VISITS_KEPT = 3  # a phone keeps the last three visits of each household in its scope (DESIGN.md 7)
 
@@ -60,8 +71,17 @@ class Entry:
     def result(self) -> Result:
         return Result(self.change.change_id, self.outcome, self.revision, self.code, self.detail, self.conflicts)
 
+    @property
+    def made_at(self) -> int:
+        """When the record was made: what the phone said at its birth, but for a clock that is ahead. Its visits would stay
+        their household's last three for as many years. The change keeps what was said."""
+        if self.before is not None:
+            return self.before.made_at
+        said = self.change.made_at
+        return self.received_at if said - self.received_at > SKEW_MS_MAX else said
+
     def record(self) -> Record:
-        """Only for an entry with fields. The author and the first `made_at` stay those of the record's birth."""
+        """Only for an entry with fields. The author stays that of the record's birth."""
         change, before = self.change, self.before
         return Record(
             kind=change.kind,
@@ -70,7 +90,7 @@ class Entry:
             scope_id=self.scope_id,
             author_id=before.author_id if before else self.author.person_id,
             author_name=before.author_name if before else self.author.name,
-            made_at=before.made_at if before else change.made_at,
+            made_at=self.made_at,
             received_at=self.received_at,
             is_void=change.action is Action.VOID,
             fields=self.fields or {},

@@ -12,13 +12,17 @@ from starlette.testclient import TestClient
 from server import migrations
 from server.app import create_app
 from server.database import Database
+from server.models import Change as Line
 from server.models import Record
 from server.scope import scoped
 from server.settings import Settings
+from server.store import SqlStore
 from sync.changes import TIME_MAX, Change, Outcome
+from sync.store import VISITS_KEPT, Position
 from tests.people import (
     ALICE,
     CHARLIES_DOOR,
+    COMMUNITY_ID,
     COORDINATOR,
     NOW,
     RED_DOOR,
@@ -55,13 +59,33 @@ def kept(database: Database) -> list[Record]:
     return database.read(work)
 
 
+def history(database: Database) -> list[Line]:
+    def work(session: Session) -> list[Line]:
+        statement = select(Line).where(col(Line.kind) == "visit").order_by(col(Line.position))
+        return list(session.exec(scoped(COORDINATOR, statement)))
+
+    return database.read(work)
+
+
 def test_p22_a_wrong_clock_loses_no_visit_and_orders_none(database: Database) -> None:
     changes = [replace(visit_change(f"at {made_at}"), made_at=made_at) for made_at in CLOCKS]
 
     results = log_visits(database, ALICE, *changes)
 
     assert {result.outcome for result in results} == {Outcome.ACCEPTED}
-    assert [record.made_at for record in kept(database)] == CLOCKS  # as they came, and as they were said
+    assert [record.made_at for record in kept(database)] == [min(NOW, said) for said in CLOCKS]
+    assert [line.made_at for line in history(database)] == CLOCKS  # as they came, and as they were said
+
+
+def test_p22_visits_of_a_clock_that_is_years_ahead_do_not_stay_the_last_three_for_years(database: Database) -> None:
+    ahead = [replace(visit_change(f"ahead {number}"), made_at=NOW + YEAR) for number in range(VISITS_KEPT)]
+    log_visits(database, ALICE, *ahead)
+    later = [replace(visit_change(f"later {number}"), made_at=NOW + DAY + number) for number in range(VISITS_KEPT)]
+    log_visits(database, ALICE, *later, now=NOW + 2 * DAY)
+
+    brought = database.read(lambda session: SqlStore(session).slice(COMMUNITY_ID, ALICE.id, Position(0), 100))
+
+    assert {each.record_id for each in brought.records if each.kind == "visit"} == {each.record_id for each in later}
 
 
 @pytest.mark.parametrize("hour", [3, 10, 20.5])

@@ -14,7 +14,7 @@ from server.rounds import active_holders, assign_round, people_changes, rounds_w
 from server.rules import RULES, SERVER_ID
 from server.scope import Principal
 from server.store import SqlStore
-from sync.changes import Author, Change, Outcome, Result
+from sync.changes import Author, Change, Conflict, Outcome, Result
 from sync.engine import accept
 from sync.kinds import Role
 
@@ -51,8 +51,13 @@ def accept_form(session: Session, principal: Principal, change: Change, now: int
         was_saved = known.result.outcome in SAVED
         standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
         fields = standing.fields if standing else {}
-        if was_saved and all((fields.get(name) or type(value)()) == value for name, value in change.set.items()):
+        unlike = {name for name, value in change.set.items() if (fields.get(name) or type(value)()) != value}
+        if was_saved and not unlike:
             return known.result
+        is_asked = all(known.asked.get(name) == change.set[name] for name in unlike)
+        if known.result.outcome is Outcome.CONFLICT and is_asked:  # tapped twice
+            asked = [Conflict(change.record_id, name, fields.get(name), change.set[name]) for name in sorted(unlike)]
+            return replace(known.result, conflicts=tuple(asked))
         base = known.result.revision if was_saved else change.base
         change = replace(change, change_id=uuid7(now), base=base)
     return accept_changes(session, author, [change], now)[0]

@@ -7,7 +7,7 @@ the caller owns; a Store never commits.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 from sync.changes import (
     SKEW_MS_MAX,
@@ -31,6 +31,12 @@ class Known:
 
     content: tuple[object, ...]
     result: Result
+
+    @property
+    def asked(self) -> Fields:
+        """The fields that the change set."""
+        _, _, _, _, fields, _, _ = self.content
+        return cast(Fields, fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from server import migrations, rounds
 from server.accepting import accept_changes, complete_search_keys, principal_author
 from server.app import create_app
 from server.buildings import building_id
+from server.conflicts import open_conflicts
 from server.database import Database
 from server.held import held_count
 from server.identifiers import uuid7
@@ -308,6 +309,20 @@ def test_what_somebody_else_changed_too_is_said_and_what_was_typed_may_be_saved_
     assert (stood["phone"], stood["contact_name"]) == ("000-0000-0002", "示例女儿")
     assert status == 303
     assert (fields["phone"], fields["contact_name"]) == ("000-0000-0003", "示例女儿")
+
+
+def test_a_conflict_that_is_sent_twice_is_one_conflict(world: World) -> None:
+    world.become(COORDINATOR)
+    base = str(world.record(RED_DOOR).revision)
+    form = {"household_id": RED_DOOR, "change_id": uuid7(), "base": base, "members": "甲", "phone": "000-0000-0003"}
+    world.put(RED_DOOR, who=SECOND, phone="000-0000-0002")
+
+    statuses = [world.post("/coordinator/map/2-1-101", **form) for _ in range(2)]
+    others = world.post("/coordinator/map/2-1-101", **form | {"phone": "000-0000-0004"})
+
+    conflicts = world.database.read(lambda session: open_conflicts(session, COORDINATOR))
+    assert [*statuses, others] == [422, 422, 422]
+    assert sorted(each.proposed for each in conflicts) == ["000-0000-0003", "000-0000-0004"]
 
 
 def test_a_household_that_moved_meanwhile_is_saved_where_it_lives_now(world: World) -> None:

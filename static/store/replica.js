@@ -183,23 +183,36 @@ export class Replica {
   }
 
   async #read() {
-    const [rows, checkpoint] = await this.#database.read(["blocks", "state"], (transaction) =>
-      Promise.all([
-        requested(transaction.objectStore("blocks").getAll()),
-        requested(transaction.objectStore("state").get("checkpoint")),
-      ]),
-    );
     const open = async ({ id, generation, sealed }) => {
       return { id, generation, records: await this.#vault.open(sealed, blockBinding(id, generation)) };
     };
     try {
+      const { checkpoint, rows } = await this.#stored();
       return new Held(await Promise.all(rows.map(open)), { ...NOTHING, ...checkpoint });
     } catch (error) {
-      if (/** @type {Error} */ (error).name !== "OperationError") throw error;
-      console.error("the replica was sealed with a key that is gone", error);
+      if (!["OperationError", "DataError"].includes(/** @type {Error} */ (error).name)) throw error;
+      console.error("the replica is damaged, or was sealed with a key that is gone", error);
       await this.clear();
       return new Held([], NOTHING);
     }
+  }
+
+  /**
+   * @returns {Promise<{ checkpoint: Checkpoint | undefined, rows: { id: number, generation: number, sealed: ArrayBuffer }[] }>}
+   * @throws {DOMException} a DataError for a block that is lost though its database answers: Chromium keeps what is large in
+   *   files of its own (P19). It would keep every page and every pull waiting for ever.
+   */
+  #stored() {
+    let isAnswering = false;
+    const read = async (transaction) => {
+      isAnswering = false;
+      const checkpoint = await requested(transaction.objectStore("state").get("checkpoint"));
+      isAnswering = true;
+      return { checkpoint, rows: await requested(transaction.objectStore("blocks").getAll()) };
+    };
+    return this.#database.read(["blocks", "state"], read).catch((error) => {
+      throw isAnswering ? new DOMException(error.message, "DataError") : error;
+    });
   }
 }
 

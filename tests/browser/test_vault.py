@@ -1,12 +1,14 @@
 """What lies on the phone lies sealed: static/store/vault.js and the stores that use it, one promise a test."""
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import BrowserContext, Page, Playwright
 
-from tests.browser.modules import run_with
+from tests.browser.modules import open_empty, run_with
 from tests.browser.test_storage import KIT
 
 pytestmark = pytest.mark.browser
@@ -311,6 +313,40 @@ def test_replica_whose_key_is_gone_is_begun_anew(page: Page) -> None:
     )
 
     assert found == [[0, False], True, 1]
+
+
+# What a power cut or a worn chip leaves of a large value, which Chromium keeps in a file of its own.
+LOST_FILES: dict[str, Callable[[Path], object]] = {
+    "gone": Path.unlink,
+    "cut short": lambda file: file.write_bytes(file.read_bytes()[:1000]),
+}
+
+
+@pytest.mark.parametrize("damage", LOST_FILES)
+def test_p19_a_replica_of_which_a_block_is_damaged_is_begun_anew(
+    playwright: Playwright, chromium: str, tmp_path: Path, damage: str
+) -> None:
+    def open_browser() -> BrowserContext:
+        return playwright.chromium.launch_persistent_context(str(tmp_path / "profile"), executable_path=chromium)
+
+    filling = """
+    const replica = new Replica(kinds, vault);
+    const page = Array.from({ length: given.count }, (_, n) => record(`r${n}`, { note: "x".repeat(1000) }));
+    const isApplied = await replica.apply(answer(page, { reset: true }), await from(replica));
+    return [isApplied, (await new Replica(kinds, vault).all()).length];
+    """
+    looking = "const { ready, cursor } = await new Replica(kinds, vault).checkpoint(); return [ready, cursor];"
+    with open_browser() as before:
+        open_empty(before.pages[0])
+        assert run(before.pages[0], filling, {"count": 100}) == [True, 100]
+    (block,) = [file for file in tmp_path.glob("profile/**/*.blob/**/*") if file.is_file()]
+    LOST_FILES[damage](block)
+
+    with open_browser() as after:
+        open_empty(after.pages[0])
+        assert run(after.pages[0], "return new Replica(kinds, vault).all();") == []
+        assert run(after.pages[0], looking) == [False, ""]
+        assert run(after.pages[0], filling, {"count": 2}) == [True, 2]
 
 
 def test_visit_is_saved_and_answered_for_while_the_vault_is_locked(page: Page) -> None:

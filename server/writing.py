@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID, uuid5
 
 from server.forms import (
     LISTS,
@@ -27,7 +28,7 @@ from server.loading import Shown, resolve
 from server.page_table import Write
 from server.rules import SCHEMA
 from server.visit_form import FORMS
-from sync.changes import IDENTIFIER, Action, Change, Record
+from sync.changes import IDENTIFIER, Action, Change, Fields, Record, canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,9 +279,22 @@ def sent_again(write: Write, change: Change, standing: Record | None, *, new_id:
     form = FORMS.get(write.form)
     if standing is None or form is None or change.action is not Action.PUT:
         return None
-    answers = {each.name: change.set[each.name] for each in form.fields if each.name in change.set}
-    altered = edited(form, standing.fields, answers)
+    altered = edited(form, standing.fields, answers_in(form, change.set))
     return replace(change, change_id=new_id, base=standing.revision, set=altered) if altered else None
+
+
+def held_again(write: Write, change: Change, asked: Fields) -> Change | None:
+    """A form whose change is held already. What was altered in between is held beside it, for a coordinator to read
+    both: with an id that follows from what it says, so that it, too, is held once. None when nothing was."""
+    form = FORMS.get(write.form)
+    answers = answers_in(form, change.set) if form else {}
+    if form is None or answers == answers_in(form, asked):
+        return None
+    return replace(change, change_id=str(uuid5(UUID(change.change_id), canonical(answers))))
+
+
+def answers_in(form: Form, fields: Fields) -> dict[str, Any]:
+    return {each.name: fields[each.name] for each in form.fields if each.name in fields}
 
 
 def edited(form: Form, record: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

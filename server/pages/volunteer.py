@@ -40,8 +40,9 @@ from server.scope import Principal
 from server.store import SqlStore
 from server.urlencoded import read_form
 from server.visit_form import FORMS, STEPS_FORM, VISIT_FORM
-from server.writing import Filled, change_from, first, open_form, read_filled, reopened, sent_again
-from sync.changes import Author, Change
+from server.writing import Filled, change_from, first, held_again, open_form, read_filled, reopened, sent_again
+from sync.changes import Author, Change, Outcome
+from sync.engine import taken_in_id
 
 VISIT_FIELDS: list[dict[str, Any]] = form_wire(VISIT_FORM)["fields"] + form_wire(STEPS_FORM)["fields"]
 SIZES = ("normal", "large")
@@ -116,7 +117,17 @@ def back_of(submitted: Submitted) -> str:
 def write(session: Session, asked: Write, author: Author, change: Change, now: int) -> str:
     """Takes the change, once however often the form is sent. The code when it is held, else ""."""
     store = SqlStore(session)
-    if store.known(author.community_id, [change.change_id]):
+    taken_in = taken_in_id(change.change_id)
+    found = store.known(author.community_id, [change.change_id, taken_in])
+    known = found.get(change.change_id)
+    if known is not None and known.result.outcome is Outcome.HELD and taken_in not in found:
+        altered = held_again(asked, change, known.asked)
+        if altered is None:
+            return known.result.code
+        if told := store.known(author.community_id, [altered.change_id]):
+            return told[altered.change_id].result.code
+        change = altered
+    elif known is not None:
         standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
         altered = sent_again(asked, change, standing, new_id=uuid7(now))
         if altered is None:

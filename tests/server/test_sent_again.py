@@ -1,0 +1,150 @@
+"""Forms that reach the server more than once: tapped twice, or gone back to, amended and saved again. What is held for a
+coordinator is held once and whole, as what is accepted is stored once and whole."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import col, select
+from starlette.testclient import TestClient
+
+from server import migrations
+from server.accepting import accept_changes, principal_author
+from server.app import create_app
+from server.database import Database
+from server.identifiers import uuid7
+from server.models import Change, Record
+from server.scope import Principal, scoped
+from server.sessions import cookie_name
+from server.settings import Settings
+from sync import changes
+from sync.changes import Action, Outcome
+from tests.people import (
+    ALICE,
+    COORDINATOR,
+    NOW,
+    RED_DOOR,
+    ROUND_ID,
+    Person,
+    build_world,
+    log_visits,
+    made_up_id,
+    sign_in,
+    visit_change,
+)
+
+PATH = f"/rounds/{ROUND_ID}/doors/{RED_DOOR}/visit"
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+FORM = {"outcome": "met", "record_id": made_up_id("visit"), "change_id": made_up_id("form"), "opened_at": str(NOW)}
+
+
+@dataclass
+class World:
+    client: TestClient
+    database: Database
+
+    def become(self, who: Person | Principal) -> None:
+        name = cookie_name(self.client.app.state.settings)  # type: ignore[attr-defined]
+        self.client.cookies.clear()
+        self.client.cookies.set(name, sign_in(self.database, who))
+
+    def post(self, path: str, form: dict[str, str]) -> str:
+        """Where the browser is sent."""
+        answer = self.client.post(path, data=form, headers=SAME_ORIGIN, follow_redirects=False)
+        assert answer.status_code == 303, (path, answer.text)
+        return answer.headers["location"]
+
+    def close(self, door: str, *, is_closed: bool = True) -> None:
+        fields = {"is_closed": is_closed}
+        change = changes.Change(uuid7(), 0, "household", door, Action.PUT, 2**40, fields, NOW, 1)
+        (result,) = self.database.write(
+            lambda session: accept_changes(session, principal_author(COORDINATOR), [change], NOW)
+        )
+        assert result.outcome is Outcome.ACCEPTED
+
+    def history(self, outcome: Outcome) -> list[Change]:
+        """What came of visits, in its order."""
+        statement = select(Change).where(Change.kind == "visit", Change.outcome == outcome.value)
+        return self.database.read(
+            lambda session: list(session.exec(scoped(COORDINATOR, statement.order_by(col(Change.position)))))
+        )
+
+    def held(self) -> list[dict[str, Any]]:
+        return [json.loads(change.fields) for change in self.history(Outcome.HELD)]
+
+    def visits(self) -> list[Record]:
+        statement = select(Record).where(Record.kind == "visit")
+        return self.database.read(lambda session: list(session.exec(scoped(COORDINATOR, statement))))
+
+
+@contextmanager
+def world_at(settings: Settings) -> Iterator[World]:
+    """A second goes by between any two looks at the clock."""
+    seconds = count()
+    app = create_app(settings, clock=lambda: NOW + 1000 * next(seconds))
+    migrations.upgrade(settings.database_url)
+    with TestClient(app, base_url=settings.public_url) as client:
+        build_world(app.state.database)
+        yield World(client, app.state.database)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with world_at(Settings(data_dir=tmp_path)) as made:
+        made.become(ALICE)
+        yield made
+
+
+# A household that was closed while somebody was at its door: what she writes waits for a coordinator
+
+
+def test_what_was_amended_after_going_back_is_held_as_it_was_amended(world: World) -> None:
+    world.close(RED_DOOR)
+    world.post(PATH, FORM | {"note": "示例：门口有积水"})
+
+    said = [world.post(PATH, FORM | {"note": "示例：门口有积水，已叫物业"}) for _ in range(2)]  # a double tap
+
+    assert [fields["note"] for fields in world.held()] == ["示例：门口有积水", "示例：门口有积水，已叫物业"]
+    assert all("held=household_closed" in location for location in said)
+
+
+def test_what_is_held_is_held_once_and_said_each_time(world: World) -> None:
+    world.close(RED_DOOR)
+
+    said = [world.post(PATH, FORM) for _ in range(2)]
+
+    assert len(world.held()) == 1
+    assert all("held=household_closed" in location for location in said)
+
+
+def test_an_edit_that_is_held_is_held_once(world: World) -> None:
+    log_visits(world.database, ALICE, visit_change("hers"))
+    path, form = f"/visits/{made_up_id('hers')}/edit", {"outcome": "met", "change_id": made_up_id("edit")}
+    world.close(RED_DOOR)
+
+    said = [world.post(path, form | {"note": note}) for note in ("示例", "示例", "示例，改", "示例，改")]
+    said += [world.post(f"/visits/{made_up_id('hers')}/withdraw", {"change_id": made_up_id("void")}) for _ in range(2)]
+
+    assert [fields.get("note") for fields in world.held()] == ["示例", "示例，改", None]
+    assert all("held=household_closed" in location for location in said)
+
+
+def test_what_a_coordinator_took_in_meanwhile_is_amended_like_any_visit(world: World) -> None:
+    world.close(RED_DOOR)
+    world.post(PATH, FORM | {"note": "示例"})
+    (held,) = world.history(Outcome.HELD)
+    world.become(COORDINATOR)
+    world.post(f"/coordinator/held/{held.change_id}", {"decision": "taken", "decision_id": made_up_id("decision")})
+    world.close(RED_DOOR, is_closed=False)
+    world.become(ALICE)
+
+    said = [world.post(PATH, FORM | {"note": "示例，改"}) for _ in range(2)]
+
+    (visit,) = world.visits()
+    assert (json.loads(visit.fields)["note"], len(world.held())) == ("示例，改", 1)
+    assert not any("held=" in location for location in said)

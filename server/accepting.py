@@ -46,6 +46,7 @@ def accept_form(session: Session, principal: Principal, change: Change, now: int
     change of its own on top of that one: what others wrote since is not overwritten unseen.
     """
     author, store = principal_author(principal), SqlStore(session)
+    store.hold(author.community_id)  # two taps may arrive at once: the second must find what became of the first
     known = store.known(author.community_id, [change.change_id]).get(change.change_id)
     if known is not None:
         was_saved = known.result.outcome in SAVED

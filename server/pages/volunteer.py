@@ -117,6 +117,7 @@ def back_of(submitted: Submitted) -> str:
 def write(session: Session, asked: Write, author: Author, change: Change, now: int) -> str:
     """Takes the change, once however often the form is sent. The code when it is held, else ""."""
     store = SqlStore(session)
+    store.hold(author.community_id)  # two taps may arrive at once: the second must find what became of the first
     taken_in = taken_in_id(change.change_id)
     found = store.known(author.community_id, [change.change_id, taken_in])
     known = found.get(change.change_id)

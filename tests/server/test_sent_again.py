@@ -2,7 +2,8 @@
 coordinator is held once and whole, as what is accepted is stored once and whole."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import col, select
+from sqlalchemy import text
+from sqlmodel import Session, col, select
 from starlette.testclient import TestClient
 
 from server import migrations
@@ -22,10 +24,12 @@ from server.models import Change, Record
 from server.scope import Principal, scoped
 from server.sessions import cookie_name
 from server.settings import Settings
+from server.store import SqlStore
 from sync import changes
 from sync.changes import Action, Outcome
 from tests.people import (
     ALICE,
+    COMMUNITY_ID,
     COORDINATOR,
     NOW,
     RED_DOOR,
@@ -37,10 +41,12 @@ from tests.people import (
     sign_in,
     visit_change,
 )
+from tests.postgres import new_database
 
 PATH = f"/rounds/{ROUND_ID}/doors/{RED_DOOR}/visit"
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 FORM = {"outcome": "met", "record_id": made_up_id("visit"), "change_id": made_up_id("form"), "opened_at": str(NOW)}
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @dataclass
@@ -148,3 +154,49 @@ def test_what_a_coordinator_took_in_meanwhile_is_amended_like_any_visit(world: W
     (visit,) = world.visits()
     assert (json.loads(visit.fields)["note"], len(world.held())) == ("示例，改", 1)
     assert not any("held=" in location for location in said)
+
+
+# Two taps that arrive at once, on PostgreSQL, where two requests write at the same time
+
+
+@pytest.fixture
+def on_postgresql(tmp_path: Path) -> Iterator[World]:
+    with world_at(Settings(data_dir=tmp_path, database_url=new_database())) as made:
+        yield made
+
+
+def both_at_once(world: World, request: Callable[[], str]) -> list[str]:
+    """Neither may write before both have come as far as they get while somebody else writes."""
+    with ThreadPoolExecutor(2) as threads:
+
+        def send_both(session: Session) -> list[Future[str]]:
+            SqlStore(session).hold(COMMUNITY_ID)
+            sent = [threads.submit(request) for _ in range(2)]
+            with world.database.engine.connect() as onlooker:
+                while onlooker.execute(text(WAITING)).scalar_one() < len(sent):
+                    onlooker.rollback()  # what is going on is looked up once a transaction
+                    assert not any(each.done() for each in sent)
+            return sent
+
+        return [each.result() for each in world.database.write(send_both)]
+
+
+def test_two_taps_at_once_are_one_visit(on_postgresql: World) -> None:
+    on_postgresql.become(ALICE)
+
+    said = both_at_once(on_postgresql, lambda: on_postgresql.post(PATH, FORM))
+
+    assert (len(on_postgresql.visits()), on_postgresql.held()) == (1, [])
+    assert not any("held=" in location for location in said)
+
+
+def test_two_taps_of_a_coordinator_at_once_are_one_review(on_postgresql: World) -> None:
+    log_visits(on_postgresql.database, ALICE, visit_change("hers"))
+    on_postgresql.become(COORDINATOR)
+    (visit,) = on_postgresql.visits()
+    form = {"decision": "approved", "change_id": made_up_id("review"), "base": str(visit.revision)}
+
+    both_at_once(on_postgresql, lambda: on_postgresql.post(f"/coordinator/visits/{made_up_id('hers')}", form))
+
+    assert on_postgresql.held() == []
+    assert len(on_postgresql.history(Outcome.ACCEPTED)) == 2, "the visit and its review"

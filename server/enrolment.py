@@ -84,6 +84,7 @@ def claim_invite(session: Session, *, code: str, device_name: str, public_key: s
         select(Invite)
         .where(or_(col(Invite.token_hash) == code_hash, col(Invite.short_code_hash) == code_hash))
         .order_by(col(Invite.created_at).desc())
+        .with_for_update()  # whoever claims it at the same moment waits, and finds it spent
     ).first()
     if invite is None:
         return ClaimProblem.UNKNOWN_CODE
@@ -131,7 +132,9 @@ def revoke_device(session: Session, *, community_id: int, device_id: str, now: i
 
 
 def find_device(session: Session, *, community_id: int, device_id: str) -> Device | None:
-    return session.exec(select(Device).where(Device.community_id == community_id, Device.id == device_id)).first()
+    """Held until the caller commits: whoever decides about it at the same moment waits, and finds what was decided."""
+    statement = select(Device).where(Device.community_id == community_id, Device.id == device_id)
+    return session.exec(statement.with_for_update()).first()
 
 
 def hashed(secret: str) -> str:

@@ -1,14 +1,14 @@
 """Forms that reach the server more than once: tapped twice, or gone back to, amended and saved again. What is held for a
-coordinator is held once and whole, as what is accepted is stored once and whole."""
+coordinator is held once and whole, as what is accepted is stored once and whole. And two forms about one thing at once."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import text
@@ -19,12 +19,12 @@ from server import migrations
 from server.accepting import accept_changes, principal_author
 from server.app import create_app
 from server.database import Database
+from server.enrolment import create_invite, revoke_device
 from server.identifiers import uuid7
-from server.models import Change, Record
+from server.models import Change, Device, Record, Volunteer
 from server.scope import Principal, scoped
 from server.sessions import cookie_name
 from server.settings import Settings
-from server.store import SqlStore
 from sync import changes
 from sync.changes import Action, Outcome
 from tests.people import (
@@ -47,6 +47,8 @@ PATH = f"/rounds/{ROUND_ID}/doors/{RED_DOOR}/visit"
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 FORM = {"outcome": "met", "record_id": made_up_id("visit"), "change_id": made_up_id("form"), "opened_at": str(NOW)}
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -156,7 +158,7 @@ def test_what_a_coordinator_took_in_meanwhile_is_amended_like_any_visit(world: W
     assert not any("held=" in location for location in said)
 
 
-# Two taps that arrive at once, on PostgreSQL, where two requests write at the same time
+# At once: on PostgreSQL two requests write at the same time
 
 
 @pytest.fixture
@@ -165,20 +167,27 @@ def on_postgresql(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def both_at_once(world: World, request: Callable[[], str]) -> list[str]:
+HOLD = f"SELECT 1 FROM feed WHERE community_id = {COMMUNITY_ID} FOR UPDATE"  # as whoever writes a record does
+
+
+def both_at_once(world: World, request: Callable[[], T], *, holding: str = HOLD) -> list[T]:
     """Neither may write before both have come as far as they get while somebody else writes."""
     with ThreadPoolExecutor(2) as threads:
 
-        def send_both(session: Session) -> list[Future[str]]:
-            SqlStore(session).hold(COMMUNITY_ID)
+        def send_both(session: Session) -> list[Future[T]]:
+            session.connection().execute(text(holding))
             sent = [threads.submit(request) for _ in range(2)]
-            with world.database.engine.connect() as onlooker:
-                while onlooker.execute(text(WAITING)).scalar_one() < len(sent):
-                    onlooker.rollback()  # what is going on is looked up once a transaction
-                    assert not any(each.done() for each in sent)
+            wait_until_blocked(world, sent)
             return sent
 
         return [each.result() for each in world.database.write(send_both)]
+
+
+def wait_until_blocked(world: World, sent: Sequence[Future[Any]]) -> None:
+    with world.database.engine.connect() as onlooker:
+        while onlooker.execute(text(WAITING)).scalar_one() < len(sent):
+            onlooker.rollback()  # what goes on is looked up once a transaction
+            assert not any(each.done() for each in sent)
 
 
 def test_two_taps_at_once_are_one_visit(on_postgresql: World) -> None:
@@ -200,3 +209,45 @@ def test_two_taps_of_a_coordinator_at_once_are_one_review(on_postgresql: World) 
 
     assert on_postgresql.held() == []
     assert len(on_postgresql.history(Outcome.ACCEPTED)) == 2, "the visit and its review"
+
+
+# Two who decide about one phone, or one code, at once
+
+
+def volunteer(session: Session) -> Volunteer:
+    return session.get_one(Volunteer, (COMMUNITY_ID, ALICE.id))
+
+
+def phone_of(session: Session) -> Device:
+    return session.get_one(Device, (COMMUNITY_ID, ALICE.device_id))
+
+
+def test_one_code_that_two_phones_claim_at_once_enrols_one(on_postgresql: World) -> None:
+    invite = on_postgresql.database.write(lambda session: create_invite(session, volunteer(session), now=NOW))
+
+    def claim() -> int:
+        form = {"code": invite.short_code, "device_name": "示例手机"}
+        return on_postgresql.client.post("/enrol", data=form, headers=SAME_ORIGIN, follow_redirects=False).status_code
+
+    assert sorted(both_at_once(on_postgresql, claim, holding="SELECT 1 FROM invite FOR UPDATE")) == [303, 422]
+
+
+def test_a_phone_that_is_taken_away_while_another_coordinator_confirms_it_stays_taken_away(
+    on_postgresql: World,
+) -> None:
+    world, path = on_postgresql, f"/coordinator/volunteers/{ALICE.id}/devices"
+    world.become(COORDINATOR)
+    world.database.write(lambda session: setattr(phone_of(session), "standing", "waiting"))
+    with ThreadPoolExecutor(1) as threads:
+
+        def revoke(session: Session) -> Future[str]:
+            revoke_device(session, community_id=COMMUNITY_ID, device_id=ALICE.device_id, now=NOW)
+            session.flush()
+            form = {"device_id": ALICE.device_id, "decision": "confirm"}
+            confirming = threads.submit(lambda: world.post(path, form))
+            wait_until_blocked(world, [confirming])
+            return confirming
+
+        world.database.write(revoke).result()
+
+    assert world.database.read(phone_of).standing == "revoked"

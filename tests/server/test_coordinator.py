@@ -32,7 +32,7 @@ from server.scope import Principal
 from server.sealing import encode_base64url
 from server.settings import Settings
 from server.store import SqlStore
-from sync.changes import Action, Change, Outcome
+from sync.changes import Action, Change, Held, Outcome
 from sync.kinds import Role
 from sync.store import Position
 from tests.people import (
@@ -192,6 +192,20 @@ def test_the_list_asks_the_database_a_fixed_number_of_things(world: World, visit
 
     assert len(listed(page)) == visits
     assert len(seen) == LIST_STATEMENTS
+
+
+@pytest.mark.parametrize("nothing", ["", None, []])
+def test_an_amendment_that_leaves_a_visit_without_outcome_is_held_and_breaks_no_list(
+    world: World, nothing: object
+) -> None:
+    revision = world.log(ALICE, "visit")
+
+    (result,) = log_visits(world.database, ALICE, visit_change("visit", base=revision, outcome=nothing))
+
+    assert listed(world.get("/coordinator")) == ids("visit")
+    world.client.cookies.set("linli-s", sign_in(world.database, BOB))
+    assert "见到本人" in world.get("/today")
+    assert (result.outcome, result.code, result.detail) == (Outcome.HELD, Held.BAD_FIELD, "outcome")
 
 
 # One visit

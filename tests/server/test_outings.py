@@ -38,6 +38,7 @@ from tests.people import (
     log_visits,
     made_up_id,
     outing_change,
+    own_change,
     sign_in,
     visit_change,
 )
@@ -119,6 +120,15 @@ def test_what_no_page_of_ours_sends_is_held(world: World, fields: dict[str, Any]
     (result,) = log_visits(world.database, ALICE, outing_change("odd", ALICE, **fields))
 
     assert (result.outcome, result.code) == (Outcome.HELD, Held.BAD_FIELD)
+
+
+def test_a_round_handed_back_that_is_none_is_held_and_keeps_no_coordinator_from_her_list(world: World) -> None:
+    of_none = own_change("decline", "odd", base=0, fields={"volunteer_id": ALICE.id})
+    (result,) = log_visits(world.database, ALICE, of_none)
+    world.become(COORDINATOR)
+
+    assert 'href="/coordinator/held">' in world.text("/coordinator")
+    assert (result.outcome, result.code, result.detail) == (Outcome.HELD, Held.BAD_FIELD, "round_id")
 
 
 def test_without_a_worker_a_round_is_begun_and_ended_by_two_forms(world: World) -> None:

@@ -20,6 +20,7 @@ from server.accepting import accept_changes, principal_author
 from server.app import create_app
 from server.database import Database
 from server.enrolment import create_invite, revoke_device
+from server.held import Decision, find_held, take_in
 from server.identifiers import uuid7
 from server.models import Change, Device, Record, Volunteer
 from server.scope import Principal, scoped
@@ -29,6 +30,7 @@ from sync import changes
 from sync.changes import Action, Outcome
 from tests.people import (
     ALICE,
+    CHARLIES_DOOR,
     COMMUNITY_ID,
     COORDINATOR,
     NOW,
@@ -251,3 +253,25 @@ def test_a_phone_that_is_taken_away_while_another_coordinator_confirms_it_stays_
         world.database.write(revoke).result()
 
     assert world.database.read(phone_of).standing == "revoked"
+
+
+def test_what_is_taken_in_while_another_coordinator_leaves_it_out_is_taken_in(on_postgresql: World) -> None:
+    world, change = on_postgresql, visit_change("elsewhere", door=CHARLIES_DOOR)
+    log_visits(world.database, ALICE, change)
+    world.become(COORDINATOR)
+    form = {"decision": "dismissed", "reason": "记错了户。", "decision_id": made_up_id("hers")}
+    with ThreadPoolExecutor(1) as threads:
+
+        def take(session: Session) -> Future[str]:
+            held = find_held(session, COORDINATOR, change.change_id)
+            assert held is not None
+            take_in(session, COORDINATOR, held, decision_id=made_up_id("the other's"), now=NOW)
+            dismissing = threads.submit(lambda: world.post(f"/coordinator/held/{change.change_id}", form))
+            wait_until_blocked(world, [dismissing])
+            return dismissing
+
+        said = world.database.write(take).result()
+
+    found = world.database.read(lambda session: find_held(session, COORDINATOR, change.change_id))
+    assert found is not None
+    assert (found.decision, said) == (Decision.TAKEN, "/coordinator/held?said=taken_before")

@@ -222,6 +222,18 @@ def test_decisions_reach_no_phone_and_no_stranger(world: World) -> None:
     assert answer.headers["location"].startswith("/sign-in")
 
 
+@pytest.mark.parametrize("decision", ["dismissed", "open"])
+def test_what_somebody_else_took_in_meanwhile_is_not_called_left_out(world: World, decision: str) -> None:
+    """Her page is as old as the other's tap."""
+    change_id = hold(world)
+    decide(world, change_id, "taken")
+
+    said = decide(world, change_id, decision, reason="记错了户。")
+
+    assert "这一条已经有人采用了，没有改动。" in text_of(world.client.get(said))
+    assert "一个字都不少" in world.get("/coordinator/held", show="taken")
+
+
 def test_whoever_goes_back_and_gives_another_reason_has_given_that_one(world: World) -> None:
     change_id = hold(world)
     form = {"decision": "dismissed", "decision_id": uuid7()}

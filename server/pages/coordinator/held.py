@@ -27,6 +27,7 @@ from server.pages.coordinator.answers import answers
 from server.pages.coordinator.guard import for_coordinators
 from server.render import in_thread, page, redirect
 from server.scope import Principal
+from server.store import SqlStore
 from server.urlencoded import read_form
 from server.visits import doors_by_id
 from server.writing import first, whole_number
@@ -35,7 +36,7 @@ from sync.engine import UNREADABLE
 
 CODES = frozenset(code.value for code in Held)
 REASON_MAX = 200
-SAID = ("taken", "dismissed", "open", "still_held", "no_reason")  # what an action leads back with
+SAID = ("taken", "dismissed", "open", "still_held", "no_reason", "taken_before")  # what an action leads back with
 
 
 @for_coordinators
@@ -83,23 +84,27 @@ async def decide_held(request: Request, principal: Principal) -> Response:
     if decision is Decision.DISMISSED and not reason:
         return redirect(request, f"/coordinator/held?said=no_reason#change-{change_id}")
 
-    def work(session: Session) -> bool:
+    def work(session: Session) -> str:
+        """What to say; "" of what is not there."""
+        SqlStore(session).hold(principal.community_id)  # nobody else decides between the look and the word
         found = find_held(session, principal, change_id)
         if found is None:
-            return False
-        if decision is Decision.TAKEN and found.is_takeable:
-            take_in(session, principal, found, decision_id=decision_id, now=now)
-        elif decision is not Decision.TAKEN and found.decision is not Decision.TAKEN:
+            return ""
+        if decision is not Decision.TAKEN and found.decision is Decision.TAKEN:
+            return "taken_before"
+        if decision is not Decision.TAKEN:
             decide(session, principal, found, decision, reason=reason, decision_id=decision_id, now=now)
-        return True
+        elif found.is_takeable:
+            take_in(session, principal, found, decision_id=decision_id, now=now)
+        return decision.value
 
     try:
-        is_there = await in_thread(request.app.state.database.write, work)
+        said = await in_thread(request.app.state.database.write, work)
     except StillHeld:
         return redirect(request, f"/coordinator/held?said=still_held#change-{change_id}")
-    if not is_there:
+    if not said:
         return page(request, "errors/not_found.html", {}, status=404)
-    return redirect(request, f"/coordinator/held?said={decision.value}")
+    return redirect(request, f"/coordinator/held?said={said}")
 
 
 def household_of(fields: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ One handler serves every entry of the page table, as the worker does on the phon
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlmodel import Session
 from starlette.requests import Request
@@ -94,16 +95,23 @@ async def save(request: Request) -> Response:
         request.app.state.database.write,
         lambda session: [write(session, asked_for, author, change, now) for change in changes],
     )
-    code, saved = next(filter(None, codes), ""), first_form.hidden.record_id
-    path = next_path(entry.write, first_form, {**request.path_params, "visit_id": saved})
+    code, record_id = next(filter(None, codes), ""), first_form.hidden.record_id
+    stands = [change.record_id for change, held in zip(changes, codes, strict=True) if not held]
+    params = {**request.path_params, "visit_id": record_id}
+    path = next_path(asked_for, first_form, params, is_there=bool(asked_for.record) or record_id in stands)
     left_out = first(submitted, LEFT_OUT)
-    told = (f"&held={code}" if code else "") + (f"&left_out={left_out}" if left_out.isdigit() else "")
-    told += "&edited=1" if asked_for.record else ""  # what was there before is not undone by withdrawing it
-    return redirect(request, f"{path}?saved={saved}{told}")
+    told = {
+        "saved": stands[0] if stands else "" if code else record_id,  # what is held is not called saved
+        "held": code,
+        "left_out": left_out if left_out.isdigit() else "",
+        "edited": "1" if asked_for.record else "",  # what was there before is not undone by withdrawing it
+    }
+    return redirect(request, f"{path}?{urlencode({name: text for name, text in told.items() if text})}")
 
 
-def next_path(asked: Write, filled: Filled, params: Mapping[str, str]) -> str:
-    if asked.urgent and holds(asked.urgent, filled.checked.values.get(asked.urgent.field)):
+def next_path(asked: Write, filled: Filled, params: Mapping[str, str], *, is_there: bool) -> str:
+    """Whom to call stands on the visit's own page, which a new one that is held has not got."""
+    if asked.urgent and is_there and holds(asked.urgent, filled.checked.values.get(asked.urgent.field)):
         return asked.urgent_next.format(**params)
     return back_of(filled.submitted) or asked.next.format(**params)
 

@@ -2,7 +2,7 @@
 coordinator is held once and whole, as what is accepted is stored once and whole. And two forms about one thing at once."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from tests.people import (
     CHARLIES_DOOR,
     COMMUNITY_ID,
     COORDINATOR,
+    GREEN_DOOR,
     NOW,
     RED_DOOR,
     ROUND_ID,
@@ -63,7 +64,7 @@ class World:
         self.client.cookies.clear()
         self.client.cookies.set(name, sign_in(self.database, who))
 
-    def post(self, path: str, form: dict[str, str]) -> str:
+    def post(self, path: str, form: Mapping[str, Any]) -> str:
         """Where the browser is sent."""
         answer = self.client.post(path, data=form, headers=SAME_ORIGIN, follow_redirects=False)
         assert answer.status_code == 303, (path, answer.text)
@@ -142,6 +143,42 @@ def test_an_edit_that_is_held_is_held_once(world: World) -> None:
 
     assert [fields.get("note") for fields in world.held()] == ["示例", "示例，改", None]
     assert all("held=household_closed" in location for location in said)
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        (PATH, {}),
+        (PATH, {"danger": "fall"}),  # leads to whom to call of a visit, and there is none
+        ("/visits/{hers}/edit", {"note": "示例"}),
+        ("/visits/{hers}/withdraw", {}),
+        ("/visits/{hers}/withdraw", {"back": f"/rounds/{ROUND_ID}/doors/{RED_DOOR}"}),
+        (f"/rounds/{ROUND_ID}/nobody-home", {"door": RED_DOOR, "outcome": "no_answer", "quick": "1"}),
+    ],
+)
+def test_what_is_held_is_said_on_the_next_page_and_not_called_saved(
+    world: World, path: str, form: dict[str, str]
+) -> None:
+    log_visits(world.database, ALICE, visit_change("hers"))
+    world.close(RED_DOOR)
+
+    location = world.post(path.format(hers=made_up_id("hers")), FORM | form)
+
+    answer = world.client.get(location)
+    assert answer.status_code == 200
+    assert "这户的档案已关闭。记录已保留，由协调员核对。" in answer.text
+    assert 'id="saved"' not in answer.text
+
+
+def test_of_several_doors_each_is_what_became_of_it(world: World) -> None:
+    world.close(RED_DOOR)
+    path = f"/rounds/{ROUND_ID}/nobody-home"
+    form = {"door": [RED_DOOR, GREEN_DOOR], "outcome": "no_answer", "quick": "1"}
+
+    page = world.client.get(world.post(path, FORM | form)).text
+
+    assert "这户的档案已关闭。记录已保留，由协调员核对。" in page
+    assert "1 户未遇" in page
 
 
 def test_what_a_coordinator_took_in_meanwhile_is_amended_like_any_visit(world: World) -> None:

@@ -70,10 +70,9 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   } catch (error) {
     console.error("not saved", error);
     // The server may take it instead; the form's ids keep it from being saved twice.
-    const answer = await fetch(copy).catch(() => null);
+    const answer = await handOver(copy).catch(() => null);
     if (!answer) return showAgain(filled[0], notSaved(phone.app.forms[write.form]), 507);
-    const isTaken = answer.ok || answer.type === "opaqueredirect";
-    if (isTaken) await phone.outbox.dropDrafts(({ change_id }) => change_id === filled[0].hidden.change_id).catch(() => {});
+    if (answer.status !== 422) await phone.outbox.dropDrafts(({ change_id }) => change_id === filled[0].hidden.change_id).catch(() => {});
     return answer;
   }
   const record_id = filled[0]?.hidden.record_id;
@@ -84,6 +83,19 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   // What was there before is not undone by withdrawing it.
   const told = (write.record ? "&edited=1" : "") + (leftOut ? `&left_out=${leftOut}` : "");
   return seeOther(record_id ? `${path}?saved=${record_id}${told}` : path);
+}
+
+/**
+ * The server's word for a form: that it is saved, or what is wrong with it. Anything else is null, above all the way to the
+ * door for a session that has ended; where a navigation is led cannot be seen, so the way is gone here.
+ * @param {Request} request
+ */
+async function handOver(request) {
+  const answer = await fetch(new Request(request, { redirect: "follow" }));
+  const { pathname, search, searchParams } = new URL(answer.url);
+  const isTaken = answer.redirected && searchParams.has("saved");
+  if (isTaken && request.mode === "navigate") return seeOther(pathname + search);
+  return isTaken || answer.status === 422 ? answer : null;
 }
 
 /** What waits of a record that could not be sent as it is: the edit says all of it anew, and takes its place. */

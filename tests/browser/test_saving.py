@@ -100,6 +100,21 @@ def test_phone_that_cannot_save_without_a_network_keeps_the_form_and_says_so(pho
     assert [entry["record_id"] for entry in entries(phone)] == [visit]
 
 
+def test_form_that_neither_phone_nor_server_takes_stays_on_screen(phone: Phone) -> None:
+    """A phone that works by itself has no use for its session, which ends after a month: the server leads elsewhere then."""
+    open_form(phone)
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    phone.context.clear_cookies()
+    worker_of(phone).evaluate(REFUSE, {"error": "DataError", "times": 1})
+
+    phone.page.locator(submit_of("visit-form")).tap()
+
+    expect(phone.page.locator("#problems")).to_contain_text("没能存下")
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+    visit = phone.save()
+    assert [entry["record_id"] for entry in entries(phone)] == [visit]
+
+
 @pytest.mark.timeout(120)
 def test_p02_an_entry_is_saved_when_its_transaction_is_complete_and_not_before(phone: Phone) -> None:
     phone.context.set_offline(True)

@@ -109,7 +109,7 @@ function asset({ request }) {
 }
 
 function enrol({ request }) {
-  return postEnrolment(outbox, request);
+  return postEnrolment(phone, request);
 }
 
 /** The page polls itself. Once a coordinator has confirmed, its answer leads on: to a worker that knows it as well. */

@@ -6,24 +6,29 @@ import { describeDeviceKey, makeDeviceKeys } from "../sync/seal.js";
 
 /**
  * Passes the enrolment form on to the server, with this device's public key. The private half stays here.
- * @param {import("../store/outbox.js").Outbox} outbox
+ * @param {import("./phone.js").Phone} phone
  * @param {Request} request POST /enrol
  */
-export async function postEnrolment(outbox, request) {
+export async function postEnrolment(phone, request) {
+  const { outbox } = phone;
   const form = await request.formData();
   const { keyPair, left } = await outbox.device();
   const own = await deviceOf(keyPair ?? (await makeDeviceKeys()));
   if (!keyPair) await outbox.setDevice({ ...own, standing: "unknown" });
   let response = await claim(request, form, own);
-  if (response.status === 422 && left) response = await enrolAnother(outbox, request, form, response);
+  if (response.status === 422 && left) response = await enrolAnother(phone, request, form, response);
   else if (isClaimed(response)) await outbox.setDevice({ standing: "waiting", left: "", has_session: false });
   return response;
 }
 
-/** A phone that was left may become somebody else's device, as soon as nothing of the first one waits. */
-async function enrolAnother(outbox, request, form, refused) {
-  const isWaiting = (await outbox.entries()).some(({ state }) => state === "waiting") || (await outbox.stranded()).length > 0;
-  if (isWaiting) return refused;
+/**
+ * A phone that was left may become somebody else's device, as soon as nothing of the first one waits; no photo, either: what
+ * another device brings up is seen through no record of hers.
+ */
+async function enrolAnother(phone, request, form, refused) {
+  const { outbox } = phone;
+  const isTextWaiting = (await outbox.entries()).some(({ state }) => state === "waiting") || (await outbox.stranded()).length > 0;
+  if (isTextWaiting || (await phone.photosToSend()) > 0) return refused;
   const other = await deviceOf(await makeDeviceKeys());
   const response = await claim(request, form, other);
   if (isClaimed(response)) await outbox.beginAnew({ ...other, standing: "waiting" });

@@ -7,16 +7,18 @@ import pytest
 from playwright.sync_api import Error, expect
 
 from tests.browser.canaries import canaries_in
-from tests.browser.conftest import enrol
+from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
+from tests.browser.lossy_proxy import LossyProxy
 from tests.browser.phone import Phone
 from tests.browser.photographs import kept, photograph
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_drafts import drafts
 from tests.browser.test_gallery import take
+from tests.browser.test_hazards import DRAIN
 from tests.browser.test_lock import NOTE, doors_of, names_in, restart, set_pin
-from tests.browser.test_photos import log_visit_with
+from tests.browser.test_photos import ONE_PHOTO_WAITS, at_the_desk, digest_kept, log_visit_with, wait_for_state
 from tests.browser.test_saving import entries
 from tests.browser.test_trust import bring_in
 
@@ -273,3 +275,31 @@ def test_another_volunteer_may_take_the_phone_over(phone: Phone, coordinator: Co
     phone.open("/settings")
     expect(phone.page.locator(".answers")).to_contain_text("示例志愿者")
     assert entries(phone) == []
+
+
+def test_another_volunteer_waits_for_the_photos_of_the_first_one(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    """Brought by another's device they would be seen by nobody: a record opens what its own author brought."""
+    with LossyProxy(server.port) as line:
+        phone = make_phone(line.url)
+        enrol(phone, coordinator)
+        line.pieces_left = 0
+        log_visit_with(phone, photograph(phone, 400, 300))
+        phone.wait_for_header(ONE_PHOTO_WAITS)
+        digest = digest_kept(phone)
+        sign_out(phone)
+        phone.page.locator("text=仍要退出").tap()
+        expect_left(phone)
+
+        phone.page.goto(coordinator.invite("0002").link.replace(coordinator.url, phone.url))
+        expect(phone.page.locator("#code")).not_to_have_value("")
+        phone.page.locator(submit_of("enrol-form")).click()
+
+        expect(phone.page.locator("#problems")).to_be_visible()
+        line.pieces_left = None
+        phone.page.evaluate(DRAIN, "asked")
+        wait_for_state(phone, "whole")
+        assert at_the_desk(coordinator, digest) is not None
+        phone.page.locator(submit_of("enrol-form")).click()
+        phone.page.wait_for_url("**/enrol/waiting")

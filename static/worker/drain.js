@@ -166,6 +166,7 @@ export class Drain {
 
   async #exchange() {
     const { outbox, app } = this.#phone;
+    const { device_id } = await outbox.device();
     const slow = setTimeout(() => void this.#saySlow(true), SLOW_MS);
     const outcome = await runExchange({
       store: exchangeStore(this.#phone),
@@ -186,6 +187,7 @@ export class Drain {
     this.#uploader.allow(outcome.server);
     const standing = STANDING_BY_CODE[outcome.code] ?? outcome.standing;
     const known = await outbox.device();
+    if (known.device_id !== device_id) return; // it was said of whoever had this phone before
     if (standing && standing !== known.standing) await outbox.setDevice({ standing });
     if (standing === "revoked" && !known.left) await this.#phone.leave("revoked");
     // This worker is too old to be answered; a newer one has been waiting to be fetched.

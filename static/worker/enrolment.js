@@ -63,14 +63,17 @@ async function deviceOf(keyPair) {
  * @returns {Promise<import("../sync/exchange.js").Reply>} what it said; rejects when nobody answers
  */
 export async function askStanding(outbox, ask, now) {
+  const { device_id } = await outbox.device();
   const reply = await ask("GET", "/sync/hello");
   const hello = readHello(reply.text);
+  const known = await outbox.device();
+  if (known.device_id !== device_id) return reply; // it was said of whoever had this phone before
   if (reply.status !== 200 || !hello) {
     if (readFailure(reply.text) === "unknown_device") await outbox.setDevice({ standing: "unknown" });
     return reply;
   }
   const { standing, server_key, epoch, language, first_sync = null } = hello;
-  const me = (await outbox.device()).left ? undefined : hello.me; // nobody's, once it was left
+  const me = known.left ? undefined : hello.me; // nobody's, once it was left
   const asked_at = now;
   await outbox.setDevice(standing === "active" ? { standing, me, server_key, epoch, asked_at, first_sync } : { standing, asked_at });
   const settings = await outbox.settings();

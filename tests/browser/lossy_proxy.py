@@ -112,7 +112,8 @@ class Handler(BaseHTTPRequestHandler):
             status, content = self.server.refused_paths[self.path]
             self.answer(status, [("Content-Type", "application/json")], content, sent=len(content))
             return
-        if self.path == "/sync":
+        if self.path == "/sync" and not self.server.may_exchange.is_set():
+            self.server.is_holding.set()
             self.server.may_exchange.wait(TIMEOUT_SECONDS)
         if self.command == "PATCH" and not self.server.may_pass.is_set():
             self.server.is_holding.set()

@@ -10,7 +10,7 @@ from tests.browser.canaries import canaries_in
 from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
 from tests.browser.lossy_proxy import LossyProxy
-from tests.browser.phone import Phone
+from tests.browser.phone import SECONDS, Phone
 from tests.browser.photographs import kept, photograph
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
@@ -303,3 +303,27 @@ def test_another_volunteer_waits_for_the_photos_of_the_first_one(
         assert at_the_desk(coordinator, digest) is not None
         phone.page.locator(submit_of("enrol-form")).click()
         phone.page.wait_for_url("**/enrol/waiting")
+
+
+def test_what_the_server_says_late_of_the_first_volunteer_is_not_taken_for_the_second(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    with LossyProxy(server.port) as line:
+        phone = make_phone(line.url)
+        enrol(phone, coordinator)
+        sign_out(phone)
+        expect_left(phone)
+        coordinator.invite("0001")
+        for part in (".device summary", ".device button[value=revoke]"):
+            coordinator.page.locator(part).last.click()
+        line.is_holding.clear()
+        line.may_exchange.clear()
+        phone.page.evaluate(DRAIN, "asked")
+        assert line.is_holding.wait(SECONDS)
+
+        check_number = phone.enrol(coordinator.invite("0002").link.replace(coordinator.url, phone.url))
+        line.may_exchange.set()
+        coordinator.confirm(check_number)
+
+        phone.wait_until_enrolled()
+        assert len(doors_of(phone)) > 0

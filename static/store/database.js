@@ -90,12 +90,18 @@ export class Database {
   }
 
   #open() {
-    this.#connection ??= open(this.#name, this.#version, this.#upgrade).then((database) => {
-      // Another tab wants to upgrade or delete: let go at once, or it waits for ever (P12).
-      database.onversionchange = () => this.close();
-      database.onclose = () => this.close();
-      return database;
-    });
+    this.#connection ??= open(this.#name, this.#version, this.#upgrade).then(
+      (database) => {
+        // Another tab wants to upgrade or delete: let go at once, or it waits for ever (P12).
+        database.onversionchange = () => this.close();
+        database.onclose = () => this.close();
+        return database;
+      },
+      (error) => {
+        this.#connection = null; // asked again the next time: a full disk (P4) may have room by then
+        throw error;
+      },
+    );
     return this.#connection;
   }
 }

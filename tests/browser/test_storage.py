@@ -255,6 +255,29 @@ def test_p18_database_that_never_opens_is_an_error_and_no_endless_wait(page: Pag
     assert page.evaluate("said") == "TimeoutError"
 
 
+def test_p04_a_full_disk_that_refused_to_open_the_database_is_asked_again(page: Page) -> None:
+    """Chromium says so at opening, too; whoever makes room and tries again in the same worker is not refused unheard."""
+    found = run(
+        page,
+        """
+        const { open } = IDBFactory.prototype;
+        let left = 1;
+        IDBFactory.prototype.open = function (...asked) {
+          if (left-- <= 0) return open.apply(this, asked);
+          const request = { error: new DOMException("Encountered full disk while opening backing store", "QuotaExceededError") };
+          queueMicrotask(() => request.onerror());
+          return request;
+        };
+        const outbox = new Outbox(caches, vault);
+        const said = [];
+        for (const name of ["a", "a"]) said.push(await save(outbox, name).then(() => "saved", (error) => error.name));
+        return [said, await numbers(outbox)];
+        """,
+    )
+
+    assert found == [["QuotaExceededError", "saved"], [[1, "change-a"]]]
+
+
 def test_p12_another_tab_that_deletes_the_database_is_not_blocked(page: Page) -> None:
     found = run(
         page,

@@ -152,7 +152,7 @@ export class Blobs {
   /** Seals what an older worker kept in clear. */
   async sealOld() {
     for (const { sha256 } of await this.all()) {
-      const kept = await this.#stored(sha256);
+      const kept = await this.#stored(sha256).catch(() => null); // of one that was lost its upload tells
       if (!kept || kept.sealed) continue;
       const sealed = await this.#vault.sealPhoto(kept, photoBinding(sha256));
       await this.#database.write(["bytes"], (transaction) => {

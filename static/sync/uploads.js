@@ -56,13 +56,16 @@ export class Pieces {
  * @param {() => boolean} given.isStopped asked before each piece: there may be text to send
  * @param {(sha256: string) => boolean} [given.isWithheld] its visit was given up, and may be taken back
  * @returns {Promise<Ended>}
+ * @throws what the phone's own storage said of one of them, when the others are up
  */
 export async function runUploads({ isStopped, isWithheld = () => false, ...given }) {
+  let failure = null;
   for (const blob of (await given.blobs.all()).filter(({ state, sha256 }) => state === "waiting" && !isWithheld(sha256))) {
-    const end = await upload(blob, { ...given, isStopped });
+    const end = await upload(blob, { ...given, isStopped }).catch((error) => void (failure ??= error));
     if (isStopped()) return { reason: "stopped", retry_after_ms: null };
     if (end) return end;
   }
+  if (failure) throw failure;
   return { reason: "", retry_after_ms: null };
 }
 
@@ -89,7 +92,7 @@ async function upload({ sha256, length }, { blobs, send, pieces, now, at, isStop
 /** @returns {Promise<ArrayBuffer | null>} null for what this phone has lost some of (P16): no server would take it */
 async function wholeBytes(blobs, sha256) {
   const bytes = await blobs.bytes(sha256).catch((error) => {
-    if (error.name !== "OperationError") throw error; // it may be there the next time
+    if (!["OperationError", "NotReadableError"].includes(error.name)) throw error; // it may be there the next time
   });
   return bytes && (await sha256Of(bytes)) === sha256 ? bytes : null;
 }

@@ -3,12 +3,13 @@
 The modules run as they are served, over the browser's own IndexedDB; the server is a list of answers.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Playwright
 
-from tests.browser.modules import run_with
+from tests.browser.modules import LOST_FILES, open_empty, run_with
 
 pytestmark = pytest.mark.browser
 
@@ -185,6 +186,35 @@ def test_p16_a_photo_that_is_damaged_on_the_phone_is_said_and_holds_up_no_other(
     found = run(page, DAMAGED.replace("DAMAGE", DAMAGE[damage]) + script)
 
     assert found == ["", [True], ["refused", "", 0, "damaged"], ["whole", "one", 5, ""]]
+
+
+@pytest.mark.parametrize(("damage", "state"), [("gone", "refused"), ("cut short", "waiting")])
+def test_p19_a_photo_whose_file_the_phone_lost_holds_up_no_other(
+    playwright: Playwright, chromium: str, tmp_path: Path, damage: str, state: str
+) -> None:
+    """Of a file that is cut short the browser says only that it could not be read: it may be the next time."""
+    keeping = "return (await blobs.keep(made(given), 'photo')).sha256;"
+    sending = """
+    const send = async ({ method, headers: { "Upload-Length": length = 0 } = {} }) => {
+      const isWhole = method === "PATCH";
+      const headers = { "Upload-Offset": isWhole ? length : "0", "Upload-Complete": isWhole ? "?1" : "?0", "Linli-Epoch": "one" };
+      return { status: isWhole ? 204 : 200, text: "", retry_after_ms: null, headers: new Headers(headers) };
+    };
+    await runUploads({ blobs, send, pieces: new Pieces(), now: () => 1, at: 5, isStopped: () => false }).catch(() => {});
+    await blobs.sealOld();
+    return Object.fromEntries((await new Blobs(vault).all()).map(({ sha256, state }) => [sha256, state]));
+    """
+    profile = tmp_path / "profile"
+    with playwright.chromium.launch_persistent_context(profile, executable_path=chromium) as before:
+        open_empty(before.pages[0])
+        lengths = {run(before.pages[0], keeping, length): length for length in (150_000, 200_000)}
+    first, second = sorted(lengths)  # as they go up
+    files = [file for file in profile.glob("**/*.blob/**/*") if file.is_file()]
+    LOST_FILES[damage](min(files, key=lambda file: abs(file.stat().st_size - lengths[first])))
+
+    with playwright.chromium.launch_persistent_context(profile, executable_path=chromium) as after:
+        open_empty(after.pages[0])
+        assert run(after.pages[0], sending) == {first: state, second: "whole"}
 
 
 @pytest.mark.parametrize("is_said", [True, False])

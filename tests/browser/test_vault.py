@@ -1,14 +1,13 @@
 """What lies on the phone lies sealed: static/store/vault.js and the stores that use it, one promise a test."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
 
-from tests.browser.modules import open_empty, run_with
+from tests.browser.modules import LOST_FILES, open_empty, run_with
 from tests.browser.test_storage import KIT
 
 pytestmark = pytest.mark.browser
@@ -313,13 +312,6 @@ def test_replica_whose_key_is_gone_is_begun_anew(page: Page) -> None:
     )
 
     assert found == [[0, False], True, 1]
-
-
-# What a power cut or a worn chip leaves of a large value, which Chromium keeps in a file of its own.
-LOST_FILES: dict[str, Callable[[Path], object]] = {
-    "gone": Path.unlink,
-    "cut short": lambda file: file.write_bytes(file.read_bytes()[:1000]),
-}
 
 
 @pytest.mark.parametrize("damage", LOST_FILES)

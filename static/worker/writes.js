@@ -86,14 +86,14 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
 }
 
 /**
- * The server's word for a form: that it is saved, or what is wrong with it. Anything else is null, above all the way to the
+ * The server's word for a form: that it is saved, or held, or what is wrong with it. Anything else is null, above all the way to the
  * door for a session that has ended; where a navigation is led cannot be seen, so the way is gone here.
  * @param {Request} request
  */
 async function handOver(request) {
   const answer = await fetch(new Request(request, { redirect: "follow" }));
   const { pathname, search, searchParams } = new URL(answer.url);
-  const isTaken = answer.redirected && searchParams.has("saved");
+  const isTaken = answer.redirected && (searchParams.has("saved") || searchParams.has("held"));
   if (isTaken && request.mode === "navigate") return seeOther(pathname + search);
   return isTaken || answer.status === 422 ? answer : null;
 }

@@ -6,11 +6,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Worker, expect
 
+from server.accepting import accept_changes, server_author
+from server.clock import system_clock
+from server.database import Database
+from server.demo.names import COMMUNITY_ID
+from server.identifiers import uuid7
+from sync.changes import Action, Change
 from tests.browser.conftest import MakePhone
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
 from tests.browser.screen import submit_of
-from tests.browser.server_process import ServerProcess, wait_until
+from tests.browser.server_process import ServerProcess, wait_until, with_database
 
 pytestmark = pytest.mark.browser
 
@@ -98,6 +104,28 @@ def test_phone_that_cannot_save_without_a_network_keeps_the_form_and_says_so(pho
     expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
     visit = phone.save()
     assert [entry["record_id"] for entry in entries(phone)] == [visit]
+
+
+def test_form_that_the_phone_cannot_save_and_the_server_holds_is_called_held(
+    phone: Phone, server: ServerProcess
+) -> None:
+    open_form(phone)
+    household_id = phone.page.url.partition("/doors/")[2][:36]
+    server.stop()
+    with_database(server, lambda database: close_household(database, household_id))
+    server.start()
+    worker_of(phone).evaluate(REFUSE, {"error": "DataError", "times": 1})
+
+    phone.page.locator(submit_of("visit-form")).tap()
+
+    expect(phone.page.locator(".visit__word")).to_contain_text("这户的档案已关闭")
+    assert entries(phone) == []
+
+
+def close_household(database: Database, household_id: str) -> None:
+    closing = Change(uuid7(), 0, "household", household_id, Action.PUT, 2**40, {"is_closed": True}, 0, 1)
+    author = server_author(COMMUNITY_ID)
+    database.write(lambda session: accept_changes(session, author, [closing], system_clock()))
 
 
 def test_form_that_neither_phone_nor_server_takes_stays_on_screen(phone: Phone) -> None:

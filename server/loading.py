@@ -15,6 +15,7 @@ from server.models import Record
 from server.page_table import Load, Page
 from server.scope import Principal, scoped
 from server.search import finds
+from sync.changes import IDENTIFIER
 
 Shown = dict[str, Any]
 
@@ -35,13 +36,10 @@ def load_page(
 
 def load_one(session: Session, principal: Principal, load: Load, known: Mapping[str, Any]) -> Shown | None:
     record_id = resolve(load.id, known)
-    if not isinstance(record_id, str) or len(record_id) != 36:
+    if not isinstance(record_id, str) or not IDENTIFIER(record_id):
         return None
     statement = of_kind(load.kind).where(col(Record.record_id) == record_id)
-    try:
-        record = session.exec(scoped(principal, statement)).first()  # type: ignore[call-overload]
-    except ValueError:  # thirty-six characters that are no UUID
-        return None
+    record = session.exec(scoped(principal, statement)).first()  # type: ignore[call-overload]
     return shown(record) if record else None
 
 

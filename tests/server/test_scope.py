@@ -173,6 +173,18 @@ def test_what_is_not_yours_is_not_there_at_all(world: World) -> None:
         assert answer.status_code == 404
 
 
+@pytest.mark.parametrize(
+    "place", ["z" * 36, "{" + made_up_id("hers").replace("-", "") + "}--", made_up_id("hers").upper()]
+)
+def test_what_is_no_id_is_not_there_either(world: World, place: str) -> None:
+    """An id has one spelling: a form of a page found by another would be written under one that no phone knows."""
+    world.become(ALICE)
+    door = f"/rounds/{ROUND_ID}/doors/{RED_DOOR.upper()}/visit"
+
+    for path in (f"/visits/{place}", f"/outings/{place}", f"/declines/{place}/undo", door):
+        assert world.client.get(path).status_code == 404, path
+
+
 def test_no_form_writes_across_the_scope(world: World) -> None:
     world.become(ALICE)
     paths = [

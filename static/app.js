@@ -112,7 +112,7 @@ function noteUse(isElsewhere = false) {
 async function lock() {
   await endRecording();
   await keepDraft();
-  if (!(await areFilesKept())) return;
+  if (!(await isFormKept())) return;
   heldKey = null;
   navigator.serviceWorker?.controller?.postMessage({ type: "lock" });
 }
@@ -127,7 +127,11 @@ function endRecording() {
 /** Did the worker keep what was last chosen? @type {Promise<boolean>} */
 let keepingChosen = Promise.resolve(true);
 
-/** Photos for which a full phone has no room are nowhere but in this form, so they hold the lock open. */
+/** Words and photos for which a full phone has no room are nowhere but in this form, so they hold the lock open. */
+async function isFormKept() {
+  return !changedForm && areFilesKept();
+}
+
 async function areFilesKept() {
   const inputs = [...document.querySelectorAll("form[data-form] input[type=file]")];
   return (await keepingChosen) || !inputs.some((input) => /** @type {any} */ (input).files.length > 0);
@@ -181,8 +185,9 @@ function showUpdatePrompt() {
 }
 
 async function update() {
-  isUpdating = true;
   await keepDraft();
+  if (!(await isFormKept())) return;
+  isUpdating = true;
   registration?.waiting?.postMessage({ type: "SKIP_WAITING" });
 }
 

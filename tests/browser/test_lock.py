@@ -28,6 +28,10 @@ CURSOR = """() => new Promise((resolve) => {
     };
 })"""
 
+# A page that was going to be loaded again is gone by then.
+ANSWERED = """async () => {
+    for (let asked = 0; asked < 10; asked += 1) await fetch("/fragments/status");
+}"""
 SLOW_DRAFTS = """() => {
     const { fetch } = window;
     window.fetch = async (path, ...rest) => {
@@ -316,6 +320,23 @@ def test_a_photo_that_a_full_phone_cannot_keep_is_not_lost_to_the_lock(phone: Ph
 
     assert phone.page.evaluate("() => heldKey !== null")
     expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+
+
+def test_words_that_a_full_phone_cannot_keep_are_not_lost_to_the_lock_nor_to_an_update(phone: Phone) -> None:
+    set_pin(phone)
+    open_form(phone)
+    wait_until(
+        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
+    )
+    worker_of(phone).evaluate(NO_ROOM.replace('"bytes"', '"drafts"'))
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+
+    phone.page.evaluate("() => lock()")
+    phone.page.evaluate("() => update()")
+
+    assert phone.page.evaluate("() => [heldKey !== null, isUpdating]") == [True, False]
+    phone.page.evaluate(f"({ANSWERED})()")
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
 
 
 def test_changing_and_removing_the_pin(phone: Phone) -> None:

@@ -135,7 +135,7 @@ export class Drain {
   async #mayExchange() {
     const { outbox } = this.#phone;
     const known = await outbox.device();
-    const isFresh = known.standing === "active" && Date.now() - (known.asked_at ?? 0) < STANDING_KEPT_MS;
+    const isFresh = known.standing === "active" && Math.abs(Date.now() - (known.asked_at ?? 0)) < STANDING_KEPT_MS;
     if (isFresh) return true;
     try {
       const reply = await askStanding(outbox, this.#transport.ask, Date.now());

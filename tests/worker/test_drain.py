@@ -129,6 +129,13 @@ def test_a_known_phone_sends_nothing_to_a_server_that_asked_for_a_pause(phone: P
     assert phone.run("timer", now=later, reply=refusal(status, 7000)) == ["/sync/hello"]
 
 
+@pytest.mark.parametrize("asked_at", [START - 7 * HOUR_MS, START + 7 * HOUR_MS])
+def test_a_phone_asks_how_it_stands_after_hours_by_a_clock_that_was_set_back_as_well(
+    phone: Phone, asked_at: int
+) -> None:
+    assert phone.run("timer", device={**ENROLLED, "asked_at": asked_at}) == ["/sync/hello", "/sync"]
+
+
 def test_the_order_counts_as_well_when_the_phone_compared_what_it_holds(phone: Phone) -> None:
     yesterday = {**ENROLLED, "compared_at": START - 25 * HOUR_MS}
     comparing = {"/sync": GOOD, "/sync/audit": refusal(429, 7000)}

@@ -15,6 +15,7 @@ from tests.browser.phone import Phone
 from tests.browser.releases import next_release
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
+from tests.browser.test_photos import set_clock
 
 pytestmark = pytest.mark.browser
 
@@ -96,6 +97,22 @@ def test_s07_a_saved_visit_is_never_called_unsaved(phone: Phone) -> None:
     expect(phone.page.locator("#visit-form")).to_be_visible()
     expect(phone.page.locator("#draft")).to_have_count(0)
     assert set(ids(phone)).isdisjoint(form_ids)
+
+
+def test_what_was_typed_while_the_clock_was_years_behind_stays_when_it_is_set_right(phone: Phone) -> None:
+    """A battery that was empty: the phone begins in a year long past, until a network tells it the time."""
+    phone.context.set_offline(True)
+    phone.open("/today")
+    set_clock(phone, -1000)
+    path, form_ids = fill_half(phone)
+
+    set_clock(phone, 0)
+    phone.context.set_offline(False)
+    for _ in range(2):  # an exchange is told to be over just before old things are let go of
+        phone.exchange()
+
+    phone.open(path)
+    assert_as_it_was(phone, form_ids)
 
 
 def test_an_edit_that_alters_nothing_leaves_no_draft(phone: Phone) -> None:

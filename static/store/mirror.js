@@ -66,10 +66,6 @@ export class Mirror {
     for (const id of changeIds) await mirror.delete(mirrorPath(id));
   }
 
-  clear() {
-    return this.#caches.delete(MIRROR);
-  }
-
   #open() {
     return this.#caches.open(MIRROR);
   }

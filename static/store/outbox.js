@@ -313,15 +313,21 @@ export class Outbox {
     this.refresh();
   }
 
-  /** Becomes another device's, with no entry of the one before. What that one still waits to send must be up. */
+  /**
+   * Becomes another device's, with no entry of the one before, whose work must be up. What began to wait while the server
+   * was asked keeps its copy, and goes up as what is stranded.
+   */
   async beginAnew(device) {
-    await this.#database.write(["entries", "device"], (transaction) => {
-      transaction.objectStore("entries").clear();
+    const answered = await this.#database.write(["entries", "device"], async (transaction) => {
+      const entries = transaction.objectStore("entries");
+      const before = await requested(entries.getAll());
+      entries.clear();
       transaction.objectStore("device").clear();
       putNamed(transaction.objectStore("device"), device);
+      return before.filter(({ state }) => state !== "waiting").map(({ change_id }) => change_id);
     });
-    await this.#mirror.clear();
     this.refresh();
+    await this.#mirror.remove(answered);
   }
 
   /** Puts into the vault what an older worker left in clear text. */

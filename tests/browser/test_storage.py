@@ -458,6 +458,28 @@ def test_a_key_of_its_own_makes_nothing_of_another_device_s_copies(page: Page) -
     assert found == [[[1, "change-b"]], ["change-a"]]
 
 
+def test_what_began_to_wait_while_the_phone_became_another_s_is_left_as_its_copy(page: Page) -> None:
+    """A server that was restored asks for it again, or a photo was being drawn when its volunteer left."""
+    found = run(
+        page,
+        """
+        const { makeDeviceKeys } = await import("/static/sync/seal.js");
+        const outbox = new Outbox(caches, vault);
+        await outbox.setDevice({ device_id: "first", keyPair: await makeDeviceKeys() });
+        await save(outbox, "a");
+        await save(outbox, "b");
+        await outbox.settle([{ change_id: "change-b", state: "acknowledged", revision: 1, code: "" }], { epoch: "one", now: 1 });
+
+        await outbox.beginAnew({ device_id: "second", keyPair: await makeDeviceKeys() });
+
+        const worker = new Outbox(caches, vault);
+        return [await numbers(worker), (await worker.stranded()).map(({ change_id, device_id }) => [change_id, device_id])];
+        """,
+    )
+
+    assert found == [[], [["change-a", "first"]]]
+
+
 def test_mirror_that_was_lost_is_made_again(page: Page) -> None:
     run(page, 'await save(new Outbox(caches, vault), "a"); await caches.delete("linli-outbox-mirror");')
 

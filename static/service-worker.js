@@ -64,6 +64,7 @@ const ROUTES = [
   { condition: { requestMode: "navigate" }, source: "fetch-event" },
 ];
 const SIGN_OUT_PATIENCE_MS = 10_000;
+const TAKES_PIN = /\/(unlock|settings\/pin)$/;
 const KEPT = /^\/visits\/[^/]+\/kept\/[^/]+$/;
 const isResidents = (path) => /^\/((calendar|events)(\/[^.]*)?)?$/.test(path);
 
@@ -83,8 +84,7 @@ worker.addEventListener("fetch", (event) => {
   const url = new URL(request.url);
   if (url.origin !== worker.location.origin) return;
   const isPage = request.mode === "navigate" || request.headers.get("HX-Request-Type") === "full";
-  const asked = { method: request.method, path: url.pathname, isPage };
-  const rule = rules.find(({ match }) => match(asked));
+  const rule = ruleFor({ method: request.method, path: url.pathname, isPage });
   if (rule) event.respondWith(rule.handle(event, url));
 });
 
@@ -101,6 +101,8 @@ worker.addEventListener("sync", (/** @type {any} */ event) => {
 });
 
 worker.addEventListener("notificationclick", (event) => event.waitUntil(openFromReminder(event, worker.clients)));
+
+const ruleFor = (asked) => rules.find(({ match }) => match(asked));
 
 // Handlers
 
@@ -143,8 +145,14 @@ async function draft({ request }, url) {
   return of && !isShut ? answerChosen(phone, of) : seeOther("/today");
 }
 
+/** What was sent from a page is answered as it would have been. */
 function unlock(event) {
-  const resend = (request) => write({ request, waitUntil: (work) => event.waitUntil(work) }, new URL(request.url));
+  const resend = async (request) => {
+    const url = new URL(request.url);
+    const rule = ruleFor({ method: "POST", path: url.pathname, isPage: true });
+    const carried = /** @type {any} */ ({ request, waitUntil: (work) => event.waitUntil(work) });
+    return rule ? rule.handle(carried, url) : seeOther("/today");
+  };
   return postUnlock(phone, event.request, Date.now(), resend);
 }
 
@@ -224,8 +232,9 @@ async function residentPage(event, url) {
   return (await answerResidentPage(event, event.request)) ?? answerOffline(phone, url.pathname, Date.now());
 }
 
-/** The server's answer, or a page that says that there is no network. */
+/** The server's answer, or a page that says that there is no network. A PIN is this phone's own, and goes nowhere. */
 async function network({ request }) {
+  if (request.method === "POST" && TAKES_PIN.test(request.url)) return seeOther("/today");
   try {
     return await fetch(request);
   } catch {

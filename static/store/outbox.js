@@ -448,7 +448,8 @@ export class Outbox {
     const device = await this.device();
     const kept = await this.#mirror.changeIds();
     const known = new Set(stored.map(({ change_id }) => change_id));
-    for (const entry of stored) if (!kept.has(entry.change_id)) await this.#mirror.add(entry, device);
+    // A full phone makes no copy now, and takes back all the same what it has one of.
+    for (const entry of stored) if (!kept.has(entry.change_id)) await this.#mirror.add(entry, device).catch(() => {});
     const copies = await this.#mirror.copies([...kept].filter((id) => !known.has(id)));
     const own = copies.filter((copy) => isOwn(copy, device));
     // A number that is taken: its owner gave this one up. When the discard is forgotten, nothing would tell any more.

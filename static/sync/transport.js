@@ -25,27 +25,19 @@ const PACKED_FROM_BYTES = 1024; // below that packing saves no round trip and ha
  */
 export function createTransport({ fetch, device }) {
   /**
-   * @param {Request} request
-   * @returns {Promise<FullReply>}
+   * The answer and its text, or a TimeoutError.
+   * @param {string} path
+   * @param {RequestInit} options
+   * @param {AbortSignal} [signal]
    */
-  async function send({ method, path, place = "", headers = {}, body, signal }) {
-    const signed = { method, path: path + place, body: body ?? new Uint8Array() };
-    const signature = await signRequest(signed, await device());
+  async function fetchInTime(path, options, signal) {
     const giveUp = new AbortController();
     signal?.addEventListener("abort", () => giveUp.abort(signal.reason));
     const timer = setTimeout(() => giveUp.abort(new DOMException("no answer", "TimeoutError")), REQUEST_TIMEOUT_MS);
     try {
-      const response = await fetch(path, {
-        method,
-        headers: { ...headers, ...signature },
-        body,
-        signal: giveUp.signal,
-        cache: "no-store",
-        credentials: "same-origin",
-        redirect: "error", // a captive portal sends us elsewhere; our server never does
-      });
-      const retry_after_ms = readRetryAfter(response.headers.get("Retry-After"), Date.now());
-      return { status: response.status, text: await response.text(), retry_after_ms, headers: response.headers };
+      // A captive portal sends us elsewhere; our server never does.
+      const response = await fetch(path, { ...options, signal: giveUp.signal, cache: "no-store", redirect: "error" });
+      return { response, text: await response.text() };
     } catch (error) {
       throw giveUp.signal.aborted ? giveUp.signal.reason : error;
     } finally {
@@ -53,11 +45,24 @@ export function createTransport({ fetch, device }) {
     }
   }
 
+  /**
+   * @param {Request} request
+   * @returns {Promise<FullReply>}
+   */
+  async function send({ method, path, place = "", headers = {}, body, signal }) {
+    const signed = { method, path: path + place, body: body ?? new Uint8Array() };
+    const signature = await signRequest(signed, await device());
+    const options = /** @type {RequestInit} */ ({ method, headers: { ...headers, ...signature }, body, credentials: "same-origin" });
+    const { response, text } = await fetchInTime(path, options, signal);
+    const retry_after_ms = readRetryAfter(response.headers.get("Retry-After"), Date.now());
+    return { status: response.status, text, retry_after_ms, headers: response.headers };
+  }
+
   /** What was signed long ago, as it is. @param {{ path: string, device_id: string, signature: string, body: string }} signed */
   async function postSigned({ path, device_id, signature, body }) {
     const headers = { "Content-Type": "application/json", "Linli-Device": device_id, "Linli-Signature": signature };
-    const response = await fetch(path, { method: "POST", headers, body, cache: "no-store", redirect: "error" });
-    return { status: response.status, text: await response.text() };
+    const { response, text } = await fetchInTime(path, { method: "POST", headers, body });
+    return { status: response.status, text };
   }
 
   const ask = async (method, path, message) => send({ method, path, ...(await writeBody(message)) });

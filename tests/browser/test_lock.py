@@ -7,8 +7,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.canaries import canaries_in
+from tests.browser.conftest import MakePhone
 from tests.browser.coordinator import Coordinator
-from tests.browser.phone import Phone
+from tests.browser.phone import CONTROLLED, Phone
 from tests.browser.photographs import kept, photograph
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
@@ -190,6 +191,40 @@ def test_a_form_that_is_sent_to_a_locked_phone_is_carried_along(
     received = coordinator.open_visit(visit)
     assert received.answers["备注"] == NOTE
     assert coordinator.visit_ids().count(visit) == 1
+
+
+def test_what_else_is_sent_to_a_locked_phone_is_done_after_the_pin(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer")
+    set_pin(phone)
+    phone.open(f"/visits/{visit}")
+    discard = phone.page.locator("#unsent [value=discard]")
+    expect(discard).to_be_visible()
+    wait_until(
+        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
+    )
+    phone.page.evaluate("() => { heldKey = null; }")
+    phone.stop_workers()
+
+    discard.tap()
+    expect_locked(phone)
+    unlock(phone)
+
+    phone.page.wait_for_url("**/discarded")
+    expect(phone.page.locator("[value=restore]")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/unlock", "/settings/pin"])
+def test_a_pin_that_the_phone_has_no_use_for_goes_nowhere(
+    server: ServerProcess, make_phone: MakePhone, path: str
+) -> None:
+    phone = make_phone(server.url)
+    phone.open("/enrol")
+    phone.wait_until_true(CONTROLLED)
+
+    phone.page.evaluate("(path) => fetch(path, { method: 'POST', body: new URLSearchParams({ pin: '123456' }) })", path)
+
+    assert '"method":"POST"' not in server.output
 
 
 def test_a_page_that_nobody_touches_locks_and_a_half_filled_form_is_its_draft(phone: Phone) -> None:

@@ -374,6 +374,28 @@ def test_p20_a_copy_that_cannot_be_read_keeps_no_other_from_coming_back(page: Pa
     assert run(page, "return numbers(new Outbox(caches, vault));") == [[2, "change-b"]]
 
 
+def test_p20_a_full_phone_that_can_make_no_copy_gets_back_what_it_has_one_of(page: Page) -> None:
+    run(page, 'const outbox = new Outbox(caches, vault); await save(outbox, "a"); await save(outbox, "b");')
+
+    found = run(
+        page,
+        """
+        const mirror = await caches.open("linli-outbox-mirror");
+        await mirror.delete("/mirror/change-a");
+        const full = { keys: () => mirror.keys(), match: (path) => mirror.match(path), put: async () => { throw new Error("full"); } };
+        const database = await raw("linli-outbox");
+        await new Promise((resolve) => {
+          const transaction = database.transaction("entries", "readwrite");
+          transaction.objectStore("entries").delete(2);
+          transaction.oncomplete = resolve;
+        });
+        return numbers(new Outbox({ open: async () => full }, vault));
+        """,
+    )
+
+    assert found == [[1, "change-a"], [2, "change-b"]]
+
+
 def test_what_was_given_up_does_not_come_back_from_its_copy_a_month_later(page: Page) -> None:
     """The worker ended between giving the entry up and removing its copy."""
     found = run(
@@ -635,6 +657,25 @@ def test_of_each_household_the_last_three_visits_stay_and_what_was_sent_back(pag
 
 
 # Sealing and signing
+
+
+def test_a_copy_that_is_sent_into_a_silent_network_is_given_up_in_time(page: Page) -> None:
+    """Every exchange waits for it: a network that swallows requests answers none of them."""
+    page.clock.install()
+    run(
+        page,
+        """
+        const { createTransport } = await import("/static/sync/transport.js");
+        const silent = (path, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+        const { postSigned } = createTransport({ fetch: silent, device: async () => ({}) });
+        globalThis.given_up = "";
+        void postSigned({ path: "/sync/import", device_id: "a", signature: "b", body: "{}" }).catch(({ name }) => { given_up = name; });
+        """,
+    )
+
+    page.clock.run_for(20_000)
+
+    assert page.evaluate("given_up") == "TimeoutError"
 
 
 def test_server_opens_what_the_phone_sealed(page: Page) -> None:

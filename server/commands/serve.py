@@ -38,8 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def serve(settings: Settings, operator_token: str, listener: socket.socket, *, announce: Callable[[], None]) -> None:
     """Runs until stopped. `announce` is called once the app is built and connections are queued."""
-    # uvicorn raises the signal again once it has shut down; this makes SIGTERM end like Ctrl+C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # uvicorn raises the signal again once it has shut down; this makes SIGTERM end like Ctrl+C. A shell that starts this
+    # behind itself has it ignore Ctrl+C, which would be lost until uvicorn listens.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
     app = create_app(settings, operator_token=operator_token)
     gc.freeze()  # what the start has made stays: the collector need not look through it again with every push
     config = uvicorn.Config(

@@ -108,6 +108,17 @@ def test_it_stops_when_it_is_told(tmp_path: Path, port: str, sent: signal.Signal
         assert process.wait(timeout=30) == 0
 
 
+def test_it_stops_when_it_is_told_behind_a_shell_that_has_it_ignore_ctrl_c(tmp_path: Path, port: str) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with demo("--data", str(tmp_path / "demo"), "--port", port) as (process, _):
+            process.send_signal(signal.SIGINT)
+
+            assert process.wait(timeout=30) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_the_next_time_it_goes_on_with_the_same_data(tmp_path: Path, port: str) -> None:
     data = tmp_path / "demo"
     with demo("--data", str(data), "--port", port):

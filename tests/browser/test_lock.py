@@ -62,6 +62,15 @@ def restart(phone: Phone, path: str = "/today") -> None:
     phone.open(path)
 
 
+def lose_the_key(phone: Phone) -> None:
+    """The page slept, and its worker was stopped."""
+    wait_until(
+        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
+    )
+    phone.page.evaluate("() => { heldKey = null; }")
+    phone.stop_workers()
+
+
 def doors_of(phone: Phone) -> list[str]:
     expect(phone.page.locator(".door").first).to_be_visible()
     found: list[str] = phone.page.evaluate(DOORS)
@@ -173,11 +182,7 @@ def test_a_form_that_is_sent_to_a_locked_phone_is_carried_along(
     phone.page.locator("a[href$='/visit']").tap()
     phone.answer({"outcome": ["met"], "needs": ["meal_delivery", "legal_aid"], "urgency": ["h24"]})
     phone.page.locator("textarea[name=note]").fill(NOTE)
-    wait_until(
-        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
-    )
-    phone.page.evaluate("() => { heldKey = null; }")
-    phone.stop_workers()
+    lose_the_key(phone)
 
     phone.page.locator(submit_of("visit-form")).tap()
 
@@ -200,11 +205,7 @@ def test_what_else_is_sent_to_a_locked_phone_is_done_after_the_pin(phone: Phone)
     phone.open(f"/visits/{visit}")
     discard = phone.page.locator("#unsent [value=discard]")
     expect(discard).to_be_visible()
-    wait_until(
-        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
-    )
-    phone.page.evaluate("() => { heldKey = null; }")
-    phone.stop_workers()
+    lose_the_key(phone)
 
     discard.tap()
     expect_locked(phone)

@@ -55,6 +55,7 @@ const rules = [
   { match: ({ method, path }) => method === "GET" && isResidents(path), handle: residentPage },
   { match: ({ method, isPage }) => method === "GET" && isPage, handle: network },
 ];
+const ruleFor = (asked) => rules.find(({ match }) => match(asked));
 
 // Where a browser can, it hands assets out by itself: a page that opens on a slow phone need not wait for this worker's turn.
 // Pages come from here alone: without a rule Chromium asks the network for each as well while the worker starts, and throws
@@ -64,7 +65,7 @@ const ROUTES = [
   { condition: { requestMode: "navigate" }, source: "fetch-event" },
 ];
 const SIGN_OUT_PATIENCE_MS = 10_000;
-const TAKES_PIN = /\/(unlock|settings\/pin)$/;
+const TAKES_PIN = ["/unlock", "/settings/pin"];
 const KEPT = /^\/visits\/[^/]+\/kept\/[^/]+$/;
 const isResidents = (path) => /^\/((calendar|events)(\/[^.]*)?)?$/.test(path);
 
@@ -101,8 +102,6 @@ worker.addEventListener("sync", (/** @type {any} */ event) => {
 });
 
 worker.addEventListener("notificationclick", (event) => event.waitUntil(openFromReminder(event, worker.clients)));
-
-const ruleFor = (asked) => rules.find(({ match }) => match(asked));
 
 // Handlers
 
@@ -234,11 +233,12 @@ async function residentPage(event, url) {
 
 /** The server's answer, or a page that says that there is no network. A PIN is this phone's own, and goes nowhere. */
 async function network({ request }) {
-  if (request.method === "POST" && TAKES_PIN.test(request.url)) return seeOther("/today");
+  const { pathname } = new URL(request.url);
+  if (request.method === "POST" && TAKES_PIN.includes(pathname)) return seeOther("/today");
   try {
     return await fetch(request);
   } catch {
-    return answerOffline(phone, new URL(request.url).pathname, Date.now());
+    return answerOffline(phone, pathname, Date.now());
   }
 }
 

@@ -215,7 +215,7 @@ def test_what_else_is_sent_to_a_locked_phone_is_done_after_the_pin(phone: Phone)
     expect(phone.page.locator("[value=restore]")).to_be_visible()
 
 
-@pytest.mark.parametrize("path", ["/unlock", "/settings/pin"])
+@pytest.mark.parametrize("path", ["/unlock", "/settings/pin", "/unlock?again=1"])
 def test_a_pin_that_the_phone_has_no_use_for_goes_nowhere(
     server: ServerProcess, make_phone: MakePhone, path: str
 ) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from server.rules import RULES
-from sync.changes import Action, Author, Change, Outcome, Result
+from sync.changes import SKEW_MS_MAX, Action, Author, Change, Outcome, Result
 from sync.engine import Page, accept, page, put_off
 from sync.holdings import Verdict, compare, digest_of
 from sync.kinds import Role
@@ -256,6 +256,19 @@ class StoreContract:
         codes = [result.code for result in settled.accept(unknown_kind, unknown_schema, bad_field)]
 
         assert codes == ["unknown_kind", "unknown_schema", "bad_field"]
+
+    def test_record_is_made_no_later_than_it_came_and_its_history_keeps_what_was_said(self, settled: World) -> None:
+        came = 1_000
+        said = [came, came + SKEW_MS_MAX, came + SKEW_MS_MAX + 1, -5]
+        changes = [replace(visit(number), made_at=made_at) for number, made_at in enumerate(said, 1)]
+        ids = [each.record_id for each in changes]
+        kept: list[int] = []
+
+        settled.accept(*changes, received_at=came)
+
+        settled.act(lambda store: kept.extend(store.records(COMMUNITY, ids)[each].made_at for each in ids))
+        assert kept == [came, came + SKEW_MS_MAX, came, -5]
+        assert {each.outcome for each in settled.accept(*changes, received_at=came)} == {Outcome.AGAIN}
 
     def test_field_of_a_newer_phone_is_kept(self, settled: World) -> None:
         settled.accept(visit(1, future_field="x"))

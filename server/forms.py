@@ -123,38 +123,24 @@ def check_submitted(form: Form, submitted: Submitted) -> Checked:
     return Checked(values, problems)
 
 
-ProblemOf = Callable[[Any], str]  # what is wrong with a value, or ""
-Declared = tuple[Mapping[str, frozenset[str]], Mapping[str, ProblemOf]]
+Fits = Callable[[Any], bool]
+EMPTY: tuple[Any, ...] = (None, "", [])  # always allowed in a change: clearing an answer is an edit
 
 
-def check_fields(declared: Declared, fields: Mapping[str, Any]) -> str:
-    """The server's check of a change: the name of the first field whose value its declaration refuses, or "". What no form
-    declares is let through: a newer phone loses nothing on an older server. Emptied fields (None, "", []) are always
-    allowed, because clearing an answer is an edit."""
-    choices, others = declared
-    for name, value in fields.items():
-        allowed = choices.get(name)
-        if allowed is not None:
-            if (value not in allowed) if value.__class__ is str else (value not in EMPTY):
-                return name
-        elif name in others and value not in EMPTY and others[name](value):
-            return name
-    return ""
-
-
-EMPTY: tuple[Any, ...] = (None, "", [])
-
-
-def declared(*forms: Form) -> Declared:
-    """Of all forms that write a kind: the allowed values of each choice, and the other fields. Most of a visit is choices."""
+def declared(*forms: Form) -> tuple[Mapping[str, frozenset[str]], Mapping[str, Fits]]:
+    """How a change of the kind that these forms write is checked: the allowed values of each choice (most of a visit is
+    choices), and for every other field whether a value fits."""
     fields = [each for form in forms for each in form.fields]
     choices = {
         each.name: frozenset({"", *(each.vocabulary.codes if each.vocabulary else ())})
         for each in fields
         if each.control is Control.CHOICE
     }
-    others = {each.name: partial(PROBLEMS[each.control], each) for each in fields if each.name not in choices}
-    return choices, others
+    return choices, {each.name: partial(fits, each) for each in fields if each.name not in choices}
+
+
+def fits(each: Field, value: Any) -> bool:
+    return (not value and value in EMPTY) or not PROBLEMS[each.control](each, value)
 
 
 def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
@@ -181,12 +167,15 @@ def choice_problem(each: Field, value: Any) -> str:
 
 
 def choices_problem(each: Field, value: Any) -> str:
-    if not is_list_of_texts(value):
+    if value.__class__ is not list:
         return "unknown_choice"
-    chosen = set(value)
+    try:
+        chosen = set(value)
+    except TypeError:  # what no set takes is no code
+        return "unknown_choice"
     if len(chosen) < len(value) or not chosen <= codes_of(each):
         return "unknown_choice"
-    return "none_with_others" if "none" in chosen and len(chosen) > 1 else ""
+    return "none_with_others" if len(value) > 1 and "none" in chosen else ""
 
 
 def names_problem(each: Field, value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from server.buildings import are_stairwells, is_number
-from server.forms import check_fields, declared
+from server.forms import EMPTY, Fits, declared
 from server.kinds import KINDS
 from server.visit_form import FORMS
 from server.vocabularies import STRENGTH
@@ -25,26 +25,25 @@ FOUR_DIGITS = re.compile(r"[0-9]{4}", re.ASCII).fullmatch
 KNOWN_NAMES = frozenset(name for kind in KINDS.values() for name in kind.fields)
 REQUIRED = {"visit": ("outcome",), "outing": ("went_on", "from_time"), "decline": ("round_id",)}
 NEVER_EMPTIED = {"visit": ("outcome",)}  # by an amendment, either: every list words it
-DECLARED = {kind: declared(*(form for form in FORMS.values() if form.kind == kind)) for kind in KINDS}
 
 
 def check(change: Change, record: Record | None) -> Refusal | None:
-    """Refuses what no page of ours sends. The detail names the field, never its value."""
+    """Refuses what no page of ours sends. The detail names the field, never its value. What no form declares is let
+    through: a newer phone loses nothing on an older server."""
     fields = change.set
     if len(fields) > FIELDS_MAX:
         return Refusal(Held.BAD_FIELD, "too many fields")
-    for name in fields.keys() - KNOWN_NAMES:
-        if name in RESERVED or not name.isidentifier() or len(name) > 40:
+    choices, others = CHECKS[change.kind]
+    for name, value in fields.items():
+        allowed = choices.get(name)
+        if allowed is not None:
+            is_sound = value in allowed if value.__class__ is str else value in EMPTY
+        elif (fits := others.get(name)) is not None:
+            is_sound = fits(value)
+        else:
+            is_sound = name in KNOWN_NAMES or is_field_name(name)
+        if not is_sound:
             return Refusal(Held.BAD_FIELD, name[:40])
-    for name in IDENTIFIERS & fields.keys():
-        if not is_identifier(fields[name]):
-            return Refusal(Held.BAD_FIELD, name)
-    if "attachments" in fields and not are_attachments(fields["attachments"]):
-        return Refusal(Held.BAD_FIELD, "attachments")
-    if change.kind in SHAPES and (name := misshapen(SHAPES[change.kind], fields)):
-        return Refusal(Held.BAD_FIELD, name)
-    if change.kind in DECLARED and (name := check_fields(DECLARED[change.kind], fields)):
-        return Refusal(Held.BAD_FIELD, name)
     if record is None and change.action is Action.VOID:
         return Refusal(Held.BAD_CHANGE, "record")
     asked = REQUIRED if record is None else NEVER_EMPTIED
@@ -52,6 +51,10 @@ def check(change: Change, record: Record | None) -> Refusal | None:
         if not fields.get(name) and (record is None or name in fields):
             return Refusal(Held.BAD_FIELD, name)
     return None
+
+
+def is_field_name(name: str) -> bool:
+    return name not in RESERVED and name.isidentifier() and len(name) <= 40
 
 
 def derive(change: Change, before: Record | None) -> Sequence[Change]:
@@ -63,6 +66,8 @@ def derive(change: Change, before: Record | None) -> Sequence[Change]:
     standing = before.fields if before and not before.is_void else {}
     visit = {**before.fields, **change.set} if before else change.set
     was, wanted = ticked(standing), ticked(visit) if change.action is Action.PUT else set()
+    if not (was or wanted):  # nearly every visit
+        return ()
     is_restated = urgency_of(visit) != urgency_of(standing)
     is_moved = need_state_of(visit) != need_state_of(standing)
     needs: list[Change] = []
@@ -111,11 +116,6 @@ def ticked(fields: Fields) -> set[str]:
     return {need for need in needs if need != "none"} if isinstance(needs, list) else set()
 
 
-def misshapen(shapes: Mapping[str, Callable[[Any], bool]], fields: Mapping[str, Any]) -> str:
-    """The first field that a page would stumble over, or ""."""
-    return next((name for name, fits in shapes.items() if name in fields and not fits(fields[name])), "")
-
-
 def is_list_of(fits: Callable[[str], Any], value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) and fits(each) for each in value)
 
@@ -142,7 +142,7 @@ def is_attachment(value: Any) -> bool:
     )
 
 
-SHAPES: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
+SHAPES: Mapping[str, Mapping[str, Fits]] = {
     "household": {
         "members": partial(is_list_of, bool),
         "phone_ends": partial(is_list_of, FOUR_DIGITS),
@@ -150,6 +150,15 @@ SHAPES: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     },
     "building": {"number": is_number, "stairwells": are_stairwells},
 }
+
+
+def checks_of(kind: str) -> tuple[Mapping[str, frozenset[str]], Mapping[str, Fits]]:
+    choices, others = declared(*(form for form in FORMS.values() if form.kind == kind))
+    everywhere = dict.fromkeys(IDENTIFIERS, is_identifier) | {"attachments": are_attachments}
+    return choices, {**others, **SHAPES.get(kind, {}), **everywhere}
+
+
+CHECKS = {kind: checks_of(kind) for kind in KINDS}
 
 # Old schemas may always push (PROTOCOL.md, Versions): SCHEMA_OLDEST is about what a phone can read.
 RULES = Rules(kinds=KINDS, schema_min=1, schema_max=SCHEMA, check=check, derive=derive)

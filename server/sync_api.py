@@ -206,7 +206,10 @@ def opened(message: Message, device_id: str, database: Database) -> Sequence[Cha
 
     is_sealed = any(envelope.sealed is not None for envelope in message.envelopes)
     keys = database.read(keys_of) if is_sealed else {}
-    return [read_envelope(envelope, keys=keys, device_id=device_id) for envelope in message.envelopes]
+    try:
+        return [read_envelope(envelope, keys=keys, device_id=device_id) for envelope in message.envelopes]
+    except RecursionError as error:  # hundreds deep, so that it cannot even be written down
+        raise MalformedMessage("bad_message", "a change nests too deep to be kept") from error
 
 
 def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str) -> Change:
@@ -235,19 +238,20 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
             )
         except Unsealable:
             return held(Held.UNSEALABLE)
-    if not isinstance(wire, dict) or not is_storable(wire):
+    if not isinstance(wire, dict):
         return held(Held.BAD_CHANGE)
     try:
-        change = decode_change(wire, envelope=envelope)
-        # Half a surrogate pair or a number beyond 64 bits cannot be stored.
-        change.kind.encode()
-        if len(msgspec.json.encode(change.set)) > CHANGE_BYTES_MAX:
-            return held(Held.BAD_CHANGE, "too big")
+        text = msgspec.json.encode(wire)
+    except (ValueError, OverflowError, RecursionError):  # half a surrogate pair, a number beyond 64 bits
+        return held(Held.BAD_CHANGE, "text")
+    if len(text) > CHANGE_BYTES_MAX:
+        return held(Held.BAD_CHANGE, "too big")
+    if not is_storable(wire, text):
+        return held(Held.BAD_CHANGE)
+    try:
+        return decode_change(wire, envelope=envelope)
     except MalformedMessage as error:
         return held(Held.BAD_CHANGE, error.message)
-    except (ValueError, OverflowError, RecursionError):
-        return held(Held.BAD_CHANGE, "text")
-    return change
 
 
 def canonical_or_empty(value: Any) -> str:

@@ -190,5 +190,5 @@ def require_uuid(name: str, value: Any) -> None:
 
 
 def require_integer(name: str, value: Any, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+    if value.__class__ is not int or not low <= value <= high:  # True is an int, too
         raise MalformedMessage("bad_change", f"{name} must be a whole number from {low} to {high}")

@@ -226,7 +226,8 @@ class _Batch:
         author = self._author
         if author.role is Role.SERVER:
             return None
-        if author.role not in kind.writers or not kind.forbidden[author.role].isdisjoint(change.set):
+        forbidden = kind.forbidden.get(author.role)
+        if forbidden is None or not change.set.keys().isdisjoint(forbidden):
             return Refusal(Held.NOT_ALLOWED)
         if record is not None:
             is_own = change.action is Action.VOID or any(kind.rule(name) is Rule.OWN for name in change.set)

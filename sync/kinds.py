@@ -41,13 +41,13 @@ class Kind:
     scope_field: str = "household_id"
     indexes: tuple[str, ...] = ()
     caution: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # GUARD: values from most cautious down
-    forbidden: Mapping[Role, frozenset[str]] = field(init=False)  # the fields that each role may not write
+    forbidden: Mapping[Role, frozenset[str]] = field(init=False)  # the fields that each of the writers may not write
 
     def __post_init__(self) -> None:
         server = frozenset(name for name, rule in self.fields.items() if rule is Rule.SERVER)
         review = frozenset(name for name, rule in self.fields.items() if rule is Rule.REVIEW)
         forbidden = {Role.VOLUNTEER: server | review, Role.COORDINATOR: server, Role.SERVER: frozenset[str]()}
-        object.__setattr__(self, "forbidden", forbidden)
+        object.__setattr__(self, "forbidden", {role: forbidden[role] for role in self.writers})
 
     def rule(self, name: str) -> Rule:
         return self.fields.get(name) or (Rule.OWN if Rule.OWN in self.fields.values() else Rule.REGISTER)

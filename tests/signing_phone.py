@@ -101,7 +101,7 @@ def wire_change(change: Change, **changed: Any) -> Wire:
 
 
 def message(entries: Sequence[Mapping[str, Any]], **changed: Any) -> bytes:
-    """The body of a POST /sync."""
+    """The body of a POST /sync, spelled as JSON.stringify does: only half a character is escaped."""
     wire: Wire = {
         "protocol": 1,
         "schema": 1,
@@ -113,4 +113,4 @@ def message(entries: Sequence[Mapping[str, Any]], **changed: Any) -> bytes:
         "changes": list(entries),
         "settings": {},
     }
-    return json.dumps(wire | changed).encode()
+    return json.dumps(wire | changed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")

@@ -236,6 +236,7 @@ def test_each_broken_change_gets_its_own_code_and_its_neighbours_are_taken(world
     add("half a character", "bad_change", is_open=True, note="\ud800")
     add("endless change", "bad_change", note="x" * CHANGE_BYTES_MAX)
     add("nested too deep", "bad_change", nested=deep)
+    add("nested too deep in the open", "bad_change", is_open=True, wire={"set": {**at_a_door, "odd": deep[0][0]}})
     add("the character 0", "bad_change", odd="a\0b")
     add("the character 0 in the open", "bad_change", is_open=True, wire={"kind": "vi\0sit"})
     add("half a kind", "bad_change", is_open=True, wire={"kind": "\ud800"})

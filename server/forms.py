@@ -158,6 +158,7 @@ def read(each: Field, filled: list[str]) -> tuple[str | None, Any]:
 
 LISTS = (Control.CHOICES, Control.NAMES)
 NAMES_MAX = 20
+NAME_MAX = 40  # characters of one
 
 # What is wrong with a value that is not empty, or "". A change may bring a value of any type.
 

@@ -149,7 +149,7 @@ PAGES = (
         "/rounds/{round_id}/start",
         "outings/start.html",
         loads=(ROUND, OUTINGS),
-        write=Write("outing", "put", form="outing", set={**OF_ME, "went_on": "today", "from_time": "clock"}),
+        write=Write("outing", "put", form="setting_out", set={**OF_ME, "went_on": "today", "from_time": "clock"}),
     ),
     Page(
         "outing",

@@ -23,8 +23,8 @@ ATTACHMENT_KINDS = ("photo", "voice")
 IDENTIFIERS = frozenset({"household_id", "round_id", "visit_id", "volunteer_id"})
 FOUR_DIGITS = re.compile(r"[0-9]{4}", re.ASCII).fullmatch
 KNOWN_NAMES = frozenset(name for kind in KINDS.values() for name in kind.fields)
+# Every list words them, so no amendment may empty them, either.
 REQUIRED = {"visit": ("outcome",), "outing": ("went_on", "from_time"), "decline": ("round_id",)}
-NEVER_EMPTIED = {"visit": ("outcome",)}  # by an amendment, either: every list words it
 
 
 def check(change: Change, record: Record | None) -> Refusal | None:
@@ -46,8 +46,7 @@ def check(change: Change, record: Record | None) -> Refusal | None:
             return Refusal(Held.BAD_FIELD, name[:40])
     if record is None and change.action is Action.VOID:
         return Refusal(Held.BAD_CHANGE, "record")
-    asked = REQUIRED if record is None else NEVER_EMPTIED
-    for name in asked.get(change.kind, ()):
+    for name in REQUIRED.get(change.kind, ()):
         if not fields.get(name) and (record is None or name in fields):
             return Refusal(Held.BAD_FIELD, name)
     return None

@@ -5,7 +5,7 @@ Adding a question is one `Field` here: no migration, no template, no JavaScript.
 """
 
 from server import vocabularies as words
-from server.forms import Control, Default, Field, Form, Sooner, When
+from server.forms import NAME_MAX, Control, Default, Field, Form, Sooner, When
 
 MET = When("outcome", ("met",))
 MET_ANYONE = When("outcome", ("met", "met_other"))
@@ -49,7 +49,7 @@ VISIT_FORM = Form(
             "members_met",
             Control.NAMES,
             ("见到家里哪几位", "Members met"),
-            limit=40,
+            limit=NAME_MAX,
             shown_when=(MET_ANYONE,),
         ),
         Field(
@@ -170,16 +170,19 @@ STEPS_FORM = Form(
 
 # When somebody was out on a round, and with whom: once a round, not per visit. Hours are what she says they are, so they
 # are times of her day and no measurement of anything.
+COMPANIONS = Field("companions", Control.NAMES, ("同行人", "Who went along"), limit=NAME_MAX)
 OUTING_FORM = Form(
     name="outing",
     kind="outing",
     fields=(
-        Field("went_on", Control.DATE, ("哪天", "Day")),
-        Field("from_time", Control.CLOCK, ("开始", "From")),
+        Field("went_on", Control.DATE, ("哪天", "Day"), is_required=True),
+        Field("from_time", Control.CLOCK, ("开始", "From"), is_required=True),
         Field("to_time", Control.CLOCK, ("结束", "To")),
-        Field("companions", Control.NAMES, ("同行人", "Who went along"), limit=40),
+        COMPANIONS,
     ),
 )
+# Going out is one tap: the day and the time are now (server/page_table.py).
+SETTING_OUT_FORM = Form(name="setting_out", kind="outing", fields=(COMPANIONS,))
 
 # How far what somebody promised has come.
 NEED_FORM = Form(
@@ -190,4 +193,4 @@ NEED_FORM = Form(
     ),
 )
 
-FORMS = {form.name: form for form in (VISIT_FORM, STEPS_FORM, OUTING_FORM, NEED_FORM)}
+FORMS = {form.name: form for form in (VISIT_FORM, STEPS_FORM, OUTING_FORM, SETTING_OUT_FORM, NEED_FORM)}

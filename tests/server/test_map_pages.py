@@ -200,6 +200,19 @@ def test_a_phone_of_three_digits_is_asked_about_and_nothing_typed_is_lost(world:
     assert world.record(RED_DOOR) == before
 
 
+@pytest.mark.parametrize("members", ["示" * 41, "、".join(f"示例{number}" for number in range(21))])
+def test_what_nobody_could_tick_at_a_visit_is_no_name_of_a_member(world: World, members: str) -> None:
+    world.become(COORDINATOR)
+    form = {"household_id": RED_DOOR, "change_id": uuid7(), "base": str(world.record(RED_DOOR).revision)}
+
+    answer = world.client.post("/coordinator/map/2-1-101", data=form | {"members": members}, headers=SAME_ORIGIN)
+
+    assert answer.status_code == 422
+    assert "每个人的称呼最多 40 个字，一户最多写 20 位" in answer.text
+    assert f'value="{members}"' in answer.text
+    assert world.post("/coordinator/map/2-1-101", **form, members="示" * 40) == 303
+
+
 FILE = {
     "risk": "yellow",
     "interval_days": "14",

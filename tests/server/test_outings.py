@@ -122,6 +122,30 @@ def test_what_no_page_of_ours_sends_is_held(world: World, fields: dict[str, Any]
     assert (result.outcome, result.code) == (Outcome.HELD, Held.BAD_FIELD)
 
 
+@pytest.mark.parametrize("emptied", [{"went_on": None}, {"went_on": ""}, {"from_time": None}])
+def test_when_she_was_out_is_never_emptied(world: World, emptied: dict[str, Any]) -> None:
+    """An outing without its day stood on no list, and broke the page of today."""
+    log_visits(world.database, ALICE, outing_change("out", ALICE))
+    (result,) = log_visits(world.database, ALICE, outing_change("out", ALICE, base=1, **emptied))
+    world.become(ALICE)
+
+    assert "08:40" in world.text("/today")
+    assert (result.outcome, result.code, result.detail) == (Outcome.HELD, Held.BAD_FIELD, next(iter(emptied)))
+
+
+def test_a_form_that_was_sent_without_the_day_asks_for_it_again(world: World) -> None:
+    log_visits(world.database, ALICE, outing_change("out", ALICE))
+    world.become(ALICE)
+
+    data = {"went_on": "", "from_time": "08:50", "to_time": "11:20"}
+    answer = world.client.post(f"/outings/{made_up_id('out')}", data=data, headers=SAME_ORIGIN)
+
+    assert answer.status_code == 422
+    assert "还没填：哪天" in answer.text
+    assert 'value="08:50"' in answer.text
+    assert world.mine(ALICE, "outing")[0].fields.count(TODAY) == 1
+
+
 def test_a_round_handed_back_that_is_none_is_held_and_keeps_no_coordinator_from_her_list(world: World) -> None:
     of_none = own_change("decline", "odd", base=0, fields={"volunteer_id": ALICE.id})
     (result,) = log_visits(world.database, ALICE, of_none)

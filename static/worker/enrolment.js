@@ -4,12 +4,22 @@
 import { decodeBase64, readFailure } from "../sync/protocol.js";
 import { describeDeviceKey, makeDeviceKeys } from "../sync/seal.js";
 
+/** @type {Promise<unknown>} */
+let enrolment = Promise.resolve();
+
 /**
- * Passes the enrolment form on to the server, with this device's public key. The private half stays here.
+ * Passes the enrolment form on to the server, with this device's public key. The private half stays here. One form at a
+ * time: of two taps at once each would make a key, and the code would be spent for the one that is not kept.
  * @param {import("./phone.js").Phone} phone
  * @param {Request} request POST /enrol
  */
-export async function postEnrolment(phone, request) {
+export function postEnrolment(phone, request) {
+  const answer = enrolment.then(() => enrolByForm(phone, request));
+  enrolment = answer.catch(() => {});
+  return answer;
+}
+
+async function enrolByForm(phone, request) {
   const { outbox } = phone;
   const form = await request.formData();
   const { keyPair, left } = await outbox.device();

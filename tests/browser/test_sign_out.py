@@ -10,7 +10,7 @@ from tests.browser.canaries import canaries_in
 from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
 from tests.browser.lossy_proxy import LossyProxy
-from tests.browser.phone import SECONDS, Phone
+from tests.browser.phone import CONTROLLED, SECONDS, Phone
 from tests.browser.photographs import kept, photograph
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
@@ -39,6 +39,12 @@ BLOCKS = """() => new Promise((resolve) => {
         found.onsuccess = () => { target.result.close(); resolve(found.result); };
     };
 })"""
+
+SENT_TWICE = """() => {
+    const form = document.getElementById("enrol-form");
+    const send = () => fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+    return Promise.all([send(), send()]).then((answers) => answers.map(({ url }) => url));
+}"""
 
 # Two answers of the worker later, a page that was going to be loaded again is gone.
 TOLD_AGAIN = """async () => {
@@ -242,6 +248,24 @@ def test_a_photo_that_was_given_up_holds_nobody_up_and_goes_with_the_visit(phone
 
     expect_left(phone)
     assert kept(phone) == []
+
+
+def test_two_taps_on_enrol_make_one_device(
+    server: ServerProcess, make_phone: MakePhone, coordinator: Coordinator
+) -> None:
+    """Each made a key of its own, and the code was spent for the one that was not kept."""
+    blank = make_phone(server.url)
+    blank.page.goto(coordinator.invite("0001").link)
+    expect(blank.page.locator("#code")).not_to_have_value("")
+    blank.page.locator("#device_name").fill("示例手机")
+    blank.wait_until_true(CONTROLLED)  # the form waits for it as well
+
+    arrived = blank.page.evaluate(SENT_TWICE)
+    blank.open("/enrol/waiting")
+    coordinator.confirm(blank.page.locator(".number").inner_text().strip())
+
+    assert arrived == [f"{server.url}/enrol/waiting"] * 2
+    blank.wait_until_enrolled()
 
 
 def test_the_same_volunteer_comes_back_by_a_new_code(phone: Phone, coordinator: Coordinator) -> None:

@@ -180,9 +180,14 @@ def choices_problem(each: Field, value: Any) -> str:
 
 
 def names_problem(each: Field, value: Any) -> str:
+    return "" if are_names(value, limit=each.limit) else "unknown_choice"
+
+
+def are_names(value: Any, *, limit: int = NAME_MAX) -> bool:
+    """Some of a household, each named once."""
     if not is_list_of_texts(value) or len(value) > NAMES_MAX or len(set(value)) < len(value):
-        return "unknown_choice"
-    return "unknown_choice" if any(len(name) > each.limit or CONTROL.search(name) for name in value) else ""
+        return False
+    return not any(len(name) > limit or CONTROL.search(name) for name in value)
 
 
 def date_problem(each: Field, value: Any) -> str:

@@ -20,7 +20,7 @@ from server.models import IS_CLOSED
 from server.models import Grant as GrantRow
 from server.review import review_of
 from server.statements import Row, statements_of
-from sync.changes import Action, HistoryEntry, Outcome, Record, Result
+from sync.changes import Action, HistoryEntry, Outcome, Record, Result, compared
 from sync.store import VISITS_KEPT, Entry, Grant, Known, Position, Slice
 
 # What a person may see after `seen`: what moved in the scopes she held already, and the scopes she got since, whole but
@@ -220,7 +220,8 @@ KNOWN_COLUMNS = (
 def known_from(row: Sequence[Any]) -> Known:
     change_id, kind, record_id, action, base_text, fields, made_at, schema, outcome, revision, code, detail = row
     base: int | str = int(base_text) if base_text.isdigit() else base_text
-    asked = (kind, text_id(record_id), action, base, msgspec.json.decode(fields), made_at, schema)
+    told = compared(kind, msgspec.json.decode(fields))
+    asked = (kind, text_id(record_id), action, base, told, made_at, schema)
     return Known(asked, Result(text_id(change_id), Outcome(outcome), revision, code, detail))
 
 

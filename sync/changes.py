@@ -18,6 +18,9 @@ TIME_MAX = 2**53 - 1
 SKEW_MS_MAX = 10 * 60_000  # a phone's clock that differs from the server's by more is wrong
 
 
+UNREADABLE = "unreadable"  # the kind of what came instead of a readable change; no device may name it
+
+
 class Action(StrEnum):
     PUT = "put"
     VOID = "void"  # withdrawn by its author; a state, not an absence
@@ -58,7 +61,13 @@ class Change:
 
     def content(self) -> tuple[object, ...]:
         """What was asked: two changes with one id are the same change when this is equal."""
-        return (self.kind, self.record_id, self.action.value, self.base, self.set, self.made_at, self.schema)
+        fields = compared(self.kind, self.set)
+        return (self.kind, self.record_id, self.action.value, self.base, fields, self.made_at, self.schema)
+
+
+def compared(kind: str, fields: Fields) -> Fields:
+    """The fields that make two changes the same: of what could not be read, what came and not what was said of it."""
+    return {"raw": fields["raw"]} if kind == UNREADABLE else fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 
 from sync.changes import (
     IDENTIFIER,
+    UNREADABLE,
     Action,
     Author,
     Change,
@@ -67,9 +68,6 @@ def accept(store: Store, rules: Rules, changes: Sequence[Change], *, author: Aut
     """
     batch = _Batch(store, rules, author, received_at)
     return batch.run(changes)
-
-
-UNREADABLE = "unreadable"
 
 
 def unreadable(*, change_id: str, device_sequence: int, code: Held, raw: str, detail: str = "") -> Change:

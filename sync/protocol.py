@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sync.changes import IDENTIFIER, SEQUENCE_MAX, TIME_MAX, Action, Change, Record, Result, require_integer
+from sync.changes import (
+    IDENTIFIER,
+    SEQUENCE_MAX,
+    TIME_MAX,
+    UNREADABLE,
+    Action,
+    Change,
+    Record,
+    Result,
+    require_integer,
+)
 from sync.columns import to_columns
 from sync.engine import Page
 from sync.errors import MalformedMessage
@@ -117,6 +127,8 @@ def decode_change(wire: Mapping[str, Any], *, envelope: Envelope) -> Change:
     for name in ("kind", "record_id", "action"):
         if not isinstance(wire.get(name), str):
             raise MalformedMessage("bad_change", f"{name} must be text")
+    if wire["kind"] == UNREADABLE:
+        raise MalformedMessage("bad_change", "kind must be one of the community's")
     action = ACTIONS.get(wire["action"])
     if action is None:
         raise MalformedMessage("bad_change", "action must be put, void or discard")

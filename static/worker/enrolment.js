@@ -4,27 +4,17 @@
 import { decodeBase64, readFailure } from "../sync/protocol.js";
 import { describeDeviceKey, makeDeviceKeys } from "../sync/seal.js";
 
-/** @type {Promise<unknown>} */
-let enrolment = Promise.resolve();
-
 /**
- * Passes the enrolment form on to the server, with this device's public key. The private half stays here. One form at a
- * time: of two taps at once each would make a key, and the code would be spent for the one that is not kept.
+ * Passes the enrolment form on to the server, with this device's public key. The private half stays here.
  * @param {import("./phone.js").Phone} phone
  * @param {Request} request POST /enrol
  */
-export function postEnrolment(phone, request) {
-  const answer = enrolment.then(() => enrolByForm(phone, request));
-  enrolment = answer.catch(() => {});
-  return answer;
-}
-
-async function enrolByForm(phone, request) {
+export async function postEnrolment(phone, request) {
   const { outbox } = phone;
   const form = await request.formData();
   const { keyPair, left } = await outbox.device();
-  const own = await deviceOf(keyPair ?? (await makeDeviceKeys()));
-  if (!keyPair) await outbox.setDevice({ ...own, standing: "unknown" });
+  const own = await (keyPair ? deviceOf(keyPair) : newDevice());
+  if (!keyPair) await outbox.setDevice({ ...own, standing: "unknown" }).then(isKept);
   let response = await claim(request, form, own);
   if (response.status === 422 && left) response = await enrolAnother(phone, request, form, response);
   else if (isClaimed(response)) await outbox.setDevice({ standing: "waiting", left: "", has_session: false });
@@ -39,11 +29,22 @@ async function enrolAnother(phone, request, form, refused) {
   const { outbox } = phone;
   const isTextWaiting = (await outbox.entries()).some(({ state }) => state === "waiting") || (await outbox.stranded()).length > 0;
   if (isTextWaiting || (await phone.photosToSend()) > 0) return refused;
-  const other = await deviceOf(await makeDeviceKeys());
+  const other = await newDevice();
   const response = await claim(request, form, other);
-  if (isClaimed(response)) await outbox.beginAnew({ ...other, standing: "waiting" });
+  if (isClaimed(response)) await outbox.beginAnew({ ...other, standing: "waiting" }).then(isKept);
   return response;
 }
+
+/** @type {Promise<{ keyPair: CryptoKeyPair, device_id: string }> | null} */
+let fresh = null;
+
+/** Until it is kept, the same one: of two taps at once the code would be spent for the one that is not kept. */
+function newDevice() {
+  fresh ??= makeDeviceKeys().then(deviceOf);
+  return fresh;
+}
+
+const isKept = () => (fresh = null);
 
 async function claim(request, form, { keyPair }) {
   const body = new URLSearchParams();

@@ -200,7 +200,10 @@ def test_a_phone_of_three_digits_is_asked_about_and_nothing_typed_is_lost(world:
     assert world.record(RED_DOOR) == before
 
 
-@pytest.mark.parametrize("members", ["示" * 41, "、".join(f"示例{number}" for number in range(21))])
+MANY = "、".join(f"示例{number}" for number in range(21))
+
+
+@pytest.mark.parametrize("members", ["示" * 41, MANY, "示\x01例"])
 def test_what_nobody_could_tick_at_a_visit_is_no_name_of_a_member(world: World, members: str) -> None:
     world.become(COORDINATOR)
     form = {"household_id": RED_DOOR, "change_id": uuid7(), "base": str(world.record(RED_DOOR).revision)}
@@ -211,6 +214,15 @@ def test_what_nobody_could_tick_at_a_visit_is_no_name_of_a_member(world: World, 
     assert "每个人的称呼最多 40 个字，一户最多写 20 位" in answer.text
     assert f'value="{members}"' in answer.text
     assert world.post("/coordinator/map/2-1-101", **form, members="示" * 40) == 303
+
+
+def test_a_household_with_more_names_than_that_may_be_amended_all_the_same(world: World) -> None:
+    world.put(RED_DOOR, members=MANY.split("、"))
+    world.become(COORDINATOR)
+    form = {"household_id": RED_DOOR, "change_id": uuid7(), "base": str(world.record(RED_DOOR).revision)}
+
+    assert world.post("/coordinator/map/2-1-101", **form, members=MANY, phone="000-0000-0000") == 303
+    assert world.record(RED_DOOR).fields["phone"] == "000-0000-0000"
 
 
 FILE = {

@@ -239,6 +239,7 @@ def test_each_broken_change_gets_its_own_code_and_its_neighbours_are_taken(world
     add("nested too deep in the open", "bad_change", is_open=True, wire={"set": {**at_a_door, "odd": deep[0][0]}})
     add("the character 0", "bad_change", odd="a\0b")
     add("the character 0 in the open", "bad_change", is_open=True, wire={"kind": "vi\0sit"})
+    add("kind of what cannot be read", "bad_change", wire={"kind": "unreadable"})
     add("half a kind", "bad_change", is_open=True, wire={"kind": "\ud800"})
     add("half a field name", "bad_change", is_open=True, wire={"set": {**at_a_door, "\ud800": 1}})
     add("half a base", "bad_change", is_open=True, wire={"base": "\ud800"})
@@ -415,6 +416,19 @@ def test_no_body_at_all_makes_the_server_fail(tmp_path: Path) -> None:
 
     assert len(answered) > MUTATIONS / 10, "too few were sound to prove anything"
     assert answered <= kept
+
+
+@pytest.mark.parametrize("path", ["/sync", "/sync/import"])
+def test_no_depth_at_all_makes_the_server_fail(world: World, path: str) -> None:
+    """Just where Python itself gives up, reading may go well and writing down may not."""
+    answers = set()
+    for levels in (16, 200, *range(960, 1010)):
+        name = made_up_id(f"{levels}")
+        odd = f'{{"kind":"visit","set":{{"odd":{"[" * levels}{"]" * levels}}}}}'
+        body = f'{{"protocol":1,"changes":[{{"change_id":"{name}","device_sequence":1,"change":{odd}}}]}}'
+        answers.add(world.push(body.encode(), path=path)[0])
+
+    assert answers == {200, 400}
 
 
 def kept_ids(session: Session) -> set[str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from server.rules import RULES
-from sync.changes import SKEW_MS_MAX, Action, Author, Change, Outcome, Result
-from sync.engine import Page, accept, page, put_off
+from sync.changes import SKEW_MS_MAX, Action, Author, Change, Held, Outcome, Result
+from sync.engine import Page, accept, page, put_off, unreadable
 from sync.holdings import Verdict, compare, digest_of
 from sync.kinds import Role
 from sync.store import Position, Store
@@ -180,6 +180,17 @@ class StoreContract:
         first = settled.accept(visit(2, scope=HOUSEHOLD_B))[0]
 
         assert settled.accept(visit(2, scope=HOUSEHOLD_B))[0] == first
+
+    def test_what_could_not_be_read_is_the_same_whatever_is_said_of_it(self, settled: World) -> None:
+        """The next release may word it otherwise, or find fault with something else first."""
+        first, later = (
+            unreadable(change_id=uuid(7), device_sequence=1, code=code, raw="rubbish", detail=detail)
+            for code, detail in ((Held.BAD_CHANGE, "action must be put"), (Held.UNSEALABLE, ""))
+        )
+        other = unreadable(change_id=uuid(7), device_sequence=1, code=Held.BAD_CHANGE, raw="other")
+        results = [settled.accept(each)[0] for each in (first, later, other)]
+
+        assert [result.code for result in results] == ["bad_change", "bad_change", "same_id_other_content"]
 
     def test_change_made_before_the_grant_ended_is_taken(self, settled: World) -> None:
         settled.withdraw(ALICE.person_id, HOUSEHOLD_A)

@@ -8,9 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from sync.changes import Action, Author, Change, Held, HistoryEntry, Outcome, Record, Result
+from sync.changes import UNREADABLE, Action, Author, Change, Held, HistoryEntry, Outcome, Record, Result
 from sync.engine import (
-    UNREADABLE,
     Page,
     Refusal,
     Rules,

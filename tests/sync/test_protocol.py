@@ -201,6 +201,7 @@ ID_WORDS = "must be a lower-case UUID"
         ({"device_sequence": 4}, "the envelope names another change"),
         ({"set": []}, "set must be an object"),
         ({"kind": None}, "kind must be text"),
+        ({"kind": "unreadable"}, "kind must be one of the community's"),
         ({"record_id": 1}, "record_id must be text"),
         ({"action": 1}, "action must be text"),
         ({"action": "delete"}, "action must be put, void or discard"),

@@ -31,8 +31,7 @@ from server.store import SqlStore
 from server.urlencoded import read_form
 from server.visits import doors_by_id
 from server.writing import first, whole_number
-from sync.changes import IDENTIFIER, Held
-from sync.engine import UNREADABLE
+from sync.changes import IDENTIFIER, UNREADABLE, Held
 
 CODES = frozenset(code.value for code in Held)
 REASON_MAX = 200

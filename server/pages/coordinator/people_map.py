@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from server.accepting import SAVED, accept_form
 from server.bodies import FORM_BYTES_MAX
-from server.forms import NAME_MAX, NAMES_MAX
+from server.forms import are_names
 from server.json_field import field_text
 from server.loading import Shown, shown
 from server.models import Record
@@ -93,7 +93,11 @@ async def edit_household(request: Request, principal: Principal) -> Response:
         "categories": [code for code in CATEGORY.codes if code in submitted.get("category", ())],
         "strengths": [code for code in STRENGTH.codes if code in submitted.get("strength", ())],
     }
-    if len(wanted["members"]) > NAMES_MAX or any(len(name) > NAME_MAX for name in wanted["members"]):
+    standing = await in_thread(
+        request.app.state.database.read, lambda session: household_of(session, principal, household_id)
+    )
+    is_renamed = standing is not None and wanted["members"] != (standing.get("members") or [])
+    if is_renamed and not are_names(wanted["members"]):
         wrong.append("members")  # nobody could tick them at a visit
     if any(len(digits) < 4 for digits in ends):
         wrong.append("phone_ends")

@@ -24,7 +24,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -143,8 +143,16 @@ class Writer:
             self._waiting.put(None)
         self._thread.join()
 
-    def in_one_transaction(self, works: Sequence[Work[Any]]) -> list[Any]:
+    def in_one_transaction(self, works: Iterable[Work[Any]]) -> list[Any]:
         raise NotImplementedError
+
+    def alone(self, work: Work[Any]) -> Any:
+        """In a transaction of its own."""
+        return self.in_one_transaction([work])[0]
+
+    def is_passing(self, error: Exception) -> bool:
+        """Whether the same work may well succeed when it is run again."""
+        return False
 
     def afterwards(self) -> None:
         """When those who waited have been answered."""
@@ -152,36 +160,40 @@ class Writer:
     def _serve(self) -> None:
         try:
             while (first := self._waiting.get()) is not None:
-                self._commit_together(self._with_what_waits(first))
+                self._commit_together(first)
                 self.afterwards()
         except Exception as error:  # nobody else would ever answer those who wait
             self._end(error)
 
-    def _with_what_waits(self, first: Waiting) -> list[Waiting]:
-        group = [first]
-        while len(group) < GROUP_MAX and not self._waiting.empty():
-            following = self._waiting.get()
-            if following is None:
-                self._waiting.put(None)
-                break
-            group.append(following)
-        return [each for each in group if each[1].set_running_or_notify_cancel()]
-
-    def _commit_together(self, group: list[Waiting]) -> None:
+    def _commit_together(self, first: Waiting) -> None:
         """Nobody is answered before the commit. When one of them fails, each gets a transaction of its own."""
-        if not group:  # whoever asked has gone
+        if not first[1].set_running_or_notify_cancel():  # whoever asked has gone
             return
+        group = [first]
         try:
-            results = self.in_one_transaction([work for work, _ in group])
+            results = self.in_one_transaction(self._with_who_comes(group))
         except Exception as error:
-            if len(group) == 1:
+            if len(group) == 1 and not self.is_passing(error):
                 group[0][1].set_exception(translated(error))
                 return
-            for each in group:
-                self._commit_together([each])
+            for work, future in group:
+                settle(future, self.alone, work)
             return
         for (_, future), result in zip(group, results, strict=True):
             future.set_result(result)
+
+    def _with_who_comes(self, group: list[Waiting]) -> Iterator[Work[Any]]:
+        """The work of the first, and of whoever has come by the time that the work before is done: with a commit for
+        each two or three of eight phones that push, the disk takes a sixth of the time. All are put into `group`."""
+        yield group[0][0]
+        while len(group) < GROUP_MAX and not self._waiting.empty():
+            following = self._waiting.get()
+            if following is None:  # the end waits until the group is committed
+                self._waiting.put(None)
+                return
+            if following[1].set_running_or_notify_cancel():
+                group.append(following)
+                yield following[0]
 
 
 class SqliteWriter(Writer):
@@ -199,7 +211,7 @@ class SqliteWriter(Writer):
         self._connection.close()
         self._engine.dispose()
 
-    def in_one_transaction(self, works: Sequence[Work[Any]]) -> list[Any]:
+    def in_one_transaction(self, works: Iterable[Work[Any]]) -> list[Any]:
         with self._connection.begin():
             return [attempt(self._connection, work) for work in works]
 
@@ -224,11 +236,24 @@ class PostgresqlWriter(Writer):
         self._engine = engine
         super().__init__(end)
 
-    def in_one_transaction(self, works: Sequence[Work[Any]]) -> list[Any]:
-        if len(works) == 1:
-            return [write_with_retries(self._engine, works[0])]
+    def in_one_transaction(self, works: Iterable[Work[Any]]) -> list[Any]:
         with self._engine.begin() as connection:
             return [attempt(connection, work) for work in works]
+
+    def alone(self, work: Work[Any]) -> Any:
+        return write_with_retries(self._engine, work)
+
+    def is_passing(self, error: Exception) -> bool:
+        return isinstance(error, DBAPIError | psycopg.Error) and is_worth_retrying(error)
+
+
+def settle(future: Future[T], run: Callable[[Work[T]], T], work: Work[T]) -> None:
+    try:
+        result = run(work)
+    except Exception as error:
+        future.set_exception(translated(error))
+    else:
+        future.set_result(result)
 
 
 def attempt(connection: Connection, work: Work[T]) -> T:

@@ -53,8 +53,35 @@ def test_a_look_is_at_one_moment(database: Database) -> None:
     assert database.read(lambda session: len(session.exec(select(Community)).all())) == 2
 
 
+def test_who_comes_while_another_s_work_is_done_is_committed_with_it(database: Database) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    transactions: list[Any] = []
+
+    def slow(session: Session) -> None:
+        begun.set()
+        assert go_on.wait(30)
+        transactions.append(session.connection().get_transaction())
+
+    def add(number: int, session: Session) -> None:
+        session.add(found(number))
+        transactions.append(session.connection().get_transaction())
+
+    async def story() -> None:
+        first = asyncio.create_task(database.write_soon(slow))
+        assert await asyncio.to_thread(begun.wait, 30)
+        later = asyncio.create_task(database.write_soon(partial(add, 1)))
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(first, later)
+
+    in_own_loop(story())
+
+    assert transactions[0] is transactions[1]
+    assert database.read(lambda session: session.exec(select(Community.id)).all()) == [1]
+
+
 def test_one_failure_in_a_group_takes_no_neighbour_along(database: Database) -> None:
-    """They wait behind a slow one, so that they are taken together; the second writes, and then raises."""
+    """They come while a slow one is at work, so that they are taken together; the second writes, and then raises."""
     begun, go_on = threading.Event(), threading.Event()
     tried: dict[int, list[Any]] = {}  # by number, the transactions
 

@@ -12,6 +12,7 @@ that narrows it stands at once, and a coordinator is asked.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from sqlmodel import Session, col, select
@@ -33,8 +34,7 @@ NAME = "consent_state"
 CAUTION = KINDS["household"].caution[NAME]  # from the most cautious down
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What one visit says as it stands now; "" when it is withdrawn, or says nothing any more. Given when the visit
     was made: an amendment of an old visit is no newer answer."""
 

@@ -193,7 +193,9 @@ def pull(
 
 def wire_result(envelope: Envelope, result: Result) -> dict[str, Any]:
     """Under the id the phone gave, even where that was no id."""
-    return result.wire() | {"change_id": envelope.change_id}
+    wire = result.wire()
+    wire["change_id"] = envelope.change_id
+    return wire
 
 
 def opened(message: Message, device_id: str, database: Database) -> Sequence[Change]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sync.changes import (
     IDENTIFIER,
@@ -36,8 +36,7 @@ PAGE_RECORDS_DEFAULT = 500
 ACTIONS = {action.value: action for action in Action}
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """One entry of a push: the change sealed to the server's key (`sealed`), or in the open (`change`)."""
 
     change_id: str

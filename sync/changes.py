@@ -67,7 +67,7 @@ class Change:
 
 def compared(kind: str, fields: Fields) -> Fields:
     """The fields that make two changes the same: of what could not be read, what came and not what was said of it."""
-    return {"raw": fields["raw"]} if kind == UNREADABLE else fields
+    return {"raw": fields.get("raw")} if kind == UNREADABLE else fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from tests.durability.malformed import Attacker, Attempt, Outcome, attack_in_pro
 from tests.people import NOW, build_world
 
 CONNECTIONS = 8
-WARM_PART = 10  # a tenth goes before, so that every cache is warm when memory is first looked at, as in process
+WARM = 1000
 WRONG_SHOWN = 5
 
 
@@ -91,8 +91,9 @@ def on_the_wire(requests: int, seed: int) -> Outcome:
 
 
 async def wire(server: ServerProcess, attacker: Attacker, requests: int) -> Outcome:
-    outcome, first = Outcome(), requests // WARM_PART
-    numbers = iter(range(first + requests))
+    """Some requests first, so that the server's caches are warm when its memory is first looked at."""
+    outcome = Outcome()
+    numbers = iter(range(WARM + requests))
 
     def attempts(until: int) -> Iterator[tuple[int, Attempt]]:
         for number in numbers:
@@ -100,10 +101,10 @@ async def wire(server: ServerProcess, attacker: Attacker, requests: int) -> Outc
             if number + 1 >= until:
                 return
 
-    await asyncio.gather(*(attack_on_the_wire(server.port, attempts(first), outcome) for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(attack_on_the_wire(server.port, attempts(WARM), outcome) for _ in range(CONNECTIONS)))
     warm = memory_kilobytes(server.process_id)
     await asyncio.gather(
-        *(attack_on_the_wire(server.port, attempts(first + requests), outcome) for _ in range(CONNECTIONS))
+        *(attack_on_the_wire(server.port, attempts(WARM + requests), outcome) for _ in range(CONNECTIONS))
     )
     outcome.grown_mb = (memory_kilobytes(server.process_id) - warm) / 1024
     return outcome

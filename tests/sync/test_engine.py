@@ -90,6 +90,14 @@ def test_without_a_word_of_why_the_detail_is_empty() -> None:
     assert unreadable(change_id=VISIT, device_sequence=1, code=Held.BAD_CHANGE, raw="").set["detail"] == ""
 
 
+def test_a_line_that_a_device_once_called_unreadable_is_compared_as_well() -> None:
+    """Before the word was refused, one that said the right fields was kept, with or without what had come."""
+    said = {"code": "bad_change", "detail": ""}
+    old = replace(unreadable(change_id=VISIT, device_sequence=1, code=Held.BAD_CHANGE, raw=""), set=said)
+
+    assert [each.outcome for each in taken(store_of_alice(), old, old)] == [Outcome.HELD] * 2
+
+
 def test_a_copy_is_found_again_by_its_content() -> None:
     first, other = visit(1), visit(1, set={"household_id": DOOR, "note": "other"})
 

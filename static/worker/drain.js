@@ -180,6 +180,7 @@ export class Drain {
       },
     }).finally(() => {
       clearTimeout(slow);
+      this.#phone.uploading = new Set();
       if (this.#phone.isSlow) return this.#saySlow(false);
     });
     if (!outcome.isDone) await this.#fail(outcome);
@@ -252,7 +253,6 @@ export class Drain {
   /** @param {{ reason: string, code: string, retry_after_ms: number | null }} outcome */
   async #fail({ reason, code, retry_after_ms: retryAfterMs }) {
     const phone = this.#phone;
-    phone.uploading = new Set();
     phone.back = 0;
     this.#hasAnswered = reason !== "unreachable" && reason !== "timeout";
     phone.isOffline = !this.#hasAnswered && self.navigator?.onLine === false;

@@ -17,6 +17,8 @@ import { saveChange } from "./writes.js";
 
 /** @typedef {import("./phone.js").Phone} Phone */
 
+const PATIENT_MS = 8000;
+const ASKED_EVERY_MS = 100;
 const EXPORT_WORDS = "邻里：还没上传的走访，已加密，只有社区打得开。请把这个文件交给协调员。";
 
 /** What pages show of what was given up, newest first. @param {import("../store/outbox.js").Discarded[]} discarded */
@@ -42,12 +44,23 @@ export const pathOf = ({ kind, id }) => PATHS[kind]?.(id) ?? `/visits/${id}`;
 export async function answerQueue(phone, seal, request, now) {
   const { record_id: [id] = [""], wish: [wish] = [""], back: [back] = [""] } = readSubmitted(await request.formData());
   if (wish === "discard") {
+    await untilAnswered(phone, id);
     const waiting = await waitingOf(phone, id);
     await giveUp(phone, seal, [...waiting, ...(await waitingOfItsNeeds(phone, id, waiting))], now, true);
+    const { discarded = [] } = await phone.outbox.device();
+    if (!discarded.some(({ record_id }) => record_id === id)) return seeOther("/my-visits"); // where it says that it is up
     if (!(await phone.replica.record(id))) await phone.outbox.dropDrafts(({ record_id }) => record_id === id);
   }
   if (wish === "restore") await takeBack(phone, seal, id, now);
   return seeOther(ownPath(back, "/my-visits"));
+}
+
+/** What is on its way may be up in a moment; no longer than a person waits. */
+async function untilAnswered(phone, recordId) {
+  const isOnItsWay = (entry) => entry.record_id === recordId && entry.state === "waiting" && phone.uploading.has(entry.change_id);
+  for (let waited = 0; waited < PATIENT_MS && (await phone.outbox.entries()).some(isOnItsWay); waited += ASKED_EVERY_MS) {
+    await new Promise((resolve) => setTimeout(resolve, ASKED_EVERY_MS));
+  }
 }
 
 /** The entries of a record that the server has not answered for, and that are not on their way. */

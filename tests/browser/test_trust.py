@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.coordinator import Coordinator
-from tests.browser.phone import Phone
+from tests.browser.phone import SECONDS, Phone
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_gallery import take
@@ -51,6 +51,29 @@ ANSWER_LOST = """(times) => {
         self.lost += 1;
         throw new TypeError("lost by the test");
     };
+}"""
+# What was sent is under way until the test says what becomes of it.
+UNDER_WAY = """() => {
+    const { fetch } = self;
+    self.CompressionStream = undefined;
+    delete self.CompressionStream;
+    const { formData } = Request.prototype;
+    Request.prototype.formData = function () {
+        self.isAsked ||= this.url.endsWith("/queue");
+        return formData.call(this);
+    };
+    const end = new Promise((resolve) => { self.endWay = resolve; });
+    self.fetch = async (asked, ...rest) => {
+        if (asked !== "/sync" || !JSON.parse(new TextDecoder().decode(rest[0].body)).changes.length) return fetch(asked, ...rest);
+        self.isUnderWay = true;
+        if (await end) return fetch(asked, ...rest);
+        throw new TypeError("lost by the test");
+    };
+}"""
+# As from a page that was drawn before its record was on its way.
+DISCARD = """async (record_id) => {
+    const body = new URLSearchParams({ record_id, wish: "discard", back: "/discarded" });
+    return new URL((await fetch("/queue", { method: "POST", body })).url).pathname;
 }"""
 # Too large is whatever holds the change that was saved first.
 FIRST_TOO_LARGE = """() => {
@@ -149,6 +172,26 @@ def test_a_visit_whose_answer_was_lost_is_there_once_after_it_was_discarded_and_
     assert coordinator.open_visit(visit).answers["备注"] == NOTE
     coordinator.page.goto(f"{coordinator.url}/coordinator/devices")
     expect(coordinator.page.locator("main")).not_to_contain_text("身份重复")
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+def test_a_visit_discarded_while_it_is_on_its_way_is_discarded_or_said_to_be_up(
+    phone: Phone, coordinator: Coordinator, arrives: bool
+) -> None:
+    worker = worker_of(phone)
+    worker.evaluate(UNDER_WAY)
+    visit = phone.log_visit("no_answer")
+    wait_until(lambda: worker.evaluate("() => self.isUnderWay"), seconds=20, failure=lambda: "nothing was sent")
+
+    phone.page.evaluate(f"(id) => {{ window.led = ({DISCARD})(id); }}", visit)
+    wait_until(lambda: worker.evaluate("() => self.isAsked"), seconds=SECONDS, failure=lambda: "nobody asked")
+    worker.evaluate("(arrives) => self.endWay(arrives)", arrives)
+
+    assert phone.page.evaluate("() => window.led") == ("/my-visits" if arrives else "/discarded")
+    wait_until_uploaded(phone)
+    assert coordinator.visit_ids().count(visit) == arrives
+    phone.open("/discarded")
+    assert phone.page.locator(f"#visit-{visit}").count() == (not arrives)
 
 
 def test_s16_a_record_that_fails_is_retried_discarded_taken_back_and_edited_alone(

@@ -6,6 +6,7 @@ this release's revision: `./linli migrate` first. On SQLite exactly one process 
 
 import argparse
 import contextlib
+import ctypes
 import errno
 import gc
 import signal
@@ -21,6 +22,9 @@ from server.commands.migrate import refuse_old_database
 from server.lock import owned_data
 from server.logs import configure_logging, get_logger
 from server.settings import Settings
+
+M_ARENA_MAX = -8  # malloc.h
+MEMORY_POOLS = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +46,7 @@ def serve(settings: Settings, operator_token: str, listener: socket.socket, *, a
     # behind itself has it ignore Ctrl+C, which would be lost until uvicorn listens.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.default_int_handler)
+    share_memory_pools()
     app = create_app(settings, operator_token=operator_token)
     gc.freeze()  # what the start has made stays: the collector need not look through it again with every push
     config = uvicorn.Config(
@@ -57,6 +62,12 @@ def serve(settings: Settings, operator_token: str, listener: socket.socket, *, a
     with contextlib.suppress(KeyboardInterrupt):
         announce()
         Server(config, app.state.admission, app.state.blob_admission).run(sockets=[listener])
+
+
+def share_memory_pools() -> None:
+    """With glibc each thread would have a pool of its own (mallopt(3)), and keep there what one large body once took."""
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, MEMORY_POOLS)
 
 
 class Server(uvicorn.Server):

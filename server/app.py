@@ -64,6 +64,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
         ],
         exception_handlers={
             404: render.not_found,
+            405: render.not_allowed,
             500: render.failed,
             TryLater: render.try_later,
             MalformedMessage: refuse_body,

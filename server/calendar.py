@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, or_, select
 
 from server.models import Event
 
@@ -46,13 +46,12 @@ class ShownEvent:
 def coming_events(
     session: Session, *, community_id: int, now: int, utc_offset_minutes: int, category: str = ""
 ) -> list[Event]:
-    """From the beginning of today on, also those that were cancelled."""
-    statement = select(Event).where(
-        Event.community_id == community_id, Event.starts_at >= start_of_day(now, utc_offset_minutes)
-    )
+    """From the beginning of today on or still on, also those that were cancelled. One more than are listed, if there are more."""
+    is_of_today = col(Event.starts_at) >= start_of_day(now, utc_offset_minutes)
+    statement = select(Event).where(Event.community_id == community_id, or_(is_of_today, col(Event.ends_at) > now))
     if category:
         statement = statement.where(Event.category == category)
-    return list(session.exec(statement.order_by(col(Event.starts_at), col(Event.id)).limit(LISTED_MAX)))
+    return list(session.exec(statement.order_by(col(Event.starts_at), col(Event.id)).limit(LISTED_MAX + 1)))
 
 
 def event_by_id(session: Session, *, community_id: int, event_id: str) -> Event | None:

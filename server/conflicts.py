@@ -68,7 +68,8 @@ class Conflict:
 
 
 def open_conflicts(session: Session, principal: Principal) -> list[Conflict]:
-    return [each for each in all_conflicts(session, principal) if each.is_open]
+    """Of what was withdrawn nothing is asked: an answer would bring it back."""
+    return [each for each in all_conflicts(session, principal) if each.is_open and not each.record.is_void]
 
 
 def all_conflicts(session: Session, principal: Principal) -> list[Conflict]:

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -105,6 +106,13 @@ def redirect(request: Request, path: str) -> Response:
 
 async def not_found(request: Request, error: Exception) -> Response:
     return page(request, "errors/not_found.html", {}, status=404)
+
+
+async def not_allowed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = page(request, "errors/not_found.html", {}, status=405)
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def failed(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from server.calendar import (
     CATEGORIES,
     DAY_MS,
+    LISTED_MAX,
     ShownEvent,
     by_when,
     category_from,
@@ -51,10 +52,11 @@ async def calendar(request: Request) -> Response:
     def work(session: Session) -> dict[str, Any]:
         community = the_community(session)
         if community is None:
-            return {"community": None, "groups": []}
+            return {"community": None, "groups": [], "has_more": False}
         found = coming_events(session, community_id=community.id, now=now, utc_offset_minutes=offset, category=category)
-        groups = by_when(shown_all(found, language, offset), now=now, utc_offset_minutes=offset)
-        return {"community": community, "groups": groups}
+        listed = shown_all(found[:LISTED_MAX], language, offset)
+        groups = by_when(listed, now=now, utc_offset_minutes=offset)
+        return {"community": community, "groups": groups, "has_more": len(found) > LISTED_MAX}
 
     context = await in_thread(request.app.state.database.read, work)
     context |= {"category": category, "categories": CATEGORIES}

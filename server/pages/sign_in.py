@@ -38,7 +38,10 @@ class Reception:
 
 
 async def sign_in(request: Request) -> Response:
-    return show_form(request, afterwards=request.query_params.get("next", ""))
+    asked = request.query_params
+    return show_form(
+        request, afterwards=asked.get("next", ""), problem="lost" if asked.get("problem") == "lost" else ""
+    )
 
 
 async def check_sign_in(request: Request) -> Response:

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from server import migrations
 from server.app import create_app
-from server.calendar import DAY_MS, Time, start_of_day, time_of
+from server.calendar import DAY_MS, LISTED_MAX, Time, start_of_day, time_of
 from server.database import Database
 from server.models import Event
 from server.settings import Settings
@@ -113,6 +113,28 @@ def test_a_moved_event_shows_the_old_time_struck_and_a_cancelled_one_says_so(wor
     assert "11月26日（周四） 上午10:00–11:00" in plain(moved[0])
     assert "已取消" in cancelled[0]
     assert "<s>取消活动</s>" in cancelled[0]
+
+
+def test_what_began_before_midnight_and_is_still_on_is_of_today(world: World) -> None:
+    night = [
+        event("守岁", TODAY - HOUR_MS, ends_at=NOW + HOUR_MS),
+        event("昨晚", TODAY - HOUR_MS, ends_at=NOW - HOUR_MS),
+    ]
+    world.database.write(lambda session: session.add_all(night))
+
+    assert groups(world.get("/calendar"))["today"] == ["守岁", "今天"]
+    assert "守岁" in world.get("/")
+
+
+@pytest.mark.parametrize(("more", "is_cut"), [(LISTED_MAX - 5, False), (LISTED_MAX - 4, True)])
+def test_a_calendar_that_is_cut_says_so(world: World, more: int, is_cut: bool) -> None:
+    many = [event(f"第{n}", TODAY + 20 * DAY_MS + n) for n in range(more)]
+    world.database.write(lambda session: session.add_all(many))
+
+    page = world.get("/calendar")
+
+    assert ("更晚的到时再看" in page) == is_cut
+    assert sum(map(len, groups(page).values())) == LISTED_MAX
 
 
 def test_an_empty_calendar_says_so(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 import html
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID, uuid5
 
 import pytest
 from httpx2 import Response
@@ -327,6 +328,29 @@ def test_a_review_can_be_taken_back(world: World) -> None:
 
     assert listed(world.get("/coordinator")) == ids("visit")
     assert "Dana 改回待审" in world.get(f"/coordinator/visits/{made_up_id('visit')}")
+
+
+@pytest.mark.parametrize("decision", ["approved", "sent_back", ""])
+def test_a_visit_that_was_withdrawn_meanwhile_is_not_brought_back_by_a_review(world: World, decision: str) -> None:
+    revision = world.log(ALICE, "visit", needs=["meal_delivery"], urgency="h24")
+    log_visits(world.database, ALICE, replace(visit_change("visit", base=revision), action=Action.VOID, set={}))
+
+    answer = world.review("visit", base=revision, decision=decision, note="请补充")
+
+    assert answer.status_code == 422
+    assert "没有改动" in text_of(answer)
+    records = [made_up_id("visit"), str(uuid5(UUID(made_up_id("visit")), "meal_delivery"))]
+    found = world.database.read(lambda session: SqlStore(session).records(COMMUNITY_ID, records))
+    assert [found[each].is_void for each in records] == [True, True]
+
+
+def test_a_note_as_long_as_it_may_be_is_that_long_in_a_browser_too(world: World) -> None:
+    """Which sends the end of a line as two characters."""
+    revision = world.log(ALICE, "visit")
+
+    sent = world.review("visit", base=revision, decision="sent_back", note="\r\n".join(["长" * 99, "长" * 100]))
+
+    assert sent.status_code == 303
 
 
 @pytest.mark.parametrize("visit_id", ["no-uuid", made_up_id("nobody's"), GREEN_DOOR])

@@ -336,6 +336,21 @@ def test_what_somebody_else_changed_too_is_said_and_what_was_typed_may_be_saved_
     assert (fields["phone"], fields["contact_name"]) == ("000-0000-0003", "示例女儿")
 
 
+def test_what_is_put_right_and_saved_again_overwrites_nothing_that_came_between(world: World) -> None:
+    world.become(COORDINATOR)
+    path, base = "/coordinator/map/2-1-101", str(world.record(RED_DOOR).revision)
+    form = {"household_id": RED_DOOR, "change_id": uuid7(), "members": "甲", "contact_name": "示例女儿"}
+    world.put(RED_DOOR, who=SECOND, members=["甲", "乙"])
+
+    wrong = world.client.post(path, data=form | {"base": base, "phone_ends": "123"}, headers=SAME_ORIGIN)
+    (kept,) = re.findall(r'name="base" value="([^"]*)"', wrong.text)
+    again = world.post(path, **form | {"base": kept, "phone_ends": "1234"})
+
+    assert (wrong.status_code, kept, again) == (422, base, 303)
+    assert world.record(RED_DOOR).fields["members"] == ["甲", "乙"]
+    assert world.record(RED_DOOR).fields["contact_name"] == "示例女儿"
+
+
 def test_a_conflict_that_is_sent_twice_is_one_conflict(world: World) -> None:
     world.become(COORDINATOR)
     base = str(world.record(RED_DOOR).revision)
@@ -461,6 +476,38 @@ def test_a_building_that_somebody_else_redrew_is_not_called_saved(world: World) 
 @pytest.mark.parametrize("stairwells", ["", [7], [{"name": "1"}], [{"name": "1", "floors": ["1  101"]}]])
 def test_a_chart_of_another_shape_is_held(world: World, stairwells: Any) -> None:
     assert world.put(building_id(COMMUNITY_ID, "2"), "building", number="2", stairwells=stairwells) is Outcome.HELD
+
+
+def test_a_chart_that_is_put_right_and_saved_again_overwrites_no_other(world: World) -> None:
+    world.become(COORDINATOR)
+    two = building_id(COMMUNITY_ID, "2")
+    world.post("/coordinator/buildings/2", change_id=uuid7(), base="0", name="1", floors="1 101")
+    base = str(world.record(two).revision)
+    world.put(two, "building", who=SECOND, stairwells=[{"name": "1", "floors": ["1 101 102"]}])
+
+    wrong = world.client.post(
+        "/coordinator/buildings/2",
+        data={"change_id": uuid7(), "base": base, "name": "1", "floors": " "},
+        headers=SAME_ORIGIN,
+    )
+    (kept,) = re.findall(r'name="base" value="([^"]*)"', wrong.text)
+    again = world.post("/coordinator/buildings/2", change_id=uuid7(), base=kept, name="1", floors="1 商铺")
+
+    assert (wrong.status_code, kept, again) == (422, base, 422)
+    assert world.record(two).fields["stairwells"] == [{"name": "1", "floors": ["1 101 102"]}]
+
+
+@pytest.mark.parametrize("categories", [None, []])
+def test_a_household_without_categories_breaks_no_page(world: World, categories: None) -> None:
+    world.put(RED_DOOR, categories=categories)
+
+    for who, paths in {
+        COORDINATOR: ("/coordinator/map", "/coordinator/map/2-1-101"),
+        ALICE: ("/today", "/map", f"/rounds/{ROUND_ID}/doors/{RED_DOOR}"),
+    }.items():
+        world.become(who)
+        assert [world.client.get(path).status_code for path in paths] == [200] * len(paths)
+    assert RED_DOOR in world.found("/find", "2-1-101")
 
 
 def test_whoever_is_given_a_door_sees_its_building_until_the_last_door_is_gone(world: World) -> None:

@@ -209,6 +209,14 @@ def test_an_end_long_after_the_last_visit_may_be_put_back_to_it(world: World) ->
     assert "算到 09:00" not in world.text(f"/outings/{made_up_id('soon')}")
 
 
+def test_the_last_door_of_the_afternoon_does_not_end_the_morning(world: World) -> None:
+    log_visits(world.database, ALICE, visit_change("last", ended_at=NOW))  # 09:00
+    log_visits(world.database, ALICE, outing_change("early", ALICE, from_time="07:00", to_time="08:00"))
+    world.become(ALICE)
+
+    assert "算到 09:00" not in world.text(f"/outings/{made_up_id('early')}")
+
+
 def test_a_time_that_is_none_is_asked_for_again_with_everything_typed(world: World) -> None:
     log_visits(world.database, ALICE, outing_change("out", ALICE))
     world.become(ALICE)

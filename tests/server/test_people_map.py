@@ -94,6 +94,9 @@ def said(html: str) -> list[str]:
         ({"outcome": "hospitalised", "made_at": NOW - DAY}, "外出"),
         ({"outcome": "away_known", "made_at": NOW - DAY, "until_on": "2026-03-12"}, "待访"),
         ({"outcome": "met", "made_at": NOW - DAY, "is_void": True}, "待访"),
+        ({"outcome": "moved", "made_at": NOW - 40 * DAY}, ""),
+        ({"outcome": "deceased", "made_at": NOW - 40 * DAY}, ""),
+        ({"outcome": "wrong_address", "made_at": NOW - 29 * DAY}, ""),
     ],
 )
 def test_a_door_says_how_it_stands(last: Context | None, expected: str) -> None:
@@ -102,7 +105,7 @@ def test_a_door_says_how_it_stands(last: Context | None, expected: str) -> None:
         {at["id"]: [visit(1, at, last["outcome"], **{k: v for k, v in last.items() if k != "outcome"})]} if last else {}
     )
 
-    assert said(drawn(at, visits=visits)) == [f"3号楼2单元501，{expected}，独居"]
+    assert said(drawn(at, visits=visits)) == ["，".join(filter(None, ["3号楼2单元501", expected, "独居"]))]
 
 
 def test_needs_and_strengths_are_both_said() -> None:

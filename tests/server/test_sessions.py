@@ -1,5 +1,6 @@
 """Signing in and staying in: real requests, a real database, a clock that the test moves."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from tests.people import (
     COORDINATOR_PASSWORD,
     NOW,
     build_world,
+    made_up_id,
     sign_in,
 )
 
@@ -297,6 +299,34 @@ def test_another_site_cannot_sign_anybody_in_or_out(world: World) -> None:
 )
 def test_signing_in_leads_only_to_a_coordinators_page(asked: str, shown: str) -> None:
     assert own_page(asked) == shown
+
+
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        ("http://testserver/coordinator/held?show=open", "/coordinator/held"),
+        ("http://elsewhere/coordinator", "/coordinator"),
+        ("http://[", "/coordinator"),
+        ("", "/coordinator"),
+    ],
+)
+def test_what_was_sent_after_a_session_had_ended_is_said_to_be_lost_and_leads_back_to_its_form(
+    world: World, referer: str, back: str
+) -> None:
+    path = f"/coordinator/held/{made_up_id('change')}"  # which is no page
+    sent = world.client.post(path, headers=SAME_ORIGIN | {"Referer": referer}, follow_redirects=False)
+    page = world.client.get(sent.headers["location"]).text
+    (afterwards,) = re.findall(r'name="next" value="([^"]*)"', page)
+
+    assert "刚才那一步没有存" in page
+    assert own_page(afterwards) == back
+
+
+def test_an_address_that_only_takes_forms_is_no_page(world: World) -> None:
+    answer = world.client.get(f"/coordinator/held/{made_up_id('change')}")
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert "没有找到这一页" in answer.text
 
 
 def test_a_rate_limit_forgets_full_buckets_and_never_slows_another_key() -> None:

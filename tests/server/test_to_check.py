@@ -42,6 +42,7 @@ from tests.people import (
     visit_change,
 )
 from tests.server.test_coordinator import SAME_ORIGIN, WHO_STATEMENTS, World, listed, text_of
+from tests.server.test_needs import need_id
 from tests.statements import statements
 
 MINUTE = 60_000
@@ -138,6 +139,20 @@ def test_a_held_visit_is_left_out_with_a_reason_and_put_back(world: World) -> No
     decide(world, change_id, "open")
     assert "一个字都不少" in world.get("/coordinator/held")
     assert [change.outcome for change in stored(world, made_up_id("elsewhere"))] == ["held"]
+
+
+def test_a_reason_is_kept_whole_or_asked_for_again(world: World) -> None:
+    """A browser sends the end of a line as two characters; the ready phrases come on top of what she may type."""
+    phrases, typed = "\n".join(["已当面核实"] * 3), "\r\n".join(["长" * 99, "尾" * 100])
+    change_id = hold(world)
+
+    too_long = decide(world, change_id, "dismissed", reason="长" * 401)
+    kept = decide(world, change_id, "dismissed", reason=phrases + "\n" + typed)
+
+    assert too_long.startswith("/coordinator/held?said=reason_too_long")
+    assert "没有存" in world.get("/coordinator/held", said="reason_too_long")
+    assert kept == "/coordinator/held?said=dismissed"
+    assert "尾" * 100 in world.get("/coordinator/held", show="dismissed")
 
 
 def test_an_amendment_after_the_visit_was_taken_in_is_its_authors(world: World) -> None:
@@ -333,6 +348,26 @@ def test_a_conflict_that_somebody_else_just_settled_is_not_called_settled_by_thi
     assert '"address":"三号"' in after.fields
     assert location == "/coordinator/conflicts?said=not_resolved"
     assert "这次没有定" in world.get("/coordinator/conflicts", said="not_resolved")
+
+
+def test_about_what_was_withdrawn_nothing_is_asked(world: World) -> None:
+    """An answer would bring it back."""
+    said = visit_change("visit", needs=["meal_delivery"], urgency="h24")
+    (visit,) = log_visits(world.database, ALICE, said)
+    need = need_id(said, "meal_delivery")
+    standing = record(world, need)
+    assert standing is not None
+    for who, state in ((COORDINATOR, "done"), (SECOND, "open")):
+        change = Change(uuid7(), 0, "need", need, Action.PUT, standing.revision, {"need_state": state}, NOW, 1)
+        world.database.write(
+            lambda session, who=who, change=change: accept_changes(session, principal_author(who), [change], NOW)
+        )
+    asked = world.database.read(lambda session: len(open_conflicts(session, COORDINATOR)))
+
+    log_visits(world.database, ALICE, replace(visit_change("visit", base=visit.revision), action=Action.VOID, set={}))
+
+    assert asked == 1
+    assert world.database.read(lambda session: open_conflicts(session, COORDINATOR)) == []
 
 
 def test_a_third_answer_leaves_both_disputes_open(world: World) -> None:

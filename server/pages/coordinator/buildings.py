@@ -40,20 +40,21 @@ async def draw(request: Request, principal: Principal) -> Response:
     number = request.path_params["number"]
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     change_id, now = first(submitted, "change_id"), request.app.state.clock()
+    base = whole_number(first(submitted, "base"))
     stairwells = read_stairwells(submitted.get("name", ()), submitted.get("floors", ()))
     if not is_number(number) or not IDENTIFIER(change_id):
         return redirect(request, "/coordinator/map")
     bare = next((each["name"] for each in stairwells if not each["floors"]), "")
     is_misread = not are_stairwells(stairwells) or len({each["name"] for each in stairwells}) < len(stairwells)
     if bare or is_misread:
-        return await show(request, principal, typed=stairwells, bare=bare)
+        return await show(request, principal, typed=stairwells, bare=bare, base=str(base))
     change = Change(
         change_id=change_id,
         device_sequence=0,
         kind="building",
         record_id=building_id(principal.community_id, number),
         action=Action.PUT,
-        base=whole_number(first(submitted, "base")),
+        base=base,
         set={"number": number, "stairwells": stairwells},
         made_at=now,
         schema=SCHEMA,
@@ -72,6 +73,7 @@ async def show(
     *,
     typed: Sequence[Stairwell] | None = None,
     bare: str = "",
+    base: str = "",
     unsaved: Result | None = None,
 ) -> Response:
     number = request.path_params["number"]
@@ -85,7 +87,7 @@ async def show(
     found = await in_thread(request.app.state.database.read, work)
     context: dict[str, Any] = {
         "number": number,
-        "base": found["base"],
+        "base": base or found["base"],  # that which was typed over, while it is put right
         "stairwells": [*(found["stairwells"] if typed is None else typed), {"name": "", "floors": []}],
         "is_misread": typed is not None,
         "bare": bare,

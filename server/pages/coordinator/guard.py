@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,9 +23,20 @@ def for_coordinators(handler: Handler) -> Callable[[Request], Awaitable[Response
         principal = await current_principal(request)
         if principal is not None and principal.role is Role.COORDINATOR:
             return await handler(request, principal)
-        path = f"/sign-in?{urlencode({'next': request.url.path})}"
+        path = f"/sign-in?{urlencode(way_back(request))}"
         if request.headers.get("hx-request"):  # a fragment must not be replaced by a page
             return Response(status_code=200, headers={"HX-Redirect": path})
         return redirect(request, path)
 
     return guarded
+
+
+def way_back(request: Request) -> dict[str, str]:
+    """What was sent is lost with the session that had ended, and may have an address that no page has: back to its form."""
+    if request.method == "GET":
+        return {"next": request.url.path}
+    try:
+        form = urlsplit(request.headers.get("referer", "")).path
+    except ValueError:
+        form = ""
+    return {"next": form, "problem": "lost"}

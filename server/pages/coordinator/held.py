@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from server.bodies import FORM_BYTES_MAX
 from server.conflicts import open_conflicts
+from server.forms import normalise
 from server.held import (
     PAGE_SIZE,
     Decision,
@@ -35,7 +36,16 @@ from sync.changes import IDENTIFIER, UNREADABLE, Held
 
 CODES = frozenset(code.value for code in Held)
 REASON_MAX = 200
-SAID = ("taken", "dismissed", "open", "still_held", "no_reason", "taken_before")  # what an action leads back with
+WHOLE_REASON_MAX = 400  # with the ready phrases
+SAID = (
+    "taken",
+    "dismissed",
+    "open",
+    "still_held",
+    "no_reason",
+    "reason_too_long",
+    "taken_before",
+)  # what an action leads back with
 
 
 @for_coordinators
@@ -76,12 +86,13 @@ async def decide_held(request: Request, principal: Principal) -> Response:
     change_id, now = request.path_params["change_id"], request.app.state.clock()
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     asked, decision_id = first(submitted, "decision"), first(submitted, "decision_id")
-    reason = "\n".join(text.strip() for text in submitted.get("reason", ()) if text.strip())[:REASON_MAX]
+    reason = "\n".join(text for text in map(normalise, submitted.get("reason", ())) if text)
     if not (asked in list(Decision) and IDENTIFIER(change_id) and IDENTIFIER(decision_id)):
         return redirect(request, "/coordinator/held")
     decision = Decision(asked)
-    if decision is Decision.DISMISSED and not reason:
-        return redirect(request, f"/coordinator/held?said=no_reason#change-{change_id}")
+    if decision is Decision.DISMISSED and (not reason or len(reason) > WHOLE_REASON_MAX):
+        problem = "reason_too_long" if reason else "no_reason"
+        return redirect(request, f"/coordinator/held?said={problem}#change-{change_id}")
 
     def work(session: Session) -> str:
         """What to say; "" of what is not there."""

@@ -82,7 +82,9 @@ async def door(request: Request, principal: Principal) -> Response:
 async def edit_household(request: Request, principal: Principal) -> Response:
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     household_id, change_id = first(submitted, "household_id"), first(submitted, "change_id")
-    typed = {name: first(submitted, name) for name in ("members", "phone_ends")}
+    base = whole_number(first(submitted, "base"))
+    # With the base they were typed over: shown over a newer one, they would overwrite what came between.
+    typed = {"base": str(base)} | {name: first(submitted, name) for name in ("members", "phone_ends")}
     # Only what the page asked: one that was open since before an update empties nothing.
     told = {name: first(submitted, name).strip() for name in FILE if name in submitted}
     wrong = [name for name, text in told.items() if text and not FILE[name](text)]
@@ -114,7 +116,6 @@ async def edit_household(request: Request, principal: Principal) -> Response:
         if household is None:
             return None
         changed = {name: value for name, value in wanted.items() if value != (household.get(name) or type(value)())}
-        base = whole_number(first(submitted, "base"))
         made = Change(change_id, 0, "household", household_id, Action.PUT, base, changed, now, SCHEMA)
         return household.get("door") or "", accept_form(session, principal, made, now) if changed else None
 

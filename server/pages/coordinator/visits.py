@@ -13,6 +13,7 @@ from starlette.routing import Route
 from server.accepting import SAVED, accept_form
 from server.attachments import digests_arrived
 from server.bodies import FORM_BYTES_MAX
+from server.forms import normalise
 from server.held import held_count
 from server.models import Change, Volunteer
 from server.outings import handed_back
@@ -20,6 +21,7 @@ from server.pages.coordinator.answers import answers, emptied
 from server.pages.coordinator.guard import for_coordinators
 from server.render import in_thread, local_day, page, redirect
 from server.scope import Principal
+from server.store import SqlStore
 from server.urlencoded import read_form
 from server.visits import (
     DECISIONS,
@@ -74,7 +76,7 @@ async def review(request: Request, principal: Principal) -> Response:
     visit_id = request.path_params["visit_id"]
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     decision = first(submitted, "decision")
-    note = "\n".join(text.strip() for text in submitted.get("note", ()) if text.strip())
+    note = "\n".join(text for text in map(normalise, submitted.get("note", ())) if text)
     if decision not in DECISIONS:
         return redirect(request, request.url.path)
     problem = review_problem(decision, note)
@@ -93,15 +95,19 @@ async def review(request: Request, principal: Principal) -> Response:
     except MalformedMessage:
         return redirect(request, request.url.path)  # tampered hidden parts: a fresh form has sound ones
 
-    def work(session: Session) -> Result | None:
-        # Checked and written in one transaction: what is not there, or is no visit, stays as it is.
-        if visit_with_household(session, principal, visit_id) is None:
-            return None
+    def work(session: Session) -> Result | str:
+        """The result; or why there is none, and what is not there, is no visit or was withdrawn stays as it is."""
+        SqlStore(session).hold(principal.community_id)  # nobody withdraws it between the look and the word
+        found = visit_with_household(session, principal, visit_id)
+        if found is None or found["is_void"]:
+            return "withdrawn" if found else "missing"
         return accept_form(session, principal, change, now)
 
     result = await in_thread(request.app.state.database.write, work)
-    if result is None:
+    if result == "missing":
         return page(request, "errors/not_found.html", {}, status=404)
+    if isinstance(result, str):
+        return await show_visit(request, principal, problem="coordinator.withdrawn_meanwhile")
     if result.outcome not in SAVED:
         return await show_visit(request, principal, unsaved=result, note=note)
     wanted = filter_from(request.query_params)

@@ -20,7 +20,7 @@ from server.models import IS_CLOSED
 from server.models import Grant as GrantRow
 from server.review import review_of
 from server.statements import Row, statements_of
-from sync.changes import Action, HistoryEntry, Outcome, Record, Result, compared
+from sync.changes import HistoryEntry, Outcome, Record, Result, compared
 from sync.store import VISITS_KEPT, Entry, Grant, Known, Position, Slice
 
 # What a person may see after `seen`: what moved in the scopes she held already, and the scopes she got since, whole but
@@ -320,7 +320,7 @@ CHANGE_COLUMNS = (
 def record_row(community_id: int, entry: Entry, asked: bytes) -> tuple[Any, ...]:
     """`asked`: the change's fields as JSON. A new record holds just these."""
     change, before = entry.change, entry.before
-    is_void = change.action is Action.VOID
+    is_void = entry.is_void
     return (
         community_id,
         packed(change.record_id),

@@ -138,6 +138,7 @@ class _Batch:
         self._author = author
         self._received_at = received_at
         self._entries: dict[str, Entry] = {}  # by change id, in the order in which they take their places
+        self._moved: dict[str, Entry] = {}  # by record id, the last change that moved it
         self._own_histories: dict[str, list[HistoryEntry]] = {}
 
     def run(self, changes: Sequence[Change]) -> list[Result]:
@@ -229,7 +230,8 @@ class _Batch:
             return Refusal(Held.NOT_ALLOWED)
         if record is not None:
             is_own = change.action is Action.VOID or any(kind.rule(name) is Rule.OWN for name in change.set)
-            if is_own and record.author_id != author.person_id:
+            brings_back = record.is_void and Rule.OWN in kind.fields.values()
+            if (is_own or brings_back) and record.author_id != author.person_id:
                 return Refusal(Held.NOT_THE_AUTHOR)
             moved = change.set.get(kind.scope_field)
             if moved is not None and moved != record.scope_id:
@@ -252,7 +254,7 @@ class _Batch:
         if before is None:
             entry = self._keep(change, Outcome.ACCEPTED, fields=change.set, scope_id=scope_id)
         else:
-            merged = self._merged(change, before)
+            kind, merged = self._rules.kinds[change.kind], self._merged(change, before)
             outcome = Outcome.CONFLICT if merged.conflicts else Outcome.ACCEPTED if merged.is_plain else Outcome.MERGED
             entry = self._keep(
                 change,
@@ -261,9 +263,11 @@ class _Batch:
                 before=before,
                 scope_id=before.scope_id,
                 conflicts=merged.conflicts,
+                # What only an accepted record brings along, only that one brings back.
+                stays_void=before.is_void and kind.rule(kind.scope_field) is Rule.SERVER,
             )
         for follower in self._rules.derive(change, before):
-            self._follow(follower, is_new=before is None)
+            self._follow(follower)
         return entry
 
     def _merged(self, change: Change, before: Record) -> Merged:
@@ -280,13 +284,14 @@ class _Batch:
             touched={name for entry in since for name in entry.set},
         )
 
-    def _follow(self, change: Change, *, is_new: bool) -> None:
+    def _follow(self, change: Change) -> None:
         """A record that an accepted one brings along, or takes back, in the same transaction, each change of it once. The
         rest of the batch may be about it: whoever ticked a need may have seen to it before there was a network."""
         is_there = change.change_id in self._entries
-        if is_there or (not is_new and self._store.known(self._author.community_id, [change.change_id])):
+        if is_there or self._store.known(self._author.community_id, [change.change_id]):
             return
-        before = self._records.get(change.record_id)
+        moved = self._moved.get(change.record_id)
+        before = moved.record() if moved else self._records.get(change.record_id)
         if before is None:
             before = self._store.records(self._author.community_id, [change.record_id]).get(change.record_id)
         if before.kind != change.kind if before else change.action is Action.VOID:
@@ -307,11 +312,13 @@ class _Batch:
         before: Record | None = None,
         scope_id: str = "",
         conflicts: tuple[Conflict, ...] = (),
+        stays_void: bool = False,
     ) -> Entry:
         """Notes what became of a change; with `fields`, its record moves."""
         entry = Entry(change, self._author, self._received_at, outcome, code, detail, conflicts)
         if fields is not None:
-            entry.fields, entry.before, entry.scope_id = fields, before, scope_id
+            entry.fields, entry.before, entry.scope_id, entry.stays_void = fields, before, scope_id, stays_void
+            self._moved[change.record_id] = entry
             if change.record_id in self._repeated:
                 entry.revision = UNPLACED + len(self._entries)
                 self._records[change.record_id] = entry.record()

@@ -73,6 +73,7 @@ class Entry:
     fields: Fields | None = None
     before: Record | None = None
     scope_id: str = ""
+    stays_void: bool = False  # a put that does not bring its withdrawn record back
 
     def result(self) -> Result:
         return Result(self.change.change_id, self.outcome, self.revision, self.code, self.detail, self.conflicts)
@@ -86,6 +87,10 @@ class Entry:
         said = self.change.made_at
         return self.received_at if said - self.received_at > SKEW_MS_MAX else said
 
+    @property
+    def is_void(self) -> bool:
+        return self.change.action is Action.VOID or self.stays_void
+
     def record(self) -> Record:
         """Only for an entry with fields. The author stays that of the record's birth."""
         change, before = self.change, self.before
@@ -98,7 +103,7 @@ class Entry:
             author_name=before.author_name if before else self.author.name,
             made_at=self.made_at,
             received_at=self.received_at,
-            is_void=change.action is Action.VOID,
+            is_void=self.is_void,
             fields=self.fields or {},
         )
 

@@ -249,6 +249,55 @@ def held(database: Database) -> int:
     return database.read(lambda session: held_count(session, COORDINATOR))
 
 
+@pytest.mark.parametrize("is_amended_first", [False, True])
+def test_a_need_that_is_seen_to_in_the_push_that_amends_its_visit_is_seen_to(
+    database: Database, is_amended_first: bool
+) -> None:
+    visit = visit_change("a visit", needs=["meal_delivery"], urgency="h24")
+    log_visits(database, ALICE, visit)
+    tap = done("a tap", need_id(visit, "meal_delivery"), base=visit.change_id)
+    amended = visit_change("a visit", base=visit.change_id, urgency="days")
+
+    results = push(database, ALICE, *([amended, tap] if is_amended_first else [tap, amended]))
+
+    assert Outcome.HELD not in [result.outcome for result in results]
+    (need,) = needs(database)
+    assert (need["need_state"], need["urgency"]) == ("done", "days")
+
+
+@pytest.mark.parametrize("pushes", [1, 2])
+def test_a_need_of_a_visit_that_was_withdrawn_stays_withdrawn_whatever_was_tapped_of_it(
+    database: Database, pushes: int
+) -> None:
+    """Until its visit stands again."""
+    visit = visit_change("a visit", needs=["meal_delivery"], urgency="h24")
+    log_visits(database, ALICE, visit)
+    need = need_id(visit, "meal_delivery")
+    withdrawn = Change(made_up_id("gone"), 0, "visit", visit.record_id, Action.VOID, visit.change_id, {}, NOW, 1)
+    taps = [done("a tap", need, base=1), done("another", need, state="open", base=made_up_id("a tap"))]
+    log_visits(database, ALICE, withdrawn)
+
+    together = [taps] if pushes == 1 else [[tap] for tap in taps]
+    results = [result for each in together for result in push(database, BOB, *each)]
+
+    assert Outcome.HELD not in [result.outcome for result in results]
+    assert needs(database) == []
+    back = visit_change("a visit", base=withdrawn.change_id, note="示例：没有记错")
+    log_visits(database, ALICE, back)
+    assert [each["need_state"] for each in needs(database)] == ["open"]
+
+
+def test_a_change_id_that_somebody_made_up_for_a_need_stops_no_push(database: Database) -> None:
+    visit = visit_change("a visit", needs=["meal_delivery"], urgency="h24")
+    made_up = done("made up", made_up_id("nothing"))
+    made_up = replace(made_up, change_id=str(uuid5(UUID(visit.change_id), "meal_delivery")))
+    push(database, BOB, made_up)
+
+    (result, beside) = push(database, ALICE, visit, visit_change("another"))
+
+    assert (result.outcome, beside.outcome) == (Outcome.ACCEPTED, Outcome.ACCEPTED)
+
+
 def test_two_who_did_it_agree_and_two_who_disagree_are_asked(database: Database) -> None:
     visit = visit_change("a visit", needs=["meal_delivery"], urgency="h24")
     log_visits(database, ALICE, visit)

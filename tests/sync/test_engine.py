@@ -37,6 +37,7 @@ def uuid(number: int) -> str:
 
 DOOR, OTHER_DOOR, VISIT = uuid(0xA), uuid(0xB), uuid(0x100)
 ALICE = Author(COMMUNITY, uuid(1), "Alice", uuid(11), Role.VOLUNTEER)
+BOB = Author(COMMUNITY, uuid(2), "Bob", uuid(12), Role.VOLUNTEER)
 CAROL = Author(COMMUNITY, uuid(3), "Carol", uuid(13), Role.COORDINATOR)
 SERVER = Author(COMMUNITY, uuid(4), "", uuid(14), Role.SERVER)
 BOTH = frozenset({Role.VOLUNTEER, Role.COORDINATOR})
@@ -358,6 +359,21 @@ def test_what_follows_may_be_changed_in_the_same_batch_and_taken_back_in_a_later
     assert (record.is_void, record.scope_id) == (True, DOOR)
     assert record.fields == {"household_id": DOOR, "sum": 1, "note": "seen to"}
     assert store.records(COMMUNITY, [never_there.record_id]) == {}
+
+
+@pytest.mark.parametrize(("who", "outcome"), [(ALICE, Outcome.ACCEPTED), (BOB, Outcome.HELD), (CAROL, Outcome.HELD)])
+def test_only_its_author_brings_back_what_she_withdrew(who: Author, outcome: Outcome) -> None:
+    """Whatever the change says of it: nothing, as somebody may make up, or a coordinator's word from an older page."""
+    store = store_of_alice()
+    store.grant(BOB.person_id, DOOR)
+    fields = {"review_state": "approved"} if who is CAROL else {}
+    base = [result.revision for result in taken(store, visit(1), visit(2, base=uuid(1), action=Action.VOID, set={}))][1]
+
+    (result,) = taken(store, visit(3, base=base, set=fields), author=who)
+
+    assert result.outcome is outcome
+    assert result.code == ("" if outcome is Outcome.ACCEPTED else Held.NOT_THE_AUTHOR)
+    assert store.records(COMMUNITY, [VISIT])[VISIT].is_void == (outcome is Outcome.HELD)
 
 
 def test_what_a_phone_holds_is_judged_only_when_nothing_is_new() -> None:

@@ -65,6 +65,7 @@ def accept_form(session: Session, principal: Principal, change: Change, now: int
 
 
 def keep_search_keys(session: Session, community_id: int, household_ids: Collection[str], now: int) -> None:
+    SqlStore(session).hold(community_id)  # two processes that start would make two of the one change
     spelled = search_changes(session, community_id, household_ids, now)
     if spelled:
         accept(SqlStore(session), RULES, spelled, author=server_author(community_id), received_at=now)
@@ -77,6 +78,7 @@ def complete_search_keys(session: Session, *, now: int) -> None:
 
 
 def keep_people(session: Session, community_id: int, round_ids: Collection[str], now: int) -> None:
+    SqlStore(session).hold(community_id)
     named = people_changes(session, community_id, round_ids, now)
     if named:
         accept(SqlStore(session), RULES, named, author=server_author(community_id), received_at=now)

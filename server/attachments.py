@@ -15,9 +15,11 @@ from sqlalchemy import func
 from sqlmodel import Session, col, delete, select
 
 from server.callers import Caller
+from server.kinds import KINDS
 from server.models import BlobReference, BlobUpload, Record
 from server.scope import Principal, scoped
 from server.store import SqlStore
+from sync.kinds import Rule
 
 UNNAMED_BYTES_MAX = 100 * 1024 * 1024  # of one device, named by no accepted record
 
@@ -29,13 +31,16 @@ class Blob:
 
 
 def note_references(session: Session, community_id: int, record_ids: Collection[str]) -> None:
-    """What these records name now, and no longer what they named before."""
+    """What these records name now, and no longer what they named before. Where anybody may write the field, a name would
+    open what its writer only heard of."""
     session.exec(
         delete(BlobReference).where(
             col(BlobReference.community_id) == community_id, col(BlobReference.record_id).in_(record_ids)
         )
     )
     for record_id, record in SqlStore(session).records(community_id, record_ids).items():
+        if KINDS[record.kind].rule("attachments") is not Rule.OWN:
+            continue
         for digest in digests_named(record.fields.get("attachments", [])):
             session.add(BlobReference(community_id=community_id, sha256=digest, record_id=record_id))
     session.flush()

@@ -184,20 +184,25 @@ def refuse_foreign(backup: Path) -> None:
 def set_aside(database: Path, now: datetime) -> Path | None:
     """Keeps the live database under another name. Its log is folded in first; where that fails, the log goes along, so
     that it never lies beside a file that it does not belong to."""
-    if not database.exists():
-        return None
     aside = database.with_name(f"{database.name}.replaced-{now:%Y%m%dT%H%M%S.%f}")
+    if not database.exists():
+        set_log_aside(database, aside)
+        return None
     try:
         with closing(sqlite3.connect(database, isolation_level=None)) as live:
             live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             live.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error:
-        for ending in ("-wal", "-shm"):
-            log = database.with_name(database.name + ending)
-            if log.exists():
-                log.replace(aside.with_name(aside.name + ending))
+        set_log_aside(database, aside)
     os.link(database, aside)
     return aside
+
+
+def set_log_aside(database: Path, aside: Path) -> None:
+    for ending in ("-wal", "-shm"):
+        log = database.with_name(database.name + ending)
+        if log.exists():
+            log.replace(aside.with_name(aside.name + ending))
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -22,6 +22,7 @@ from server.review import NOT_REVIEWED, Review
 from server.rules import SCHEMA
 from server.scope import Principal, scoped
 from sync import changes
+from sync.changes import UNREADABLE
 
 PAGE_SIZE = 50
 ATTENTION = ("danger", "red_no_answer", "answered", "need", "")  # the most pressing first
@@ -107,10 +108,10 @@ def visit_with_household(session: Session, principal: Principal, visit_id: str) 
 
 
 def history_of(session: Session, principal: Principal, record_id: str) -> list[Change]:
-    """Every change of the record, oldest first, also those that are held."""
+    """Every change of the record, oldest first, also those that are held; what could not be read is about none."""
     statement = (
         select(Change)
-        .where(col(Change.record_id) == record_id)
+        .where(col(Change.record_id) == record_id, col(Change.kind) != UNREADABLE)
         .order_by(col(Change.received_at), col(Change.revision), col(Change.change_id))
     )
     return list(session.exec(scoped(principal, statement)))

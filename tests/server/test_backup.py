@@ -188,6 +188,25 @@ def test_restore_works_where_the_live_database_is_broken_or_gone(world: World) -
     assert outcomes(world.push(1)) == ["accepted"]
 
 
+def test_restore_leaves_no_log_of_the_one_that_was_there_before_it(world: World) -> None:
+    """Somebody moved the damaged file away, and its log stayed: SQLite would read it into whatever has that name."""
+    backup, live = world.folder / "backup.db", world.server.data_dir / "linli.db"
+    world.run("backup", str(backup))
+    world.server.start()
+    assert outcomes(world.push(1)) == ["accepted"]
+    world.server.kill()
+    log = live.with_name("linli.db-wal")
+    assert log.stat().st_size > 0
+    live.unlink()
+
+    world.run("restore", str(backup))
+
+    assert verify(live).heads == verify(backup).heads
+    assert not log.exists()
+    (aside,) = live.parent.glob("linli.db.replaced-*-wal")
+    assert aside.stat().st_size > 0
+
+
 def test_a_backup_made_while_visits_come_in_holds_one_moment(tmp_path: Path) -> None:
     live = tmp_path / "linli.db"
     migrations.upgrade(sqlite_url(live))

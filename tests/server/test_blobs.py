@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
+from uuid import UUID, uuid5
 
 import pytest
 from httpx2 import Response
@@ -30,7 +31,7 @@ from server.scope import Principal
 from server.sessions import cookie_name
 from server.settings import Settings, sqlite_url
 from server.store import SqlStore
-from sync.changes import Change, Outcome
+from sync.changes import Action, Change, Outcome
 from sync.errors import TryLater
 from sync.protocol import BLOB_BYTES_MAX, BLOB_CHUNK_BYTES_MAX
 from tests.people import (
@@ -424,6 +425,21 @@ def test_naming_a_hash_opens_nothing(world: World) -> None:
     assert before.status_code == 404
     assert world.get(world.charlies).content == PHOTO.content
     assert world.kept() == [PHOTO.digest]
+
+
+def test_naming_a_hash_in_what_somebody_else_opened_opens_nothing(world: World) -> None:
+    """A need is that of whoever made its visit, and others write it."""
+    hers = visit_change("hers", attachments=[PHOTO.attachment], needs=["meal_delivery"], urgency="h24")
+    log_visits(world.database, ALICE, hers)
+    world.upload(world.alices)
+    log_visits(world.database, ALICE, visit_change("hers", base=hers.change_id, attachments=[]))
+    need = str(uuid5(UUID(hers.record_id), "meal_delivery"))
+    named = Change(made_up_id("named"), 0, "need", need, Action.PUT, 0, {"attachments": [PHOTO.attachment]}, NOW, 1)
+
+    (result,) = log_visits(world.database, BOB, named)
+
+    assert result.outcome is not Outcome.HELD
+    assert world.get(world.bobs).status_code == 404
 
 
 def test_what_a_visit_no_longer_names_is_no_longer_seen(world: World) -> None:

@@ -34,6 +34,7 @@ from server.sealing import encode_base64url
 from server.settings import Settings
 from server.store import SqlStore
 from sync.changes import Action, Change, Held, Outcome
+from sync.engine import unreadable
 from sync.kinds import Role
 from sync.store import Position
 from tests.people import (
@@ -379,9 +380,6 @@ def test_held_changes_are_readable_whole_with_their_reason(world: World) -> None
 
 
 def test_what_could_not_be_read_is_shown_as_it_came(world: World) -> None:
-    from sync.changes import Held
-    from sync.engine import unreadable
-
     rubbish = unreadable(change_id="x", device_sequence=1, code=Held.BAD_CHANGE, raw="{<script>", detail="kind")
     log_visits(world.database, ALICE, rubbish)
 
@@ -390,6 +388,22 @@ def test_what_could_not_be_read_is_shown_as_it_came(world: World) -> None:
     assert "读不出来" in page
     assert "{<script>" in page
     assert "<script>" not in world.client.get("/coordinator/held").text.replace("<script src", "")
+
+
+def test_of_megabytes_that_could_not_be_read_the_beginning_is_shown(world: World) -> None:
+    world.log(ALICE, "visit")
+    raw = "始" + "长" * 100_000 + "末"
+    rubbish = unreadable(
+        change_id=made_up_id("visit"), device_sequence=1, code=Held.BAD_CHANGE, raw=raw, detail="too big"
+    )
+    log_visits(world.database, ALICE, rubbish)
+
+    page = world.get("/coordinator/held")
+
+    assert "始长长" in page
+    assert "末" not in page
+    assert "后面还有 96002 个字没有列出，整份都留着。" in page
+    assert "长长" not in world.get(f"/coordinator/visits/{made_up_id('visit')}")
 
 
 # Phones

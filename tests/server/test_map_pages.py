@@ -498,15 +498,15 @@ def test_a_chart_that_is_put_right_and_saved_again_overwrites_no_other(world: Wo
 
 
 @pytest.mark.parametrize("categories", [None, []])
-def test_a_household_without_categories_breaks_no_page(world: World, categories: None) -> None:
+def test_a_household_without_categories_breaks_no_page(world: World, categories: list[str] | None) -> None:
     world.put(RED_DOOR, categories=categories)
 
-    for who, paths in {
-        COORDINATOR: ("/coordinator/map", "/coordinator/map/2-1-101"),
-        ALICE: ("/today", "/map", f"/rounds/{ROUND_ID}/doors/{RED_DOOR}"),
-    }.items():
-        world.become(who)
-        assert [world.client.get(path).status_code for path in paths] == [200] * len(paths)
+    world.become(COORDINATOR)
+    pages = [world.client.get(path) for path in ("/coordinator/map", "/coordinator/map/2-1-101")]
+    world.become(ALICE)
+    pages += [world.client.get(path) for path in ("/today", "/map", f"/rounds/{ROUND_ID}/doors/{RED_DOOR}")]
+
+    assert [page.status_code for page in pages] == [200] * 5
     assert RED_DOOR in world.found("/find", "2-1-101")
 
 
@@ -571,6 +571,36 @@ def test_a_round_that_is_taken_back_while_another_is_given_takes_no_door_of_that
 
     grants = one.read(lambda session: active_grants(session, community_id=COMMUNITY_ID, person_ids={ALICE.id}))
     assert {(ALICE.id, second), (ALICE.id, RED_DOOR)} <= set(grants)
+    one.close()
+    other.close()
+
+
+def test_two_processes_that_start_at_once_complete_old_records_once() -> None:
+    """Over PostgreSQL. The second looks when the first is done, and finds nothing to do."""
+    url = new_database()
+    migrations.upgrade(url)
+    one, other = Database(url), Database(url)
+    build_world(one)
+    server = Author(COMMUNITY_ID, made_up_id("server"), "", made_up_id("server"), Role.SERVER)
+    fields = {"door": "9-1-101", "members": ["朴姐"]}
+    old = Change(uuid7(), 0, "household", made_up_id("old"), Action.PUT, 0, fields, NOW, 1)
+    one.write(lambda session: accept(SqlStore(session), RULES, [old], author=server, received_at=NOW) and None)
+    starting = threading.Thread(target=lambda: other.write(lambda session: complete_search_keys(session, now=NOW + 1)))
+
+    def work(session: Session) -> None:
+        SqlStore(session).hold(COMMUNITY_ID)
+        starting.start()
+        starting.join(PATIENCE_SECONDS)
+        complete_search_keys(session, now=NOW)
+
+    one.write(work)
+    starting.join()
+
+    assert one.read(lambda session: held_count(session, COORDINATOR)) == 0
+    keys = one.read(lambda session: SqlStore(session).records(COMMUNITY_ID, [old.record_id]))[old.record_id].fields[
+        "search"
+    ]
+    assert keys == ["pu jie", "piao jie"]
     one.close()
     other.close()
 

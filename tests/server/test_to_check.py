@@ -357,11 +357,12 @@ def test_about_what_was_withdrawn_nothing_is_asked(world: World) -> None:
     need = need_id(said, "meal_delivery")
     standing = record(world, need)
     assert standing is not None
-    for who, state in ((COORDINATOR, "done"), (SECOND, "open")):
-        change = Change(uuid7(), 0, "need", need, Action.PUT, standing.revision, {"need_state": state}, NOW, 1)
-        world.database.write(
-            lambda session, who=who, change=change: accept_changes(session, principal_author(who), [change], NOW)
-        )
+    done = Change(uuid7(), 0, "need", need, Action.PUT, standing.revision, {"need_state": "done"}, NOW, 1)
+    for who, change in (
+        (COORDINATOR, done),
+        (SECOND, replace(done, change_id=uuid7(), set={"need_state": "open"})),
+    ):
+        world.database.write(partial(accept_changes, author=principal_author(who), changes=[change], now=NOW))
     asked = world.database.read(lambda session: len(open_conflicts(session, COORDINATOR)))
 
     log_visits(world.database, ALICE, replace(visit_change("visit", base=visit.revision), action=Action.VOID, set={}))

@@ -35,6 +35,7 @@ from server.writing import first, whole_number
 from sync.changes import IDENTIFIER, UNREADABLE, Held
 
 CODES = frozenset(code.value for code in Held)
+RAW_SHOWN = 4000
 REASON_MAX = 200
 WHOLE_REASON_MAX = 400  # with the ready phrases
 SAID = (
@@ -123,8 +124,9 @@ def household_of(fields: Mapping[str, Any]) -> str:
 
 
 def held_shown(each: HeldChange, fields: Mapping[str, Any], door: str) -> dict[str, Any]:
-    """What could not be read at all is shown as it came."""
+    """Of what could not be read at all the beginning is shown as it came."""
     change = each.change
+    raw = str(fields.get("raw", "")) if change.kind == UNREADABLE else ""
     return {
         "change": change,
         "door": door,
@@ -132,7 +134,8 @@ def held_shown(each: HeldChange, fields: Mapping[str, Any], door: str) -> dict[s
         "new_id": uuid7(),
         "reason": f"coordinator.held.{change.code}" if change.code in CODES else "coordinator.held.other",
         "answers": answers(fields) if change.kind != UNREADABLE else [],
-        "raw": str(fields.get("raw", "")) if change.kind == UNREADABLE else "",
+        "raw": raw[:RAW_SHOWN],
+        "more": max(0, len(raw) - RAW_SHOWN),
     }
 
 

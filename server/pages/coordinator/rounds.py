@@ -14,6 +14,7 @@ from server.pages.coordinator.guard import for_coordinators
 from server.render import in_thread, page, redirect
 from server.rounds import assign_round, withdraw_round
 from server.scope import Principal
+from server.store import SqlStore
 from server.urlencoded import read_form
 from server.volunteers import active_volunteers
 from server.writing import first
@@ -41,6 +42,7 @@ async def take_back(request: Request, principal: Principal) -> Response:
     now = request.app.state.clock()
 
     def work(session: Session) -> bool:
+        SqlStore(session).hold(principal.community_id)  # of two who tap at once one finds it answered
         found = {each.round["id"]: each.walkers for each in walked_rounds(session, principal)}
         declines = [walker.declined for walker in found.get(round_id, ()) if walker.id == person_id]
         if not declines or declines[0] is None:

@@ -48,6 +48,8 @@ from tests.people import (
     FULL_DOOR,
     GREEN_DOOR,
     NOW,
+    RED_DOOR,
+    ROUND_ID,
     Person,
     build_world,
     log_visits,
@@ -310,6 +312,18 @@ def test_sending_back_needs_a_word_and_keeps_what_was_typed(world: World) -> Non
     assert "联系过家人吗？" in world.get(f"/coordinator/visits/{made_up_id('visit')}")
 
 
+@pytest.mark.parametrize(("who", "is_asked"), [(ALICE, True), (BOB, False)])
+def test_only_whoever_made_a_visit_is_asked_to_complete_it(world: World, who: Person, is_asked: bool) -> None:
+    revision = world.log(ALICE, "visit")
+    world.review("visit", base=revision, decision="sent_back", note="请补充：见到的是谁？")
+    world.client.cookies.set("linli-s", sign_in(world.database, who))
+
+    page = world.get(f"/rounds/{ROUND_ID}/doors/{RED_DOOR}")
+
+    assert made_up_id("visit") in page
+    assert (f'href="/visits/{made_up_id("visit")}/edit"' in page) == is_asked
+
+
 def test_an_amended_visit_waits_again_and_says_why(world: World) -> None:
     revision = world.log(ALICE, "visit")
     world.review("visit", base=revision, decision="sent_back", note="请补充")
@@ -552,6 +566,22 @@ def test_a_volunteer_without_a_worker_signs_out_of_the_browser(world: World) -> 
     assert answer.headers["location"] == "/"
     again = TestClient(world.client.app, base_url=str(world.client.base_url), cookies={"linli-s": token})
     assert again.get("/today", follow_redirects=False).headers["location"] == "/enrol"
+
+
+def test_a_browser_that_keeps_nothing_is_not_called_silent(world: World) -> None:
+    path = f"/coordinator/volunteers/{BOB.id}"
+    code = re.search(r'id="short-code">(\d{4} \d{4})<', world.client.post(f"{path}/invite", headers=SAME_ORIGIN).text)
+    assert code is not None
+    device = world.database.write(
+        lambda session: claim_invite(session, code=code[1], device_name="旧浏览器", public_key="", now=NOW)
+    )
+    assert isinstance(device, Device)
+    decide(world, BOB, device.id, "confirm")
+
+    pages = [world.get(f"{path}/invite"), world.get("/coordinator/devices")]
+
+    shown = [re.search(rf'id="device-{device.id}".*?class="hint">(.*?)</p>', page, re.DOTALL) for page in pages]
+    assert ["直接用浏览器" in found[1] for found in shown if found] == [True, True]
 
 
 def test_a_phone_is_decided_about_only_under_its_own_volunteer(world: World) -> None:

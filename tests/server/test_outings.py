@@ -1,6 +1,7 @@
 """Outings and rounds handed back: each volunteer's own word, seen by her and the coordinators and by nobody else."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,6 +216,21 @@ def test_the_last_door_of_the_afternoon_does_not_end_the_morning(world: World) -
     world.become(ALICE)
 
     assert "算到 09:00" not in world.text(f"/outings/{made_up_id('early')}")
+
+
+def test_a_stairwell_that_was_taken_back_is_not_called_visited(world: World) -> None:
+    world.become(ALICE)
+    path = f"/rounds/{ROUND_ID}/nobody-home"
+    form = {"record_id": made_up_id("first"), "change_id": made_up_id("told"), "opened_at": NOW, "quick": 1}
+
+    saved = world.post(path, door=list(DOORS)[:2], outcome="no_answer", **form)
+    visits = re.findall(r'name="visit" value="([^"]+)"', world.text(saved))
+    undone = world.post(f"{path}/undo", visit=visits, change_id=made_up_id("undone"))
+
+    assert len(visits) == 2
+    page = world.text(undone)
+    assert "已撤回" in page
+    assert "都走访过了" not in page
 
 
 def test_a_time_that_is_none_is_asked_for_again_with_everything_typed(world: World) -> None:

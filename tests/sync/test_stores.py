@@ -14,17 +14,15 @@ from server.store import SqlStore
 from sync.store import MemoryStore, Store
 from tests.postgres import new_database
 from tests.sync.store_contract import COMMUNITY, StoreContract, World
+from tests.sync.stories import tell
+
+STORIES = 30
 
 
 class TestMemoryStore(StoreContract):
     @pytest.fixture
     def world(self) -> World:
-        store = MemoryStore()
-        return World(
-            act=lambda work: work(store),
-            grant=store.grant,
-            withdraw=lambda person_id, scope_id: store.withdraw(person_id, scope_id, now=500),
-        )
+        return memory_world()
 
 
 class TestSqliteStore(StoreContract):
@@ -39,6 +37,24 @@ class TestPostgresqlStore(StoreContract):
     def world(self) -> Iterator[World]:
         with opened(new_database()) as database:
             yield sql_world(database)
+
+
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"])
+def test_a_story_ends_in_every_store_as_in_memory(url: str, tmp_path: Path) -> None:
+    memory = memory_world()
+    with opened(f"sqlite:///{tmp_path}/linli.db" if url == "sqlite" else new_database()) as database:
+        world = sql_world(database)
+        for seed in range(STORIES):
+            assert tell(seed, world) == tell(seed, memory), seed
+
+
+def memory_world() -> World:
+    store = MemoryStore()
+    return World(
+        act=lambda work: work(store),
+        grant=store.grant,
+        withdraw=lambda person_id, scope_id: store.withdraw(person_id, scope_id, now=500),
+    )
 
 
 @contextmanager

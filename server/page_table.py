@@ -95,7 +95,7 @@ NOBODY_HOME = "/rounds/{round_id}/nobody-home"
 MINE = Load("mine", "visit", by="author_id", key="me", standing=True)
 OUTINGS = Load("outings", "outing", standing=True)
 OUTING = "/outings/{outing_id}"
-OUTING_LOADS = (Load("outing", "outing", id="outing_id"), Load("rounds", "round", by_id=True), MINE)
+OUTING_LOADS = (Load("outing", "outing", id="outing_id"), Load("rounds", "round", by_id=True), MINE, OUTINGS)
 OF_ME = {"round_id": "round_id", "volunteer_id": "me"}
 
 PAGES = (

@@ -211,11 +211,18 @@ def test_an_end_long_after_the_last_visit_may_be_put_back_to_it(world: World) ->
 
 
 def test_the_last_door_of_the_afternoon_does_not_end_the_morning(world: World) -> None:
+    hour, yesterday = 3_600_000, "2026-11-22"
     log_visits(world.database, ALICE, visit_change("last", ended_at=NOW))  # 09:00
     log_visits(world.database, ALICE, outing_change("early", ALICE, from_time="07:00", to_time="08:00"))
+    for name, at in (("first", NOW - 24 * hour), ("second", NOW - 22 * hour)):  # 09:00, 11:00
+        log_visits(world.database, ALICE, visit_change(name, ended_at=at))
+    for name, begun in (("no end", "08:40"), ("again", "10:30")):
+        log_visits(world.database, ALICE, outing_change(name, ALICE, went_on=yesterday, from_time=begun))
     world.become(ALICE)
 
     assert "算到 09:00" not in world.text(f"/outings/{made_up_id('early')}")
+    proposed = [world.text(f"/outings/{made_up_id(name)}") for name in ("no end", "again")]
+    assert [re.findall(r'name="to_time" value="([^"]*)"', page) for page in proposed] == [["09:00"], ["11:00"]]
 
 
 def test_a_stairwell_that_was_taken_back_is_not_called_visited(world: World) -> None:

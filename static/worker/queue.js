@@ -105,16 +105,17 @@ export async function giveUp({ app, outbox }, seal, entries, now, isKept) {
 }
 
 async function takeBack(phone, seal, recordId, now) {
-  for (const { record_id, changes } of await phone.outbox.discarded()) {
-    if (record_id !== recordId) continue;
-    for (const { change_id, record_id: id = record_id, display } of changes) {
+  const found = (await phone.outbox.discarded()).filter(({ record_id }) => record_id === recordId);
+  for (const { changes } of found) {
+    for (const { change_id, record_id: id = recordId, display } of changes) {
       const base = (await phone.record(display.kind, id))?.base ?? "0";
       const about = { ...display, change_id, record_id: id, schema: phone.app.schema };
       await saveChange(phone, seal, { ...about, base: /^\d+$/.test(base) ? Number(base) : base });
     }
   }
-  // Last: cut off before, the same ids are known when it is taken back again.
-  await phone.outbox.keepDiscarded(({ record_id }) => record_id !== recordId);
+  // Last: cut off before, the same ids are known when it is taken back again. What the vault did not open just now stays.
+  const taken = found.map(({ at }) => at);
+  await phone.outbox.keepDiscarded(({ record_id, at }) => record_id !== recordId || !taken.includes(at));
 }
 
 /**

@@ -75,6 +75,17 @@ DISCARD = """async (record_id) => {
     const body = new URLSearchParams({ record_id, wish: "discard", back: "/discarded" });
     return new URL((await fetch("/queue", { method: "POST", body })).url).pathname;
 }"""
+# A worker that cannot open what lies on the phone, until the test lets it.
+UNOPENED = """() => {
+    const { decrypt } = SubtleCrypto.prototype;
+    SubtleCrypto.prototype.decrypt = () => Promise.reject(new DOMException("by the test", "OperationError"));
+    self.openAgain = () => { SubtleCrypto.prototype.decrypt = decrypt; };
+}"""
+# As from a page that was drawn before.
+RESTORE = """async (record_id) => {
+    const body = new URLSearchParams({ record_id, wish: "restore" });
+    await fetch("/queue", { method: "POST", body, redirect: "manual" });
+}"""
 # Too large is whatever holds the change that was saved first.
 FIRST_TOO_LARGE = """() => {
     const { fetch } = self;
@@ -136,6 +147,22 @@ def test_a_discarded_visit_is_taken_back_without_a_network_and_arrives_once(
     wait_until_uploaded(phone)
     assert coordinator.visit_ids().count(visit) == 1
     assert coordinator.open_visit(visit).answers["备注"] == NOTE
+
+
+def test_what_the_phone_cannot_open_just_now_is_not_lost_by_taking_it_back(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer", note=NOTE)
+    open_discarded(phone, visit)
+    worker = worker_of(phone)
+
+    worker.evaluate(UNOPENED)
+    phone.page.evaluate(RESTORE, visit)
+    worker.evaluate("() => self.openAgain()")
+
+    phone.open("/discarded")
+    phone.page.locator(f"#visit-{visit} button").tap()
+    phone.page.wait_for_url(f"**/visits/{visit}")
+    expect(phone.page.locator("main")).to_contain_text(NOTE)
 
 
 def test_what_was_discarded_reaches_nobody_and_leaves_no_gap(phone: Phone, coordinator: Coordinator) -> None:

@@ -32,13 +32,23 @@ function carry(box, name, files) {
 /** The worker keeps what is chosen until it is saved, as it keeps what is written (app.js), so that it outlives this page. */
 function keepChosen(box) {
   const form = box.closest("form");
-  const body = new FormData();
-  body.append("record_id", form.dataset.record);
-  body.append("chosen", "1");
-  for (const name of ["photo", "voice"]) for (const file of carrier(box, name).files ?? []) body.append(name, file);
-  const keeping = fetch("/drafts", { method: "POST", body }).then(({ ok }) => ok, () => false);
+  const keep = async () => {
+    if (returning.has(box)) await returning.get(box); // else at once: the page may be going
+    const body = new FormData();
+    body.append("record_id", form.dataset.record);
+    body.append("chosen", "1");
+    for (const name of ["photo", "voice"]) for (const file of carrier(box, name).files ?? []) body.append(name, file);
+    return (await fetch("/drafts", { method: "POST", body })).ok;
+  };
+  const keeping = keep().catch(() => false);
   form.dispatchEvent(new CustomEvent("chosen", { bubbles: true, detail: { keeping } }));
 }
+
+/**
+ * Forms whose files are still coming back, by their box: what is chosen meanwhile is kept with these, not in their place.
+ * @type {WeakMap<Element, Promise<void>>}
+ */
+const returning = new WeakMap();
 
 /**
  * What was chosen on the page that is being replaced, by record. A form that comes back with a problem has it from here: a
@@ -67,7 +77,7 @@ async function takeUp(box) {
   const kept = (isBack && leaving.get(record)) || (await keptBefore(record));
   for (const name of ["photo", "voice"]) {
     const files = /** @type {File[]} */ (kept?.getAll(name) ?? []);
-    if (files.length > 0) carry(box, name, files);
+    if (files.length > 0) carry(box, name, [...files, ...(carrier(box, name).files ?? [])]);
   }
 }
 
@@ -210,7 +220,9 @@ function start() {
 
 function takeUpAll() {
   if (!navigator.serviceWorker?.controller) return;
-  for (const box of document.querySelectorAll("[data-attach]")) void takeUp(box);
+  for (const box of document.querySelectorAll("[data-attach]")) {
+    if (!returning.has(box)) returning.set(box, takeUp(box).finally(() => returning.delete(box)));
+  }
 }
 
 document.addEventListener("change", ({ target }) => {

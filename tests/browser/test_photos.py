@@ -409,6 +409,45 @@ def test_s06_a_recording_stops_at_its_limit_and_under_the_lock_and_keeps_what_is
     assert phone.page.evaluate(CHOSEN) == [1]
 
 
+# What was chosen before comes back to its form when the test lets it.
+SLOW_RETURN = """
+    const { fetch } = window;
+    const end = new Promise((resolve) => { window.letReturn = resolve; });
+    window.fetch = async (asked, ...rest) => {
+        if (!String(asked).startsWith("/drafts?chosen=")) return fetch(asked, ...rest);
+        window.isReturning = true;
+        const answer = await fetch(asked, ...rest);
+        await end;
+        return answer;
+    };
+"""
+
+
+def test_a_photo_that_is_chosen_while_a_draft_s_photos_are_coming_back_joins_them(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    path = phone.page.url.removeprefix(phone.url).partition("?")[0]
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [1], seconds=SECONDS, failure=lambda: "not kept")
+    phone.page.add_init_script(SLOW_RETURN)
+    phone.open(path)
+    expect(phone.page.locator("#draft")).to_be_visible()
+    phone.wait_until_true("() => window.isReturning")
+
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 800, 600))])
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+    phone.page.evaluate("() => window.letReturn()")
+
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(2)
+    wait_until(
+        lambda: phone.page.evaluate(CHOSEN) == [2],
+        seconds=SECONDS,
+        failure=lambda: f"kept: {phone.page.evaluate(CHOSEN)}",
+    )
+    phone.save()
+    assert len(kept(phone)) == 2
+
+
 def test_a_phone_that_cannot_record_says_so(phone: Phone) -> None:
     phone.page.add_init_script("delete window.MediaRecorder")
     open_form(phone)

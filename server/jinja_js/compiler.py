@@ -55,18 +55,20 @@ def compile_templates(environment: Environment, names: Sequence[str]) -> str:
 
 
 def _alike_together(texts: list[str]) -> list[str]:
-    """Each right after those it shares most with: gzip finds again only what stood within the last 32 KB."""
+    """Each right after those it shares most with for its size, from the shortest on: gzip finds again only what stood within
+    the last 32 KB."""
     words = {text: re.findall(r"\w+", text) for text in texts}
-    phrases = {text: set(zip(found, found[1:], found[2:], strict=False)) for text, found in words.items()}
-    ordered, left = texts[:1], texts[1:]
+    phrases = {text: set(zip(found, found[1:], found[2:], found[3:], strict=False)) for text, found in words.items()}
+    ordered = [min(texts, key=len)]
+    left = [text for text in texts if text != ordered[0]]
     while left:
-        seen, size = set[tuple[str, str, str]](), 0
+        seen, size = set[tuple[str, ...]](), 0
         for text in reversed(ordered):
             size += len(text)
             if size > GZIP_WINDOW:
                 break
             seen |= phrases[text]
-        ordered.append(max(left, key=lambda text: len(phrases[text] & seen)))
+        ordered.append(max(left, key=lambda text: len(phrases[text] & seen) / max(1, len(phrases[text])) ** 0.5))
         left.remove(ordered[-1])
     return ordered
 

@@ -261,6 +261,18 @@ def test_p04_a_full_phone_leaves_the_photo_out_and_keeps_the_text(phone: Phone, 
     assert visit in coordinator.visit_ids()
 
 
+def test_a_photo_that_is_left_out_of_a_visit_in_danger_is_spoken_of_where_she_is_led(phone: Phone) -> None:
+    open_form(phone)
+    phone.answer({"danger": ["fall"]})
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    worker_of(phone).evaluate(NO_ROOM)
+
+    phone.save()
+
+    assert "/steps?" in phone.page.url
+    expect(phone.page.locator("main")).to_contain_text("文字已保存。有 1 张照片或录音没能存下")
+
+
 def test_photos_of_a_discarded_visit_wait_with_it_and_go_when_it_does(phone: Phone) -> None:
     phone.context.set_offline(True)
     open_form(phone)

@@ -47,12 +47,18 @@ export async function answerQueue(phone, seal, request, now) {
     await untilAnswered(phone, id);
     const waiting = await waitingOf(phone, id);
     await giveUp(phone, seal, [...waiting, ...(await waitingOfItsNeeds(phone, id, waiting))], now, true);
-    const { discarded = [] } = await phone.outbox.device();
-    if (!discarded.some(({ record_id }) => record_id === id)) return seeOther("/my-visits"); // where it says that it is up
+    if (!(await isDiscarded(phone, id))) return seeOther("/my-visits"); // where it says that it is up
     if (!(await phone.replica.record(id))) await phone.outbox.dropDrafts(({ record_id }) => record_id === id);
   }
   if (wish === "restore") await takeBack(phone, seal, id, now);
   return seeOther(ownPath(back, "/my-visits"));
+}
+
+/** Is what was last saved of a record in the bin, by this tap or the one before? Something older of it may be there as well. */
+async function isDiscarded({ outbox }, id) {
+  const { discarded = [] } = await outbox.device();
+  const last = (await outbox.entries()).findLast(({ record_id }) => record_id === id);
+  return discarded.some(({ record_id, at }) => record_id === id && at === last?.created_at);
 }
 
 /** What is on its way may be up in a moment; no longer than a person waits. */

@@ -221,6 +221,36 @@ def test_a_visit_discarded_while_it_is_on_its_way_is_discarded_or_said_to_be_up(
     assert phone.page.locator(f"#visit-{visit}").count() == (not arrives)
 
 
+def edit_note(phone: Phone, visit: str, note: str) -> None:
+    phone.open(f"/visits/{visit}/edit")
+    phone.page.locator("textarea[name=note]").fill(note)
+    phone.save()
+
+
+def test_an_edit_that_went_up_is_not_called_discarded_for_an_older_one_that_was(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    visit = phone.log_visit("no_answer")
+    phone.wait_for_header("全部已上传", seconds=40)
+    phone.context.set_offline(True)
+    edit_note(phone, visit, "示例：写错了")
+    open_discarded(phone, visit)
+    assert phone.page.evaluate(DISCARD, visit) == "/discarded"  # a second tap
+    edit_note(phone, visit, NOTE)
+    worker = worker_of(phone)
+    worker.evaluate(UNDER_WAY)
+    phone.context.set_offline(False)
+    wait_until(lambda: worker.evaluate("() => self.isUnderWay"), seconds=20, failure=lambda: "nothing was sent")
+
+    phone.page.evaluate(f"(id) => {{ window.led = ({DISCARD})(id); }}", visit)
+    wait_until(lambda: worker.evaluate("() => self.isAsked"), seconds=SECONDS, failure=lambda: "nobody asked")
+    worker.evaluate("() => self.endWay(true)")
+
+    assert phone.page.evaluate("() => window.led") == "/my-visits"
+    wait_until_uploaded(phone)
+    assert coordinator.open_visit(visit).answers["备注"] == NOTE
+
+
 def test_s16_a_record_that_fails_is_retried_discarded_taken_back_and_edited_alone(
     phone: Phone, coordinator: Coordinator
 ) -> None:

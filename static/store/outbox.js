@@ -199,15 +199,17 @@ export class Outbox {
    * @param {Entry[]} given
    * @param {Parameters<typeof newEntry>[0][]} instead with the same numbers
    * @param {Discarded[]} kept
+   * @param {(changeId: string) => boolean} [isOnItsWay] asked in the transaction
    */
-  async discard(given, instead, kept) {
+  async discard(given, instead, kept, isOnItsWay = () => false) {
     const sealed = await Promise.all(kept.map((each) => this.#sealDiscarded(each)));
     const isDone = await this.#database.write(["entries", "device"], async (transaction) => {
       const store = transaction.objectStore("entries");
       const device = transaction.objectStore("device");
       const [saved, before = []] = await Promise.all([requested(store.getAll()), requested(device.get("discarded"))]);
       const waiting = saved.filter(({ state }) => state === "waiting").map(({ change_id }) => change_id);
-      if (!given.every(({ change_id }) => waiting.includes(change_id))) return false; // answered meanwhile
+      const isThere = ({ change_id }) => waiting.includes(change_id) && !isOnItsWay(change_id);
+      if (!given.every(isThere)) return false; // answered meanwhile, or about to be
       for (const entry of instead) store.put(newEntry(entry));
       device.put([...before, ...sealed], "discarded");
       return true;

@@ -95,7 +95,6 @@ export async function runExchange({ store, post, clock, batch, schema, onOffer =
     const isShut = (await store.isShut?.()) ?? false;
     const message = await writeMessage({ store, offered, schema, now: startedAt, limit: isShut ? 1 : PAGE_RECORDS });
     const reply = await tryPost(post, message);
-    onOffer([]);
 
     if (reply.status === 413 && offered.length > 0) {
       if (offered.length === 1) {
@@ -109,9 +108,11 @@ export async function runExchange({ store, post, clock, batch, schema, onOffer =
     const answer = reply.status === 200 ? readAnswer(reply.text) : null;
     if (!answer) {
       if (reply.reason === "timeout") batch.shrink();
+      onOffer([]);
       return failed(reply);
     }
     await take({ store, answer, asked: message, offered, refused, answered, isShut, now: clock.now() });
+    onOffer([]); // not before the store says what became of it
     if (clock.now() - startedAt < QUICK_MS && offered.length >= batch.size) batch.grow();
     if ((isShut || !answer.more) && chooseBatch(await store.entries(), refused, 1).length === 0) {
       const { epoch, now, oldest_schema = 0, standing = "" } = answer;

@@ -168,8 +168,10 @@ export class Drain {
     const { outbox, app } = this.#phone;
     const { device_id } = await outbox.device();
     const slow = setTimeout(() => void this.#saySlow(true), SLOW_MS);
+    const store = exchangeStore(this.#phone);
+    const isOffered = ({ change_id }) => !this.#phone.givingUp.has(change_id);
     const outcome = await runExchange({
-      store: exchangeStore(this.#phone),
+      store: { ...store, entries: async () => (await store.entries()).filter(isOffered) },
       post: this.#transport.postSync,
       clock: { now: Date.now, pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) },
       batch: this.#batch,

@@ -46,6 +46,8 @@ const SIZE_SHOWN_MIN = 0.1 * 1024 * 1024;
 export class Phone {
   /** Change ids on their way to the server at this moment. @type {Set<string>} */
   uploading = new Set();
+  /** Change ids that are being given up at this moment, and are not to be offered. @type {Set<string>} */
+  givingUp = new Set();
   /** Was there no network at the last attempt to reach the server? */
   isOffline = false;
   /** When the last attempt failed although there was a network. @type {number | null} */

@@ -86,14 +86,26 @@ async function waitingOfItsNeeds(phone, visitId, waiting) {
 }
 
 /**
+ * Discards take the place of these entries. No exchange begins to offer them meanwhile, and one that just did has the first say.
  * @param {Phone} phone
  * @param {import("./writes.js").Seal} seal
  * @param {import("../sync/entries.js").Entry[]} entries of one record, and of what hangs on it
  * @param {number} now
  * @param {boolean} isKept to be taken back
  */
-export async function giveUp({ app, outbox }, seal, entries, now, isKept) {
+export async function giveUp(phone, seal, entries, now, isKept) {
+  const ids = entries.map(({ change_id }) => change_id);
+  for (const id of ids) phone.givingUp.add(id);
+  try {
+    await replaceByDiscards(phone, seal, entries, now, isKept);
+  } finally {
+    for (const id of ids) phone.givingUp.delete(id);
+  }
+}
+
+async function replaceByDiscards(phone, seal, entries, now, isKept) {
   if (entries.length === 0) return;
+  const { app, outbox } = phone;
   const { device_id } = await outbox.device();
   const instead = await Promise.all(
     entries.map(async ({ sequence, record_id, display: given }) => {
@@ -107,7 +119,8 @@ export async function giveUp({ app, outbox }, seal, entries, now, isKept) {
   const changes = /** @type {any[]} */ (
     entries.map(({ record_id, display }) => ({ change_id: newUuid(now), record_id, display }))
   );
-  await outbox.discard(entries, instead, isKept ? [{ record_id: entries[0].record_id, at: now, changes }] : []);
+  const kept = isKept ? [{ record_id: entries[0].record_id, at: now, changes }] : [];
+  await outbox.discard(entries, instead, kept, (changeId) => phone.uploading.has(changeId));
 }
 
 async function takeBack(phone, seal, recordId, now) {

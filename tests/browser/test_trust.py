@@ -11,6 +11,7 @@ from tests.browser.phone import SECONDS, Phone
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_gallery import take
+from tests.browser.test_photos import DRAIN
 from tests.browser.test_saving import entries, worker_of
 from tests.browser.test_today import send_back
 
@@ -64,10 +65,21 @@ UNDER_WAY = """() => {
     };
     const end = new Promise((resolve) => { self.endWay = resolve; });
     self.fetch = async (asked, ...rest) => {
+        self.isTried ||= asked === "/sync";
         if (asked !== "/sync" || !JSON.parse(new TextDecoder().decode(rest[0].body)).changes.length) return fetch(asked, ...rest);
         self.isUnderWay = true;
         if (await end) return fetch(asked, ...rest);
         throw new TypeError("lost by the test");
+    };
+}"""
+# As a phone does that is slow: nothing is sealed before the test lets it.
+SEALS_SLOWLY = """() => {
+    const { encrypt } = SubtleCrypto.prototype;
+    const end = new Promise((resolve) => { self.letSeal = resolve; });
+    SubtleCrypto.prototype.encrypt = async function (...given) {
+        self.isSealing = true;
+        await end;
+        return encrypt.apply(this, given);
     };
 }"""
 # As from a page that was drawn before its record was on its way.
@@ -219,6 +231,26 @@ def test_a_visit_discarded_while_it_is_on_its_way_is_discarded_or_said_to_be_up(
     assert coordinator.visit_ids().count(visit) == arrives
     phone.open("/discarded")
     assert phone.page.locator(f"#visit-{visit}").count() == (not arrives)
+
+
+def test_a_visit_is_not_sent_while_a_slow_phone_is_about_to_discard_it(phone: Phone, coordinator: Coordinator) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer")
+    worker = worker_of(phone)
+    worker.evaluate(UNDER_WAY)
+    worker.evaluate(SEALS_SLOWLY)
+    phone.page.evaluate(f"(id) => {{ window.led = ({DISCARD})(id); }}", visit)
+    wait_until(lambda: worker.evaluate("() => self.isSealing"), seconds=SECONDS, failure=lambda: "nobody seals")
+
+    phone.context.set_offline(False)
+    phone.page.evaluate(DRAIN)
+    wait_until(lambda: worker.evaluate("() => self.isTried"), seconds=SECONDS, failure=lambda: "nothing was tried")
+    worker.evaluate("() => self.letSeal()")
+
+    assert phone.page.evaluate("() => window.led") == "/discarded"
+    worker.evaluate("() => self.endWay(true)")
+    wait_until_uploaded(phone)
+    assert coordinator.visit_ids().count(visit) == 0
 
 
 def edit_note(phone: Phone, visit: str, note: str) -> None:

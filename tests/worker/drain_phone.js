@@ -57,7 +57,7 @@ const transport = {
   send: ({ method, path }) => answer(`${method} ${path}`),
 };
 const vault = { isLocked: async () => false };
-const phone = { app: { schema: 1 }, prepare: async () => {}, leave: async () => {}, outbox, replica, vault, outboxState: async () => ({ waiting: world.waiting }) };
+const phone = { app: { schema: 1 }, givingUp: new Set(), prepare: async () => {}, leave: async () => {}, outbox, replica, vault, outboxState: async () => ({ waiting: world.waiting }) };
 const uploader = new Uploader(blobs, transport);
 const drain = new Drain(phone, transport, uploader, async () => {});
 

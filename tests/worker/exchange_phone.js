@@ -82,7 +82,7 @@ class MemoryPhone {
       clock: { now: () => this.now, pause: async (milliseconds) => void this.pauses.push(milliseconds) },
       batch: this.batch,
       schema: 1,
-      onOffer: (changeIds) => this.offers.push(changeIds.length),
+      onOffer: (changeIds) => this.offers.push([changeIds.length, ...this.entries.map(({ state }) => state)]),
     }).then(
       (outcome) => (this.outcome = outcome),
       (error) => (this.outcome = { crashed: String(error.stack) }),

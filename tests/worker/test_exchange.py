@@ -699,4 +699,4 @@ def test_uploading_changes_are_named_while_they_are_on_their_way(phone: Phone, s
 
     phone.exchange_with(server)
 
-    assert phone.state()["offers"] == [1, 0]
+    assert phone.state()["offers"] == [[1, "waiting"], [0, "acknowledged"]]  # until the outbox says what became of it

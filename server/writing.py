@@ -275,11 +275,14 @@ def change_from(
 
 def sent_again(write: Write, change: Change, standing: Record | None, *, new_id: str) -> Change | None:
     """A form whose change is in already was saved the first time. What was altered in between (Back, amend, save) is
-    an edit of what was saved, with an id of its own; None when nothing was."""
+    an edit of what was saved, with an id of its own; None when nothing was. An edit names what it alters, a new record
+    all it answers."""
     form = FORMS.get(write.form)
     if standing is None or form is None or change.action is not Action.PUT:
         return None
     altered = edited(form, standing.fields, answers_in(form, change.set))
+    if write.record:
+        altered = {name: value for name, value in altered.items() if name in change.set}
     return replace(change, change_id=new_id, base=standing.revision, set=altered) if altered else None
 
 

@@ -2,10 +2,12 @@
 coordinator is held once and whole, as what is accepted is stored once and whole. And two forms about one thing at once."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import unescape
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -195,6 +197,34 @@ def test_what_a_coordinator_took_in_meanwhile_is_amended_like_any_visit(world: W
     (visit,) = world.visits()
     assert (json.loads(visit.fields)["note"], len(world.held())) == ("示例，改", 1)
     assert not any("held=" in location for location in said)
+
+
+# An edit
+
+
+def edit_of_hers(world: World) -> tuple[str, dict[str, Any]]:
+    """Where the form that Alice has open is sent, and what stands in it."""
+    path = f"/visits/{made_up_id('hers')}/edit"
+    page = world.client.get(path).text
+    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page)
+    return path, {name: unescape(value) for name, value in hidden} | {"outcome": "met"}
+
+
+def fields_of_hers(world: World) -> dict[str, Any]:
+    (visit,) = world.visits()
+    fields: dict[str, Any] = json.loads(visit.fields)
+    return fields
+
+
+def test_an_edit_that_is_amended_after_going_back_alters_that_alone(world: World) -> None:
+    log_visits(world.database, ALICE, visit_change("hers"))
+    path, form = edit_of_hers(world)
+    world.post(path, form | {"note": "示例", "contact_mode": "phone"})
+
+    world.post(path, form | {"note": "示例，改", "contact_mode": "phone"})
+    assert (fields_of_hers(world)["note"], fields_of_hers(world)["contact_mode"]) == ("示例，改", "phone")
+    world.post(path, form | {"contact_mode": "phone"})  # and emptied, as it was when she opened it
+    assert (fields_of_hers(world)["note"], fields_of_hers(world)["contact_mode"]) == ("", "phone")
 
 
 # At once: on PostgreSQL two requests write at the same time

@@ -139,7 +139,7 @@ async function areFilesKept() {
 
 /** The worker answers this very page with the question for the PIN, unless it shows it already. What stood in a form is its draft. */
 async function showLocked() {
-  if (document.querySelector("[data-shut]")) return;
+  if (document.querySelector("[data-shut]")) return void (heldKey = null); // which it was lent when another tab was unlocked
   await endRecording();
   if (!(await areFilesKept())) return;
   heldKey = null;

@@ -276,6 +276,32 @@ def test_a_tab_out_of_sight_does_not_lock_the_one_in_hand(phone: Phone) -> None:
     expect_locked(phone)
 
 
+def test_a_tab_that_shows_the_lock_gives_up_the_key_it_was_lent(phone: Phone) -> None:
+    set_pin(phone)
+    restart(phone)
+    in_hand, other = phone.page, phone.context.new_page()
+    other.goto(f"{phone.url}/today")
+    expect(other.locator("#unlock")).to_be_visible()
+    unlock(phone)
+    doors_of(phone)
+    other.evaluate("() => askToDrain('visible')")
+    for page in (in_hand, other):
+        wait_until(
+            lambda page=page: bool(page.evaluate("() => heldKey !== null")),  # type: ignore[misc]
+            seconds=10,
+            failure=lambda: "a page has no key",
+        )
+
+    in_hand.evaluate("() => lock()")
+
+    expect_locked(phone)
+    phone.stop_workers()
+    phone.open("/today")
+    expect_locked(phone)
+    unlock(phone)
+    assert len(doors_of(phone)) > 0
+
+
 def test_the_lock_waits_for_a_draft_that_is_on_its_way(phone: Phone) -> None:
     set_pin(phone)
     phone.open("/today")

@@ -262,8 +262,9 @@ document.addEventListener("htmx:before:request", () => void keepDraft());
 async function shareExport(link, event) {
   if (!navigator.canShare?.({ files: [new File([], "linli.txt", { type: "text/plain" })] })) return;
   event.preventDefault();
-  const answer = await fetch(link.href);
-  const [, name = "linli.txt"] = /filename="(.+)"/.exec(answer.headers.get("Content-Disposition") ?? "") ?? [];
+  const answer = await fetch(link.href).catch(() => null);
+  const [, name] = /filename="(.+)"/.exec(answer?.headers.get("Content-Disposition") ?? "") ?? [];
+  if (!answer || !name) return showNoAnswer(true); // a page, which nobody could bring in
   const file = new File([await answer.blob()], name, { type: "text/plain" });
   await navigator.share({ files: [file] }).catch(({ name: why }) => {
     if (why !== "AbortError") location.assign(link.href);

@@ -47,7 +47,7 @@ const rules = [
   { match: ({ path }) => path === "/settings/sign-out", handle: ready(signOut, signOut, signOut) },
   { match: ({ path }) => path === "/drafts", handle: draft },
   { match: ({ path }) => path === "/queue", handle: ready(queue) },
-  { match: ({ method, path }) => method === "GET" && path === "/queue/export", handle: ready(carryOff, network, carryOff) },
+  { match: ({ method, path }) => method === "GET" && path === "/queue/export", handle: ready(carryOff, carryOff, carryOff) },
   { match: ({ method, path }) => method === "GET" && matchPage(app.pages, path), handle: ready(page, filling) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.write, handle: ready(write, writeShut) },
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.asks, handle: ready(ask) },

@@ -14,6 +14,7 @@ from tests.browser.server_process import ServerProcess
 from tests.browser.test_gallery import take
 from tests.browser.test_lock import NOTE, doors_of, expect_locked, names_in, restart, set_pin, unlock
 from tests.browser.test_saving import REFUSE, entries, open_form, worker_of
+from tests.browser.test_trust import SHARES
 
 pytestmark = pytest.mark.browser
 
@@ -174,6 +175,36 @@ def test_a_phone_out_of_touch_for_fourteen_days_shows_nobody_keeps_its_visits_an
     expect(phone.page.locator(".door").first).to_be_visible(timeout=20_000)
     phone.wait_for_header("全部已上传")
     assert coordinator.visit_ids().count(visit) == 1
+
+
+def test_a_phone_whose_list_is_gone_still_hands_out_what_waits(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.log_visit("no_answer")
+    phone.page.evaluate(UPLOADED_AGO, 14 * DAY_MS + 60_000)
+    phone.stop_workers()
+    phone.open("/settings/sign-out")
+    phone.page.evaluate(SHARES)
+
+    phone.page.locator(".dock [data-export]").tap()
+
+    phone.wait_until_true("() => window.shared")
+    name, words = phone.page.evaluate("() => window.shared")
+    assert name.endswith("-1.txt")
+    assert words.startswith("邻里：")
+
+
+def test_what_is_no_backup_is_not_shared_as_one(phone: Phone) -> None:
+    """A phone whose keys fail can sign no file, and then the server's page is what comes back."""
+    phone.context.set_offline(True)
+    phone.log_visit("no_answer")
+    phone.open("/settings/sign-out")
+    phone.page.evaluate(SHARES)
+    worker_of(phone).evaluate("() => { crypto.subtle.sign = () => Promise.reject(new DOMException('', 'DataError')); }")
+
+    phone.page.locator(".dock [data-export]").tap()
+
+    expect(phone.page.locator("#no-answer")).to_be_visible()
+    assert phone.page.evaluate("() => window.shared === undefined")
 
 
 @pytest.mark.parametrize("has_pin", [False, True])

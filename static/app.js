@@ -41,7 +41,7 @@ async function startWorker() {
     if (data?.type === "locked") void showLocked();
   });
   serviceWorker.addEventListener("controllerchange", () => {
-    if (isUpdating) location.reload();
+    if (isUpdating) void renew();
     else askToDrain("load");
     prepareEnrolment();
   });
@@ -185,10 +185,20 @@ function showUpdatePrompt() {
 }
 
 async function update() {
+  await endRecording();
   await keepDraft();
   if (!(await isFormKept())) return;
   isUpdating = true;
   registration?.waiting?.postMessage({ type: "SKIP_WAITING" });
+}
+
+/** Some browsers put the new worker in charge minutes later, when there is another form on screen: it is asked again. */
+async function renew() {
+  await endRecording();
+  await keepDraft();
+  if (await isFormKept()) return location.reload();
+  isUpdating = false; // this page works on, with the new worker
+  askToDrain("load");
 }
 
 function putOffUpdate() {

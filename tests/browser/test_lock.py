@@ -33,6 +33,8 @@ CURSOR = """() => new Promise((resolve) => {
 ANSWERED = """async () => {
     for (let asked = 0; asked < 10; asked += 1) await fetch("/fragments/status");
 }"""
+# As the browser says it to a page when another worker has taken over.
+TAKEN_OVER = "() => navigator.serviceWorker.dispatchEvent(new Event('controllerchange')) && undefined"
 SLOW_DRAFTS = """() => {
     const { fetch } = window;
     window.fetch = async (path, ...rest) => {
@@ -398,6 +400,31 @@ def test_words_that_a_full_phone_cannot_keep_are_not_lost_to_the_lock_nor_to_an_
 
     assert phone.page.evaluate("() => [heldKey !== null, isUpdating]") == [True, False]
     phone.page.evaluate(f"({ANSWERED})()")
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+
+
+def test_words_that_came_after_an_update_was_asked_for_are_not_lost_to_it(phone: Phone) -> None:
+    """Chromium puts a new worker in charge when the old one has no work: minutes later, perhaps, in another form."""
+    open_form(phone)
+    phone.page.evaluate("() => update()")
+    worker_of(phone).evaluate(NO_ROOM.replace('"bytes"', '"drafts"'))
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+
+    phone.page.evaluate(TAKEN_OVER)
+
+    phone.page.evaluate(f"({ANSWERED})()")
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+    assert phone.page.evaluate("() => isUpdating") is False
+
+
+def test_an_update_renews_a_page_whose_words_are_kept(phone: Phone) -> None:
+    open_form(phone)
+    phone.page.evaluate("() => { window.isTheSame = true; return update(); }")
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+
+    phone.page.evaluate(TAKEN_OVER)
+
+    phone.wait_until_true("() => window.isTheSame === undefined")
     expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
 
 

@@ -390,7 +390,7 @@ LAVISH = """() => {
 }"""
 
 
-def test_s06_a_recording_stops_at_its_limit_and_under_the_lock_and_keeps_what_is_there(
+def test_s06_a_recording_stops_at_its_limit_under_the_lock_and_for_an_update_and_keeps_what_is_there(
     make_phone: MakePhone, server: ServerProcess, morning: Morning, tmp_path: Path
 ) -> None:
     profile = shutil.copytree(morning.profile, tmp_path / "enrolled", symlinks=True)
@@ -419,6 +419,12 @@ def test_s06_a_recording_stops_at_its_limit_and_under_the_lock_and_keeps_what_is
     )  # there is no PIN, so nothing is locked; what is recorded is kept as it would be
     expect(phone.page.locator("[data-chosen] audio")).to_have_count(1)
     assert phone.page.evaluate(CHOSEN) == [1]
+
+    button.tap()
+    expect(button).to_contain_text("还剩 58 秒")
+    phone.page.evaluate("() => update()")
+    expect(phone.page.locator("[data-chosen] audio")).to_have_count(2)
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [2], seconds=SECONDS, failure=lambda: "the recording is not kept")
 
 
 # What was chosen before comes back to its form when the test lets it.

@@ -31,7 +31,7 @@ const phone = new Phone(APP, TEMPLATES, () => askPages(worker.clients));
 const { app, outbox } = phone;
 const transport = createTransport({ fetch: (path, options) => fetch(path, options), device });
 const uploader = new Uploader(phone.blobs, transport, () => phone.photosGivenUp());
-const drain = new Drain(phone, transport, uploader, report);
+const drain = new Drain(phone, transport, uploader, report, shutPages);
 
 // Answers, in order
 
@@ -145,18 +145,24 @@ async function draft({ request }, url) {
 }
 
 /** What was sent from a page is answered as it would have been. */
-function unlock(event) {
+async function unlock(event) {
   const resend = async (request) => {
     const url = new URL(request.url);
     const rule = ruleFor({ method: "POST", path: url.pathname, isPage: true });
     const carried = /** @type {any} */ ({ request, waitUntil: (work) => event.waitUntil(work) });
     return rule ? rule.handle(carried, url) : seeOther("/today");
   };
-  return postUnlock(phone, event.request, Date.now(), resend);
+  const response = await postUnlock(phone, event.request, Date.now(), resend);
+  event.waitUntil(afterLeaving());
+  return response;
 }
 
-function pin({ request }) {
-  return request.method === "POST" ? postPin(phone, request, Date.now()) : answerPin(phone, Date.now());
+async function pin(event) {
+  const { request } = event;
+  if (request.method !== "POST") return answerPin(phone, Date.now());
+  const response = await postPin(phone, request, Date.now());
+  event.waitUntil(afterLeaving());
+  return response;
 }
 
 async function signOut(event) {
@@ -173,10 +179,11 @@ async function uploadAll() {
   await Promise.race([all, new Promise((resolve) => setTimeout(resolve, SIGN_OUT_PATIENCE_MS))]);
 }
 
+/** By what was just answered, perhaps: somebody signed out, or ten PINs were wrong. */
 async function afterLeaving() {
   if (!(await outbox.device()).left) return;
   await endSession(outbox).catch(() => {}); // tried again before each exchange
-  await tellPages({ type: "locked" });
+  await shutPages();
 }
 
 /** Trying again is a drain that somebody asked for. */
@@ -279,7 +286,7 @@ function locked({ request }) {
 async function lock() {
   if (!(await phone.vault.hasPin())) return;
   phone.lock();
-  await tellPages({ type: "locked" });
+  await shutPages();
 }
 
 // Sending
@@ -345,6 +352,11 @@ async function sealer() {
 /** Something that every page shows in its header has changed. */
 function report() {
   return tellPages({ type: "status" });
+}
+
+/** What a page shows is there for nobody any longer, or not without the PIN. */
+function shutPages() {
+  return tellPages({ type: "locked" });
 }
 
 async function tellPages(message) {

@@ -37,6 +37,7 @@ export class Drain {
   #transport;
   #uploader;
   #onChange;
+  #onLeft;
   #batch = new Batch();
   #failures = 0;
   #nextAt = 0;
@@ -53,12 +54,14 @@ export class Drain {
    * @param {ReturnType<typeof import("../sync/transport.js").createTransport>} transport
    * @param {import("./uploader.js").Uploader} uploader
    * @param {() => Promise<void>} onChange something that pages show has changed
+   * @param {() => Promise<void>} [onLeft] the phone was just taken away: nobody may look at any page any longer
    */
-  constructor(phone, transport, uploader, onChange) {
+  constructor(phone, transport, uploader, onChange, onLeft = async () => {}) {
     this.#phone = phone;
     this.#transport = transport;
     this.#uploader = uploader;
     this.#onChange = onChange;
+    this.#onLeft = onLeft;
   }
 
   /** How long a page should wait before it asks again, in ms; null for its own rhythm. */
@@ -192,7 +195,7 @@ export class Drain {
     const known = await outbox.device();
     if (known.device_id !== device_id) return; // it was said of whoever had this phone before
     if (standing && standing !== known.standing) await outbox.setDevice({ standing });
-    if (standing === "revoked" && !known.left) await this.#phone.leave("revoked");
+    if (standing === "revoked" && !known.left) await this.#phone.leave("revoked").then(this.#onLeft);
     // This worker is too old to be answered; a newer one has been waiting to be fetched.
     if (outcome.oldest_schema > app.schema) void registration()?.update().catch(() => {});
   }

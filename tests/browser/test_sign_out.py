@@ -46,6 +46,11 @@ SENT_TWICE = """() => {
     return Promise.all([send(), send()]).then((answers) => answers.map(({ url }) => url));
 }"""
 
+TEN_WRONG = """async () => {
+    const body = () => new URLSearchParams({ old: "000000", pin: "4680", again: "4680" });
+    for (let tried = 0; tried < 10; tried += 1) await fetch("/settings/pin", { method: "POST", body: body() });
+}"""
+
 # Two answers of the worker later, a page that was going to be loaded again is gone.
 TOLD_AGAIN = """async () => {
     navigator.serviceWorker.dispatchEvent(new MessageEvent("message", { data: { type: "locked" } }));
@@ -63,6 +68,16 @@ def sign_out(phone: Phone) -> None:
 def expect_left(phone: Phone) -> None:
     expect(phone.page.locator("h1")).to_have_text(LEFT)
     expect(phone.page.locator(".door")).to_have_count(0)
+
+
+def revoke(coordinator: Coordinator) -> None:
+    """The phone that 0001 enrolled last."""
+    coordinator.invite("0001")
+    newest = coordinator.page.locator(".device").last.get_attribute("id")
+    device = coordinator.page.locator(f"#{newest}")
+    for part in ("summary", "button[value=revoke]"):
+        device.locator(part).click()
+    expect(device).to_have_count(0)
 
 
 def states(phone: Phone) -> list[str]:
@@ -107,6 +122,34 @@ def test_a_page_that_says_it_already_is_not_loaded_again(phone: Phone) -> None:
     phone.page.evaluate(TOLD_AGAIN)
 
     assert phone.page.evaluate("() => window.isTheSame")
+
+
+def test_pages_of_a_phone_that_is_taken_away_stop_showing_people_at_once(phone: Phone, coordinator: Coordinator) -> None:
+    in_hand, other = phone.page, phone.context.new_page()
+    other.goto(f"{phone.url}/map")
+    expect(other.locator("h1")).to_have_text("民情图")
+    doors_of(phone)
+    revoke(coordinator)
+
+    phone.page.evaluate(DRAIN, "asked")
+
+    for page in (in_hand, other):
+        expect(page.locator("h1")).to_have_text("这部手机已停用")
+        page.evaluate("() => { window.isTheSame = true; }")
+    phone.page.evaluate(DRAIN, "asked")
+    phone.page.evaluate(TOLD_AGAIN)
+    assert [page.evaluate("() => window.isTheSame") for page in (in_hand, other)] == [True, True]
+
+
+def test_a_second_tab_stops_showing_people_when_the_pin_was_wrong_ten_times_in_the_first(phone: Phone) -> None:
+    set_pin(phone)
+    other = phone.context.new_page()
+    other.goto(f"{phone.url}/today")
+    expect(other.locator(".door").first).to_be_visible()
+
+    phone.page.evaluate(TEN_WRONG)
+
+    expect(other.locator("h1")).to_have_text("密码输错 10 次，名单已清除")
 
 
 def test_leaving_that_was_cut_short_is_ended_by_the_next_worker(phone: Phone, tmp_path: Path) -> None:
@@ -337,9 +380,7 @@ def test_what_the_server_says_late_of_the_first_volunteer_is_not_taken_for_the_s
         enrol(phone, coordinator)
         sign_out(phone)
         expect_left(phone)
-        coordinator.invite("0001")
-        for part in (".device summary", ".device button[value=revoke]"):
-            coordinator.page.locator(part).last.click()
+        revoke(coordinator)
         line.is_holding.clear()
         line.may_exchange.clear()
         phone.page.evaluate(DRAIN, "asked")

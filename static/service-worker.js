@@ -11,7 +11,19 @@ import { answerAsset, forgetOldAssets, installAssets } from "./worker/assets.js"
 import { answerKept } from "./worker/attachments.js";
 import { answerChosen, postDraft } from "./worker/drafts.js";
 import { Drain } from "./worker/drain.js";
-import { answerLeft, answerLocked, answerPin, answerSignOut, askPages, endSession, postPin, postSignOut, postUnlock } from "./worker/lock.js";
+import {
+  answerLeft,
+  answerLocked,
+  answerNotDone,
+  answerPin,
+  answerSignOut,
+  askPages,
+  endSession,
+  ONLY_HERE,
+  postPin,
+  postSignOut,
+  postUnlock,
+} from "./worker/lock.js";
 import { postEnrolment } from "./worker/enrolment.js";
 import { answerFilling, answerOffline, answerPage, answerStatus } from "./worker/pages.js";
 import { Phone } from "./worker/phone.js";
@@ -259,17 +271,20 @@ async function network({ request }) {
 function ready(handle, meanwhile = network, shut = locked) {
   return async (event, url) => {
     const copy = event.request.clone();
+    let isOurs = false;
     try {
       if ((await outbox.device()).left) return await (isPlain(shut) ? shut(event, url) : answerLeft(phone, Date.now()));
-      if ((await phone.isEnrolled()) && (await phone.isLocked())) return await shut(event, url);
+      isOurs = await phone.isEnrolled();
+      if (isOurs && (await phone.isLocked())) return await shut(event, url);
       if (await phone.isReady()) return await handle(event, url);
       event.waitUntil(drain.run("load"));
-      if (await phone.isEnrolled()) return await meanwhile(event, url);
+      if (isOurs) return await meanwhile(event, url);
     } catch (error) {
       // Locked while it was being answered; never a case for the server, which asks for no PIN.
       if (/** @type {Error} */ (error).name === "LockedError") return locked({ request: copy });
       // The phone's storage has failed: the server may still help, and the form's ids keep it from doubling.
       console.error(event.request.method, url.pathname, error);
+      if (isOurs && copy.method === "POST" && ONLY_HERE.includes(url.pathname)) return answerNotDone(phone, copy, Date.now());
     }
     return network({ request: copy });
   };

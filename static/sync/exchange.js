@@ -82,9 +82,10 @@ export class Batch {
  * @param {Batch} given.batch kept by the caller from one exchange to the next
  * @param {number} given.schema
  * @param {(changeIds: string[]) => void} [given.onOffer] what is on its way, and [] when nothing is
+ * @param {(standing: string) => Promise<void>} [given.onStanding] of this device, before anything of the answer is stored: there may be no room
  * @returns {Promise<Outcome>}
  */
-export async function runExchange({ store, post, clock, batch, schema, onOffer = () => {} }) {
+export async function runExchange({ store, post, clock, batch, schema, onOffer = () => {}, onStanding = async () => {} }) {
   const refused = new Set(); // tried in this exchange and not taken; must not stand in the way of the others
   const answered = new Set();
   store.refresh();
@@ -111,6 +112,7 @@ export async function runExchange({ store, post, clock, batch, schema, onOffer =
       onOffer([]);
       return failed(reply);
     }
+    await onStanding(answer.standing ?? "");
     await take({ store, answer, asked: message, offered, refused, answered, isShut, now: clock.now() });
     onOffer([]); // not before the store says what became of it
     if (clock.now() - startedAt < QUICK_MS && offered.length >= batch.size) batch.grow();

@@ -183,6 +183,7 @@ export class Drain {
         this.#phone.uploading = new Set(changeIds);
         this.#tellProgress().catch(() => {}); // a page that was not told asks by itself
       },
+      onStanding: (standing) => this.#heed(standing, device_id).catch((error) => console.error("standing", error)), // once more below
     }).finally(() => {
       clearTimeout(slow);
       this.#phone.uploading = new Set();
@@ -191,13 +192,18 @@ export class Drain {
     if (!outcome.isDone) await this.#fail(outcome);
     else await this.#succeed();
     this.#uploader.allow(outcome.server);
-    const standing = STANDING_BY_CODE[outcome.code] ?? outcome.standing;
-    const known = await outbox.device();
-    if (known.device_id !== device_id) return; // it was said of whoever had this phone before
-    if (standing && standing !== known.standing) await outbox.setDevice({ standing });
-    if (standing === "revoked" && !known.left) await this.#phone.leave("revoked").then(this.#onLeft);
+    await this.#heed(STANDING_BY_CODE[outcome.code] ?? outcome.standing, device_id);
     // This worker is too old to be answered; a newer one has been waiting to be fetched.
     if (outcome.oldest_schema > app.schema) void registration()?.update().catch(() => {});
+  }
+
+  /** How this device stands by the server's word. A phone that is taken away lets go first: it may be too full to note it. */
+  async #heed(standing, deviceId) {
+    const { outbox } = this.#phone;
+    const known = await outbox.device();
+    if (known.device_id !== deviceId) return; // it was said of whoever had this phone before
+    if (standing === "revoked" && !known.left) await this.#phone.leave("revoked").then(this.#onLeft);
+    if (standing && standing !== known.standing) await outbox.setDevice({ standing });
   }
 
   async #saySlow(isSlow) {

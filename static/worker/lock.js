@@ -1,7 +1,7 @@
 // Locking this phone with a PIN, and leaving it: pages that only the worker has, because only it has something to lock.
 
 import { PIN_TRIES } from "../store/vault.js";
-import { renderAlone } from "./pages.js";
+import { answerInstead, renderAlone } from "./pages.js";
 import { ownPath, seeOther } from "./responses.js";
 
 /** @typedef {import("./phone.js").Phone} Phone */
@@ -61,8 +61,7 @@ const showLocked = (phone, lock, now, status = 423) =>
  */
 export async function postUnlock(phone, request, now, resend) {
   const form = await request.formData();
-  const next = ownPath(String(form.get("next") ?? ""), "/today");
-  const carried = [...form].filter(([name]) => name.startsWith(CARRIED)).map(([name, text]) => ({ name: name.slice(CARRIED.length), text: String(text) }));
+  const { next, carried } = readUnlock(form);
   const { isOpen, left } = await phone.vault.unlock(String(form.get("pin") ?? ""));
   if (!isOpen && left === 0) {
     await phone.leave("wrong_pin");
@@ -76,6 +75,11 @@ export async function postUnlock(phone, request, now, resend) {
   for (const { name, text } of carried) body.append(name, text);
   if (body instanceof FormData) for (const { kind, name: called, type, bytes } of chosen) body.append(kind, new File([bytes], called, { type }));
   return resend(new Request(new URL(next, request.url), { method: "POST", body }));
+}
+
+function readUnlock(form) {
+  const carried = [...form].filter(([name]) => name.startsWith(CARRIED)).map(([name, text]) => ({ name: name.slice(CARRIED.length), text: String(text) }));
+  return { next: ownPath(String(form.get("next") ?? ""), "/today"), carried };
 }
 
 // The PIN
@@ -127,6 +131,23 @@ export async function answerLeft(phone, now) {
   const { left } = await phone.outbox.device();
   return renderAlone(phone, { template: "lock/left.html", path: "/today", status: 200, more: { left } }, now);
 }
+
+/**
+ * Where the phone's storage failed. The server would answer as if all were done, and nobody but the phone can do it; what was
+ * typed before a PIN was asked for is still carried along.
+ * @param {Phone} phone
+ * @param {Request} request a POST of ONLY_HERE
+ * @param {number} now
+ */
+export async function answerNotDone(phone, request, now) {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/settings/pin") return answerPin(phone, now, { problem: "no_room", status: 507 });
+  if (pathname !== "/unlock") return answerInstead(phone, "no_room", { path: "/today", status: 507 }, now);
+  return showLocked(phone, { ...readUnlock(await request.formData()), has_files: false, problem: "no_room", left: PIN_TRIES }, now, 507);
+}
+
+/** What a phone does by itself, with its own keys and its own queue. */
+export const ONLY_HERE = ["/unlock", "/settings/pin", "/settings/sign-out", "/queue"];
 
 /** The browser's own session with the server, which a script cannot see; tried again until the server has answered. */
 export async function endSession(outbox) {

@@ -8,6 +8,10 @@ import { htmlResponse } from "./responses.js";
 import { finds } from "./search.js";
 
 const SHOWS_STORAGE = ["today", "my_visits", "storage"];
+const INSTEAD = {
+  offline: { heading: "errors.offline_title", words: "errors.offline_words" },
+  no_room: { heading: "errors.no_room_title", words: "errors.no_room_words" },
+};
 
 /**
  * @typedef {import("./phone.js").Phone} Phone
@@ -57,8 +61,18 @@ export async function answerNotFound(phone, path, now) {
 }
 
 /** For a page that only the network has. */
-export async function answerOffline(phone, path, now) {
-  return renderAlone(phone, { template: "errors/offline.html", path, status: 503 }, now);
+export function answerOffline(phone, path, now) {
+  return answerInstead(phone, "offline", { path, status: 503 }, now);
+}
+
+/**
+ * A page that says why it is none.
+ * @param {Phone} phone
+ * @param {"offline" | "no_room"} why
+ * @param {{ path: string, status: number }} given
+ */
+export function answerInstead(phone, why, given, now) {
+  return renderAlone(phone, { template: "errors/offline.html", ...given, more: INSTEAD[why] }, now);
 }
 
 /** While the first sync runs there is nothing else to show. */

@@ -172,8 +172,16 @@ export class Phone {
    * @param {"signed_out" | "wrong_pin" | "revoked"} left why
    */
   async leave(left) {
-    await this.outbox.setDevice({ left, has_session: true, is_wiped: false });
-    await this.#wipe();
+    const go = async () => {
+      await this.outbox.setDevice({ left, has_session: true, is_wiped: false });
+      await this.#wipe();
+    };
+    await go().catch(async (error) => {
+      console.error("leaving", error);
+      await forgetPageCopies(); // a full phone: what goes anyway makes room
+      await this.replica.clear();
+      await go();
+    });
   }
 
   async #wipe() {

@@ -428,6 +428,39 @@ def test_an_update_renews_a_page_whose_words_are_kept(phone: Phone) -> None:
     expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
 
 
+def test_p04_a_pin_that_a_full_phone_cannot_keep_is_not_called_set(phone: Phone) -> None:
+    phone.open("/settings/pin")
+    worker_of(phone).evaluate(NO_ROOM.replace('"bytes"', '"keys"'))
+    phone.page.locator("#pin").fill(PIN)
+    phone.page.locator("#again").fill(PIN)
+
+    phone.page.locator(submit_of("set-pin")).tap()
+
+    expect(phone.page.locator("#problems")).to_contain_text("没能存下")
+    expect(phone.page.locator("#remove-pin")).to_have_count(0)
+
+
+def test_p04_a_full_phone_that_cannot_be_unlocked_says_so_and_carries_on_what_was_written(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    set_pin(phone)
+    open_form(phone)
+    phone.answer({"outcome": ["no_answer"]})
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    lose_the_key(phone)
+    phone.page.locator(submit_of("visit-form")).tap()
+    expect(phone.page.locator(".lead")).to_contain_text("刚才写的都还在")
+    worker_of(phone).evaluate(NO_ROOM.replace('"bytes"', '"keys" && !self.isRoomy'))
+
+    unlock(phone)
+
+    expect(phone.page.locator("#problems")).to_contain_text("没能存下")
+    expect(phone.page.locator(".lead")).to_contain_text("刚才写的都还在")
+    worker_of(phone).evaluate("() => { self.isRoomy = true; }")
+    unlock(phone)
+    phone.page.wait_for_url(re.compile(r"[?&]saved="))
+    expect(phone.page.locator("#saved")).to_be_visible()
+
+
 def test_changing_and_removing_the_pin(phone: Phone) -> None:
     set_pin(phone)
     take(phone.page, "pin")

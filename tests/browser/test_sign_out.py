@@ -19,8 +19,8 @@ from tests.browser.test_gallery import take
 from tests.browser.test_hazards import DRAIN
 from tests.browser.test_lock import NOTE, doors_of, names_in, restart, set_pin
 from tests.browser.test_photos import ONE_PHOTO_WAITS, at_the_desk, digest_kept, log_visit_with, wait_for_state
-from tests.browser.test_saving import entries
-from tests.browser.test_trust import bring_in
+from tests.browser.test_saving import entries, worker_of
+from tests.browser.test_trust import ALL_TOO_LARGE, bring_in
 
 pytestmark = pytest.mark.browser
 
@@ -45,6 +45,25 @@ SENT_TWICE = """() => {
     const send = () => fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
     return Promise.all([send(), send()]).then((answers) => answers.map(({ url }) => url));
 }"""
+
+# There is no room for anything, until the list has gone when `isRoomy`.
+FULL = """(isRoomy) => {
+    self.isFull = true;
+    for (const name of ["put", "add"]) {
+        const write = IDBObjectStore.prototype[name];
+        IDBObjectStore.prototype[name] = function (...given) {
+            if (self.isFull) throw new DOMException("no room", "QuotaExceededError");
+            return write.apply(this, given);
+        };
+    }
+    const { clear } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.clear = function () {
+        if (this.name === "blocks" && isRoomy) self.isFull = false;
+        return clear.apply(this);
+    };
+}"""
+ROOM = "() => { self.isFull = false; }"
+NOT_DONE = "这一步没有完成"
 
 TEN_WRONG = """async () => {
     const body = () => new URLSearchParams({ old: "000000", pin: "4680", again: "4680" });
@@ -124,7 +143,9 @@ def test_a_page_that_says_it_already_is_not_loaded_again(phone: Phone) -> None:
     assert phone.page.evaluate("() => window.isTheSame")
 
 
-def test_pages_of_a_phone_that_is_taken_away_stop_showing_people_at_once(phone: Phone, coordinator: Coordinator) -> None:
+def test_pages_of_a_phone_that_is_taken_away_stop_showing_people_at_once(
+    phone: Phone, coordinator: Coordinator
+) -> None:
     in_hand, other = phone.page, phone.context.new_page()
     other.goto(f"{phone.url}/map")
     expect(other.locator("h1")).to_have_text("民情图")
@@ -262,6 +283,58 @@ def carry_off(phone: Phone, file: Path) -> Path:
         phone.page.locator(".dock [data-export]").tap()
     download.value.save_as(file)
     return file
+
+
+def test_p04_leaving_a_full_phone_makes_the_room_it_takes(phone: Phone) -> None:
+    phone.open("/settings/sign-out")
+    worker_of(phone).evaluate(FULL, True)
+
+    phone.page.locator(submit_of("sign-out")).tap()
+
+    expect_left(phone)
+    assert phone.page.evaluate(BLOCKS) == 0
+
+
+def test_p04_leaving_that_a_phone_without_any_room_could_not_note_is_not_called_done(phone: Phone) -> None:
+    """The server had ended the session and led to the start page; the phone showed everybody to whoever opened 今天."""
+    phone.open("/settings/sign-out")
+    worker_of(phone).evaluate(FULL, False)
+
+    phone.page.locator(submit_of("sign-out")).tap()
+
+    expect(phone.page.locator("h1")).to_have_text(NOT_DONE)
+    take(phone.page, "no_room")
+    assert phone.context.request.get(f"{phone.url}/today").url.endswith("/today")
+    worker_of(phone).evaluate(ROOM)
+    phone.open("/settings/sign-out")
+    phone.page.locator(submit_of("sign-out")).tap()
+    expect_left(phone)
+
+
+def test_p04_a_full_phone_that_is_taken_away_lets_go_of_everybody(phone: Phone, coordinator: Coordinator) -> None:
+    revoke(coordinator)
+    worker_of(phone).evaluate(FULL, True)
+
+    phone.page.evaluate(DRAIN, "asked")
+
+    expect(phone.page.locator("h1")).to_have_text("这部手机已停用")
+    assert phone.page.evaluate(BLOCKS) == 0
+
+
+def test_p04_what_a_full_phone_cannot_discard_is_not_called_discarded(phone: Phone) -> None:
+    worker_of(phone).evaluate(ALL_TOO_LARGE)
+    visit = phone.log_visit("no_answer")
+    phone.open(f"/visits/{visit}")
+    expect(phone.page.locator("#unsent")).to_be_visible()
+    worker_of(phone).evaluate(FULL, False)
+
+    phone.page.locator("#unsent [value=discard]").tap()
+
+    expect(phone.page.locator("h1")).to_have_text(NOT_DONE)
+    worker_of(phone).evaluate(ROOM)
+    phone.open(f"/visits/{visit}")
+    phone.page.locator("#unsent [value=discard]").tap()
+    phone.page.wait_for_url("**/discarded")
 
 
 def test_drafts_are_named_before_they_go(phone: Phone) -> None:

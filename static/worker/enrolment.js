@@ -67,28 +67,29 @@ async function deviceOf(keyPair) {
 }
 
 /**
- * Asks the server how this device stands, and keeps what it says.
+ * Asks the server how this device stands, and keeps what it says; where there is no room for that, what was known still holds.
  * @param {import("../store/outbox.js").Outbox} outbox
  * @param {(method: string, path: string) => Promise<import("../sync/exchange.js").Reply>} ask signed
  * @param {number} now
  * @returns {Promise<import("../sync/exchange.js").Reply>} what it said; rejects when nobody answers
  */
 export async function askStanding(outbox, ask, now) {
+  const keep = (values) => outbox.setDevice(values).catch((error) => console.error("standing", error));
   const { device_id } = await outbox.device();
   const reply = await ask("GET", "/sync/hello");
   const hello = readHello(reply.text);
   const known = await outbox.device();
   if (known.device_id !== device_id) return reply; // it was said of whoever had this phone before
   if (reply.status !== 200 || !hello) {
-    if (readFailure(reply.text) === "unknown_device") await outbox.setDevice({ standing: "unknown" });
+    if (readFailure(reply.text) === "unknown_device") await keep({ standing: "unknown" });
     return reply;
   }
   const { standing, server_key, epoch, language, first_sync = null } = hello;
   const me = known.left ? undefined : hello.me; // nobody's, once it was left
   const asked_at = now;
-  await outbox.setDevice(standing === "active" ? { standing, me, server_key, epoch, asked_at, first_sync } : { standing, asked_at });
+  await keep(standing === "active" ? { standing, me, server_key, epoch, asked_at, first_sync } : { standing, asked_at });
   const settings = await outbox.settings();
-  if (!settings.language && language) await outbox.setSettings({ language });
+  if (!settings.language && language) await outbox.setSettings({ language }).catch(() => {});
   return reply;
 }
 

@@ -13,6 +13,7 @@ from tests.browser.phone import Phone
 from tests.browser.server_process import ServerProcess
 from tests.browser.test_gallery import take
 from tests.browser.test_lock import NOTE, doors_of, expect_locked, names_in, restart, set_pin, unlock
+from tests.browser.test_photos import NO_ROOM
 from tests.browser.test_saving import REFUSE, entries, open_form, worker_of
 from tests.browser.test_trust import SHARES
 
@@ -205,6 +206,20 @@ def test_what_is_no_backup_is_not_shared_as_one(phone: Phone) -> None:
 
     expect(phone.page.locator("#no-answer")).to_be_visible()
     assert phone.page.evaluate("() => window.shared === undefined")
+
+
+def test_p04_a_full_phone_that_cannot_note_how_it_stands_uploads_all_the_same(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    phone.context.set_offline(True)
+    phone.page.evaluate(DEVICE_AGO, ["asked_at", DAY_MS])
+    visit = phone.log_visit("no_answer")
+    worker_of(phone).evaluate(NO_ROOM.replace('"bytes"', '"device"'))
+
+    phone.context.set_offline(False)
+
+    phone.wait_for_header("全部已上传", seconds=40)
+    assert coordinator.visit_ids().count(visit) == 1
 
 
 @pytest.mark.parametrize("has_pin", [False, True])

@@ -3,6 +3,7 @@
 It becomes the same Change that a phone would have queued and goes in through the same `accept`.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -44,6 +45,7 @@ class Opened:
     change_id: str
     opened_at: int
     suggested: Mapping[str, Any] = field(default_factory=dict)  # defaults of questions that are not shown yet
+    was: str = ""  # what an edit began with, as JSON
 
     def wire(self) -> dict[str, Any]:
         form = FORMS.get(self.name)
@@ -60,6 +62,7 @@ class Opened:
             "record_id": self.record_id,
             "change_id": self.change_id,
             "opened_at": self.opened_at,
+            "was": self.was,
             "suggested": dict(self.suggested),
             "draft_at": 0,  # drafts are a phone's own
         }
@@ -81,6 +84,7 @@ def open_form(
         change_id=ids[1],
         opened_at=now,
         suggested=suggested,
+        was=json.dumps(values, ensure_ascii=False, separators=(",", ":")) if record else "",
     )
 
 
@@ -124,7 +128,8 @@ def reopened(
         filled = [text for text in submitted.get(each.name, ()) if text]
         if filled:
             values[each.name] = filled if each.control in LISTS else filled[0]
-    return Opened(write.form, values, problems, hidden.base, hidden.record_id, hidden.change_id, hidden.opened_at)
+    ids = (hidden.base, hidden.record_id, hidden.change_id, hidden.opened_at)
+    return Opened(write.form, values, problems, *ids, was=hidden.was)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,7 @@ class Hidden:
     change_id: str
     base: str
     opened_at: int
+    was: str
 
 
 def read_hidden(submitted: Submitted, record: Mapping[str, Any] | None, now: int) -> Hidden:
@@ -150,6 +156,7 @@ def read_hidden(submitted: Submitted, record: Mapping[str, Any] | None, now: int
         change_id=own("change_id"),
         base=base if is_base else record["base"] if record else "0",
         opened_at=whole_number(first(submitted, "opened_at")) or now,
+        was=first(submitted, "was"),
     )
 
 
@@ -271,6 +278,26 @@ def change_from(
         made_at=now,
         schema=SCHEMA,
     )
+
+
+def hers(write: Write, change: Change, was: str) -> Change | None:
+    """Of an edit, what its author altered: what others wrote while her form was open stands in it as it was before, and is
+    not taken back by that. None when it is nothing."""
+    form, opened = FORMS.get(write.form), opened_with(was)
+    if form is None or not write.record or opened is None:
+        return change
+    as_it_was = {each for each in form.field_names() if (opened.get(each) or None) == (change.set.get(each) or None)}
+    altered = {name: value for name, value in change.set.items() if name not in as_it_was}
+    return replace(change, set=altered) if altered else None
+
+
+def opened_with(was: str) -> Mapping[str, Any] | None:
+    """What the form says that it was opened with; None when it says nothing of the kind."""
+    try:
+        values = json.loads(was)
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None
 
 
 def sent_again(write: Write, change: Change, standing: Record | None, *, new_id: str) -> Change | None:

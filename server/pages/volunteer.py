@@ -41,7 +41,7 @@ from server.scope import Principal
 from server.store import SqlStore
 from server.urlencoded import read_form
 from server.visit_form import FORMS, STEPS_FORM, VISIT_FORM
-from server.writing import Filled, change_from, first, held_again, open_form, read_filled, reopened, sent_again
+from server.writing import Filled, change_from, first, held_again, hers, open_form, read_filled, reopened, sent_again
 from sync.changes import Author, Change, Outcome
 from sync.engine import taken_in_id
 
@@ -90,10 +90,11 @@ async def save(request: Request) -> Response:
         return render(request, entry, context, status=422)
     made = [change_from(entry.write, one.checked.values, one.hidden, known=one.known, now=now) for one in filled]
     changes = [change for change in made if change is not None]
+    was = first_form.hidden.was
     author = principal_author(principal)
     codes = await in_thread(
         request.app.state.database.write,
-        lambda session: [write(session, asked_for, author, change, now) for change in changes],
+        lambda session: [write(session, asked_for, author, change, was, now) for change in changes],
     )
     code, record_id = next(filter(None, codes), ""), first_form.hidden.record_id
     stands = [change.record_id for change, held in zip(changes, codes, strict=True) if not held]
@@ -122,7 +123,7 @@ def back_of(submitted: Submitted) -> str:
     return own_path(back) if back else ""
 
 
-def write(session: Session, asked: Write, author: Author, change: Change, now: int) -> str:
+def write(session: Session, asked: Write, author: Author, change: Change, was: str, now: int) -> str:
     """Takes the change, once however often the form is sent. The code when it is held, else ""."""
     store = SqlStore(session)
     store.hold(author.community_id)  # two taps may arrive at once: the second must find what became of the first
@@ -139,6 +140,11 @@ def write(session: Session, asked: Write, author: Author, change: Change, now: i
     elif known is not None:
         standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
         altered = sent_again(asked, change, standing, new_id=uuid7(now))
+        if altered is None:
+            return ""
+        change = altered
+    else:
+        altered = hers(asked, change, was)
         if altered is None:
             return ""
         change = altered

@@ -9,7 +9,8 @@ import { isUuid, newUuid, nthUuid } from "./uuid.js";
 /**
  * @typedef {import("./forms.js").Submitted} Submitted
  * @typedef {import("./router.js").Write} Write
- * @typedef {{ record_id: string, change_id: string, base: string, opened_at: number }} Hidden
+ * @typedef {{ record_id: string, change_id: string, base: string, opened_at: number, was: string }} Hidden `was`: what an edit
+ *   began with, as JSON
  *
  * @typedef {object} Filled
  * @property {Submitted} submitted
@@ -45,6 +46,7 @@ export function readHidden(submitted, record, now) {
     change_id: own("change_id"),
     base: isBase ? posted("base") : (record?.base ?? "0"),
     opened_at: /^\d{1,15}$/.test(posted("opened_at")) ? Number(posted("opened_at")) : now,
+    was: posted("was"),
   };
 }
 

@@ -192,8 +192,10 @@ async function formOf({ app, outbox }, { write }, { loaded, query, context, path
 /** The form as it is first shown: with what the record holds, or with what the link says and the defaults. */
 function openForm(app, write, { loaded, query, context }) {
   const record = write.record ? loaded[write.record] : null;
+  const answers = firstAnswers(app, write, { loaded, query, today: context.today });
   return describeForm(app, write, {
-    ...firstAnswers(app, write, { loaded, query, today: context.today }),
+    ...answers,
+    was: record ? JSON.stringify(answers.values) : "",
     problems: {},
     base: record?.base ?? "0",
     record_id: record?.id ?? context.new_id,

@@ -131,7 +131,8 @@ async function changeFrom(phone, write, { values, fixed, hidden, attachments, st
     const times = kind === "visit" && !write.record ? { started_at: Math.min(opened_at, now), ended_at: now } : {};
     return { ...about, ...idAndBase(hidden), set: { ...values, ...fixed, ...times, ...named([], attachments) } };
   }
-  const edit = { ...changedFields(phone.app.forms[write.form], standing, values), ...(write.record ? fixed : {}) };
+  const opened = write.record && !isKnown ? openedWith(hidden) : null;
+  const edit = { ...changedFields(phone.app.forms[write.form], standing, opened, values), ...(write.record ? fixed : {}) };
   const set = { ...edit, ...named(standing.attachments, attachments) };
   if (Object.keys(set).length === 0) return null;
   Object.assign(set, { ...Object.assign({}, ...stuck.map(({ display }) => display?.set)), ...set });
@@ -150,18 +151,31 @@ function named(before = [], added) {
   return fresh.length > 0 ? { attachments: [...before, ...fresh] } : {};
 }
 
-/** Only what differs from the record. A cleared answer is an edit too, and so is one that is no longer asked for. */
-function changedFields(form, record, values) {
+/** What the form says that it was opened with; null when it says nothing of the kind. @param {Hidden} hidden */
+function openedWith({ was }) {
+  try {
+    const values = JSON.parse(was);
+    return Array.isArray(values) || typeof values !== "object" ? null : values;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Only what differs from the record, and is her doing: what was written elsewhere while her form was open stands in it as it
+ * was before. A cleared answer is an edit too, and so is one that is no longer asked for.
+ */
+function changedFields(form, record, opened, values) {
   const changed = {};
   for (const { name, control } of form?.fields ?? []) {
     const value = values[name] ?? (LISTS.includes(control) ? [] : "");
-    const isSame = isEmptyAnswer(value)
-      ? isEmptyAnswer(record[name])
-      : JSON.stringify(value) === JSON.stringify(record[name]);
-    if (!isSame) changed[name] = value;
+    if (!isSameAnswer(value, record[name]) && !(opened && isSameAnswer(value, opened[name]))) changed[name] = value;
   }
   return changed;
 }
+
+const isSameAnswer = (value, other) =>
+  isEmptyAnswer(value) ? isEmptyAnswer(other) : JSON.stringify(value) === JSON.stringify(other);
 
 /** @param {Phone} phone @param {Seal} seal @param {Omit<Change, "device_sequence">} change */
 export async function saveChange(phone, seal, change) {

@@ -8,8 +8,9 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
-from tests.browser.phone import Phone
-from tests.browser.server_process import ServerProcess
+from tests.browser.phone import SECONDS, Phone
+from tests.browser.server_process import ServerProcess, wait_until
+from tests.browser.test_drafts import drafts
 from tests.browser.test_rounds import open_doors
 from tests.browser.test_saving import entries
 
@@ -57,6 +58,47 @@ def test_s18_two_edits_of_different_answers_made_offline_merge_silently(
     assert coordinator.visit_ids().count(visit) == 1
     coordinator.page.goto(f"{coordinator.url}/coordinator/conflicts")
     expect(coordinator.page.locator("[id^=conflict-]")).to_have_count(0)
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+def test_a_form_that_was_open_or_left_while_the_other_phone_wrote_takes_nothing_back(
+    server: ServerProcess,
+    coordinator: Coordinator,
+    phone: Phone,
+    make_phone: MakePhone,
+    tmp_path: Path,
+    is_left: bool,
+) -> None:
+    """Her other phone has heard of the note by the time she saves; what stands in her form is from before."""
+    visit = phone.log_visit("no_answer")
+    go_online(phone)
+    other = second_phone("0001", server, coordinator, make_phone, tmp_path)
+    other.open(f"/visits/{visit}/edit")
+    other.answer({"outcome": ["away_known"]})
+    wait_until(lambda: len(drafts(other)) == 1, seconds=SECONDS, failure=lambda: "no draft")
+    phone.open(f"/visits/{visit}/edit")
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    phone.save()
+    go_online(phone)
+    wait_until(lambda: has_heard(other, visit), seconds=2 * SECONDS, failure=lambda: "the note has not come")
+
+    if is_left:
+        other.open(f"/visits/{visit}/edit")
+        expect(other.page.locator("#draft")).to_be_visible()
+    other.save()
+
+    go_online(other)
+    found = coordinator.open_visit(visit)
+    assert (found.answers["结果"], found.answers["备注"]) == ("外出，去向已知", NOTE)
+
+
+def has_heard(phone: Phone, visit: str) -> bool:
+    """In a tab of its own: the form stays open."""
+    tab = phone.context.new_page()
+    tab.goto(f"{phone.url}/visits/{visit}")
+    shown = tab.locator("main").inner_text()
+    tab.close()
+    return NOTE in shown
 
 
 def test_s18_two_answers_to_the_same_question_made_offline_are_both_kept_with_who_and_when(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import unescape
 from itertools import count
 from pathlib import Path
@@ -199,7 +199,7 @@ def test_what_a_coordinator_took_in_meanwhile_is_amended_like_any_visit(world: W
     assert not any("held=" in location for location in said)
 
 
-# An edit
+# An edit: of a record that others may edit while its form is open
 
 
 def edit_of_hers(world: World) -> tuple[str, dict[str, Any]]:
@@ -216,6 +216,32 @@ def fields_of_hers(world: World) -> dict[str, Any]:
     return fields
 
 
+def write_meanwhile(world: World, **fields: Any) -> None:
+    """As her other phone does."""
+    log_visits(world.database, ALICE, replace(visit_change("hers"), change_id=made_up_id("other"), base=1, set=fields))
+
+
+def test_an_edit_leaves_what_was_written_while_its_form_was_open(world: World) -> None:
+    log_visits(world.database, ALICE, visit_change("hers"))
+    path, form = edit_of_hers(world)
+    write_meanwhile(world, note="示例：门铃坏了", contact_mode="phone")
+
+    world.post(path, form | {"outcome": "away_known"})
+
+    fields = fields_of_hers(world)
+    assert (fields["outcome"], fields["note"], fields["contact_mode"]) == ("away_known", "示例：门铃坏了", "phone")
+
+
+def test_an_edit_says_again_what_it_altered_although_another_did_too(world: World) -> None:
+    log_visits(world.database, ALICE, visit_change("hers"))
+    path, form = edit_of_hers(world)
+    write_meanwhile(world, note="示例：门铃坏了")
+
+    world.post(path, form | {"note": "示例：门铃修好了"})
+
+    assert fields_of_hers(world)["note"] == "示例：门铃修好了"
+
+
 def test_an_edit_that_is_amended_after_going_back_alters_that_alone(world: World) -> None:
     log_visits(world.database, ALICE, visit_change("hers"))
     path, form = edit_of_hers(world)
@@ -225,6 +251,16 @@ def test_an_edit_that_is_amended_after_going_back_alters_that_alone(world: World
     assert (fields_of_hers(world)["note"], fields_of_hers(world)["contact_mode"]) == ("示例，改", "phone")
     world.post(path, form | {"contact_mode": "phone"})  # and emptied, as it was when she opened it
     assert (fields_of_hers(world)["note"], fields_of_hers(world)["contact_mode"]) == ("", "phone")
+
+
+@pytest.mark.parametrize("was", ["", "{", "null", "[]", "1", "[" * 1000, '{"note": {"x": NaN}}', "9" * 5000])
+def test_a_form_that_does_not_say_what_it_was_opened_with_is_taken_by_its_word(world: World, was: str) -> None:
+    log_visits(world.database, ALICE, visit_change("hers"))
+    path, form = edit_of_hers(world)
+
+    world.post(path, form | {"note": "示例", "was": was})
+
+    assert fields_of_hers(world)["note"] == "示例"
 
 
 # At once: on PostgreSQL two requests write at the same time

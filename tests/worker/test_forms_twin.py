@@ -1,6 +1,7 @@
 """Both validators read the same submissions in the same way: server/forms.py and static/worker/forms.js."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from server.forms import Form, check_submitted, form_wire
 from server.page_table import PAGES
 from server.visit_form import COMES_AGAIN, FORMS, VISIT_FORM
 from server.vocabularies import OUTCOME
-from server.writing import first_answers
+from server.writing import edited, first_answers, hers
+from sync.changes import Action, Change
 from tests.javascript import JavaScript
+from tests.people import made_up_id
 
 VECTORS = json.loads(Path("sync/vectors/forms.json").read_text(encoding="utf-8"))
 CASES = VECTORS["cases"]
@@ -20,7 +23,7 @@ NAMES = [case["name"] for case in CASES]
 
 @pytest.fixture(scope="module")
 def phone() -> JavaScript:
-    return JavaScript("worker/filters.js", "worker/forms.js", "worker/pages.js")
+    return JavaScript("worker/filters.js", "worker/forms.js", "worker/pages.js", "worker/writes.js")
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
@@ -61,6 +64,42 @@ def test_the_next_visit_is_proposed_where_there_will_be_one(phone: JavaScript, o
         outcome in COMES_AGAIN.values,
         outcome not in COMES_AGAIN.values,
     )
+
+
+NOTE = "示例"
+# What stands, what the form was opened with, what it says; and what of that is its author's doing.
+EDITS: dict[str, tuple[dict[str, Any], str, dict[str, Any], dict[str, Any]]] = {
+    "altered": ({"note": NOTE}, '{"note":"示例"}', {"note": "x"}, {"note": "x"}),
+    "emptied": (
+        {"note": NOTE, "danger": ["fall"]},
+        '{"note":"示例","danger":["fall"]}',
+        {},
+        {"danger": [], "note": ""},
+    ),
+    "written elsewhere": ({"note": NOTE, "danger": ["fall"]}, "{}", {}, {}),
+    "emptied elsewhere": ({"note": ""}, '{"note":"示例"}', {"note": NOTE}, {}),
+    "altered in both": ({"note": "a"}, '{"note":"示例"}', {"note": "b"}, {"note": "b"}),
+    "unsaid": ({"note": NOTE}, "", {}, {"note": ""}),
+    "no list of answers": ({"note": NOTE}, "[]", {}, {"note": ""}),
+    "null": ({"note": NOTE}, "null", {}, {"note": ""}),
+    "no JSON": ({"note": NOTE}, "{note", {}, {"note": ""}),
+    "names that every object has": ({"note": NOTE}, '{"__proto__":{"note":""},"constructor":1}', {"note": ""}, {}),
+}
+
+
+@pytest.mark.parametrize(("stands", "was", "values", "altered"), EDITS.values(), ids=EDITS.keys())
+def test_an_edit_is_what_its_author_altered(
+    phone: JavaScript, stands: dict[str, Any], was: str, values: dict[str, Any], altered: dict[str, Any]
+) -> None:
+    (write,) = [each.write for each in PAGES if each.name == "visit_edit"]
+    assert write is not None
+    change = Change(made_up_id("edit"), 0, "visit", made_up_id("visit"), Action.PUT, 1, {}, 1, 1)
+
+    edit = hers(write, replace(change, set=edited(VISIT_FORM, stands, values)), was)
+
+    assert (edit.set if edit else {}) == altered
+    twin = "(form, record, was, values) => changedFields(form, record, openedWith({ was }), values)"
+    assert phone.call(twin, form_wire(VISIT_FORM), stands, was, values) == altered
 
 
 def form_of(case: dict[str, Any]) -> Form:

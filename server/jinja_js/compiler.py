@@ -16,6 +16,7 @@ from server.jinja_js.vocabulary import HELPERS
 from server.jinja_js.writer import OUT, FunctionWriter
 
 GZIP_WINDOW = 32 * 1024
+PHRASE, SIZE_COUNTS = 5, 0.7  # words, and how much of a template's size: the smallest of fifteen pairs that were tried
 
 
 def compile_templates(environment: Environment, names: Sequence[str]) -> str:
@@ -58,7 +59,7 @@ def _alike_together(texts: list[str]) -> list[str]:
     """Each right after those it shares most with for its size, from the shortest on: gzip finds again only what stood within
     the last 32 KB."""
     words = {text: re.findall(r"\w+", text) for text in texts}
-    phrases = {text: set(zip(found, found[1:], found[2:], found[3:], strict=False)) for text, found in words.items()}
+    phrases = {text: set(zip(*(found[at:] for at in range(PHRASE)), strict=False)) for text, found in words.items()}
     ordered = [min(texts, key=len)]
     left = [text for text in texts if text != ordered[0]]
     while left:
@@ -68,7 +69,9 @@ def _alike_together(texts: list[str]) -> list[str]:
             if size > GZIP_WINDOW:
                 break
             seen |= phrases[text]
-        ordered.append(max(left, key=lambda text: len(phrases[text] & seen) / max(1, len(phrases[text])) ** 0.5))
+        ordered.append(
+            max(left, key=lambda text: len(phrases[text] & seen) / max(1, len(phrases[text])) ** SIZE_COUNTS)
+        )
         left.remove(ordered[-1])
     return ordered
 

@@ -68,7 +68,7 @@ class Conflict:
 
 
 def open_conflicts(session: Session, principal: Principal) -> list[Conflict]:
-    """Of what was withdrawn nothing is asked: an answer would bring it back."""
+    """Of what was withdrawn nothing is asked."""
     return [each for each in all_conflicts(session, principal) if each.is_open and not each.record.is_void]
 
 

@@ -10,7 +10,7 @@ time ahead of the server's counts as now), and keep none from being taken over b
 that narrows it stands at once, and a coordinator is asked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID, uuid5
@@ -92,14 +92,16 @@ def households_that_differ(session: Session, community_id: int, answers: Sequenc
 
 
 def answers_in(session: Session, community_id: int, moved: Sequence[changes.Change], now: int) -> list[Answer]:
-    """Of those changes that say something of consent, or take a visit back. A new visit has all of it in its change, so
-    that the many visits of a push are not read again."""
+    """Of those changes that say something of consent, take a visit back or bring it back. A new visit has all of it in its
+    change, so that the many visits of a push are not read again."""
     said = {
         change.record_id: change
         for change in moved
         if change.kind == "visit" and (change.action is Action.VOID or NAME in change.set)
     }
+    silent = {change.record_id for change in moved if change.kind == "visit" and change.base != 0} - said.keys()
     older = [visit_id for visit_id, change in said.items() if "household_id" not in change.set]
+    older += once_withdrawn(session, community_id, silent) if silent else ()
     amended = SqlStore(session).records(community_id, older) if older else {}
     return [
         Answer(visit.record_id, visit.scope_id, min(visit.made_at, now), "" if visit.is_void else text_of(visit.fields))
@@ -109,6 +111,17 @@ def answers_in(session: Session, community_id: int, moved: Sequence[changes.Chan
         for visit_id, change in said.items()
         if visit_id not in amended
     ]
+
+
+def once_withdrawn(session: Session, community_id: int, visit_ids: Collection[str]) -> list[str]:
+    """Those that were taken back at some time: an amendment that stands has brought what they say back with them."""
+    statements = statements_of(session)
+    among, keys = statements.among([packed(visit_id) for visit_id in visit_ids])
+    rows = statements.rows(
+        f"SELECT DISTINCT record_id FROM change WHERE community_id = ? AND record_id {among} AND action = 'void'",  # noqa: S608 -- our own words
+        (community_id, *keys),
+    )
+    return [text_id(row[0]) for row in rows]
 
 
 def take_over(session: Session, author: Author, answer: Answer, now: int) -> None:

@@ -20,6 +20,7 @@ from server.json_field import field_text
 from server.models import NEEDS_ATTENTION, Change, Record
 from server.rules import SCHEMA
 from server.scope import Principal, scoped
+from server.store import SqlStore
 from sync import changes
 from sync.changes import Action, Author, Held, Outcome
 from sync.engine import taken_in_id
@@ -114,7 +115,11 @@ def take_in(session: Session, principal: Principal, held: HeldChange, *, decisio
         return
     asked, authority = held.change, Role.COORDINATOR
     author = Author(asked.community_id, asked.person_id, asked.person_name, asked.device_id, authority)
-    (result,) = accept_changes(session, author, [asked_again(asked)], now)
+    again = asked_again(asked)
+    standing = SqlStore(session).records(asked.community_id, [again.record_id]).get(again.record_id)
+    if standing is not None and standing.is_void and standing.received_at > asked.received_at:
+        raise StillHeld("withdrawn")  # by its author, after she had written this
+    (result,) = accept_changes(session, author, [again], now)
     if result.outcome is Outcome.HELD:
         raise StillHeld(result.code)
     decide(session, principal, held, Decision.TAKEN, reason="", decision_id=decision_id, now=now)

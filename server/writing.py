@@ -4,7 +4,7 @@ It becomes the same Change that a phone would have queued and goes in through th
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -280,14 +280,21 @@ def change_from(
     )
 
 
-def hers(write: Write, change: Change, was: str) -> Change | None:
-    """Of an edit, what its author altered: what others wrote while her form was open stands in it as it was before, and is
-    not taken back by that. None when it is nothing."""
+def hers(write: Write, change: Change, was: str, standing: Fields, *, said: Collection[str] = ()) -> Change | None:
+    """Of an edit, what its author altered: what was written elsewhere while her form was open stands in it as it was before,
+    and is not taken back by that. Hers as well is what she `said` since she first sent it, and an answer that was emptied
+    elsewhere and is asked for by what she altered. None when it is nothing."""
     form, opened = FORMS.get(write.form), opened_with(was)
     if form is None or not write.record or opened is None:
         return change
-    as_it_was = {each for each in form.field_names() if (opened.get(each) or None) == (change.set.get(each) or None)}
-    altered = {name: value for name, value in change.set.items() if name not in as_it_was}
+    names = form.field_names()
+    altered = {name: value for name, value in change.set.items() if name not in names}
+    for each in form.fields:
+        name = each.name
+        is_asked = not standing.get(name) and any(when.field in altered for when in each.shown_when)
+        is_as_it_was = (opened.get(name) or None) == (change.set.get(name) or None)
+        if name in change.set and (is_asked or name in said or not is_as_it_was):
+            altered[name] = change.set[name]
     return replace(change, set=altered) if altered else None
 
 

@@ -188,8 +188,9 @@ async function update() {
   await endRecording();
   await keepDraft();
   if (!(await isFormKept())) return;
+  if (!registration?.waiting) return location.reload(); // it took over while the form could not be kept
   isUpdating = true;
-  registration?.waiting?.postMessage({ type: "SKIP_WAITING" });
+  registration.waiting.postMessage({ type: "SKIP_WAITING" });
 }
 
 /** Some browsers put the new worker in charge minutes later, when there is another form on screen: it is asked again. */
@@ -274,7 +275,7 @@ async function shareExport(link, event) {
   event.preventDefault();
   const answer = await fetch(link.href).catch(() => null);
   const [, name] = /filename="(.+)"/.exec(answer?.headers.get("Content-Disposition") ?? "") ?? [];
-  if (!answer || !name) return showNoAnswer(true); // a page, which nobody could bring in
+  if (!answer || !name) return answer?.ok ? location.assign(answer.url) : showNoAnswer(true); // a page, which nobody could bring in
   const file = new File([await answer.blob()], name, { type: "text/plain" });
   await navigator.share({ files: [file] }).catch(({ name: why }) => {
     if (why !== "AbortError") location.assign(link.href);

@@ -194,8 +194,8 @@ async function uploadAll() {
 /** By what was just answered, perhaps: somebody signed out, or ten PINs were wrong. */
 async function afterLeaving() {
   if (!(await outbox.device()).left) return;
-  await endSession(outbox).catch(() => {}); // tried again before each exchange
   await shutPages();
+  await endSession(outbox).catch(() => {}); // tried again before each exchange
 }
 
 /** Trying again is a drain that somebody asked for. */
@@ -284,7 +284,10 @@ function ready(handle, meanwhile = network, shut = locked) {
       if (/** @type {Error} */ (error).name === "LockedError") return locked({ request: copy });
       // The phone's storage has failed: the server may still help, and the form's ids keep it from doubling.
       console.error(event.request.method, url.pathname, error);
-      if (isOurs && copy.method === "POST" && ONLY_HERE.includes(url.pathname)) return answerNotDone(phone, copy, Date.now());
+      if (isOurs && copy.method === "POST" && ONLY_HERE.includes(url.pathname)) {
+        // Nothing can be read either: the page stays as it is, with all that was typed.
+        return answerNotDone(phone, copy, Date.now()).catch(() => new Response(null, { status: 204 }));
+      }
     }
     return network({ request: copy });
   };

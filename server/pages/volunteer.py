@@ -44,6 +44,7 @@ from server.visit_form import FORMS, STEPS_FORM, VISIT_FORM
 from server.writing import Filled, change_from, first, held_again, hers, open_form, read_filled, reopened, sent_again
 from sync.changes import Author, Change, Outcome
 from sync.engine import taken_in_id
+from sync.store import Known
 
 VISIT_FIELDS: list[dict[str, Any]] = form_wire(VISIT_FORM)["fields"] + form_wire(STEPS_FORM)["fields"]
 SIZES = ("normal", "large")
@@ -130,25 +131,35 @@ def write(session: Session, asked: Write, author: Author, change: Change, was: s
     taken_in = taken_in_id(change.change_id)
     found = store.known(author.community_id, [change.change_id, taken_in])
     known = found.get(change.change_id)
+    standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
+    said = said_since(store, author, change.record_id, known) if known else ()
+    mine = hers(asked, change, was, standing.fields if standing else {}, said=said)
     if known is not None and known.result.outcome is Outcome.HELD and taken_in not in found:
-        altered = held_again(asked, change, known.asked)
+        altered = held_again(asked, mine, known.asked) if mine else None
         if altered is None:
             return known.result.code
         if told := store.known(author.community_id, [altered.change_id]):
             return told[altered.change_id].result.code
         change = altered
     elif known is not None:
-        standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
-        altered = sent_again(asked, change, standing, new_id=uuid7(now))
+        altered = sent_again(asked, mine, standing, new_id=uuid7(now)) if mine else None
         if altered is None:
             return ""
         change = altered
+    elif mine is None:
+        return ""
     else:
-        altered = hers(asked, change, was)
-        if altered is None:
-            return ""
-        change = altered
+        change = mine
     return accept_changes(session, author, [change], now)[0].code
+
+
+def said_since(store: SqlStore, author: Author, record_id: str, known: Known) -> set[str]:
+    """The fields that this device has set since that change, with it. One that is held stands nowhere in the history."""
+    if known.result.outcome is Outcome.HELD:
+        return set(known.asked)
+    history = store.histories(author.community_id, [record_id]).get(record_id, ())
+    own = [each for each in history if each.device_id == author.device_id and each.revision >= known.result.revision]
+    return {name for each in own for name in each.set}
 
 
 async def ask(request: Request) -> Response:

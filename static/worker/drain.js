@@ -191,7 +191,7 @@ export class Drain {
     });
     if (!outcome.isDone) await this.#fail(outcome);
     else await this.#succeed();
-    this.#uploader.allow(outcome.server);
+    this.#uploader.allow(this.#phone.givingUp.size > 0 ? null : outcome.server); // a photo may be given up as well
     await this.#heed(STANDING_BY_CODE[outcome.code] ?? outcome.standing, device_id);
     // This worker is too old to be answered; a newer one has been waiting to be fetched.
     if (outcome.oldest_schema > app.schema) void registration()?.update().catch(() => {});

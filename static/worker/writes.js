@@ -121,7 +121,9 @@ function notSaved(form) {
 async function changeFrom(phone, write, { values, fixed, hidden, attachments, stuck, now }) {
   const { kind, action } = write;
   const { record_id, opened_at } = hidden;
-  const isKnown = (await phone.outbox.entries()).some(({ change_id }) => change_id === hidden.change_id);
+  const entries = (await phone.outbox.entries()).filter((entry) => entry.record_id === record_id);
+  const sent = entries.find(({ change_id }) => change_id === hidden.change_id);
+  const isKnown = sent !== undefined;
   const standing = await phone.record(kind, record_id);
   const about = { kind, record_id, action: /** @type {"put" | "void"} */ (action), made_at: now, schema: phone.app.schema };
   if (stuck.length > 0) hidden.base = String((await phone.replica.record(record_id))?.revision ?? 0);
@@ -131,8 +133,10 @@ async function changeFrom(phone, write, { values, fixed, hidden, attachments, st
     const times = kind === "visit" && !write.record ? { started_at: Math.min(opened_at, now), ended_at: now } : {};
     return { ...about, ...idAndBase(hidden), set: { ...values, ...fixed, ...times, ...named([], attachments) } };
   }
-  const opened = write.record && !isKnown ? openedWith(hidden) : null;
-  const edit = { ...changedFields(phone.app.forms[write.form], standing, opened, values), ...(write.record ? fixed : {}) };
+  const since = sent ? entries.filter(({ sequence }) => sequence >= sent.sequence) : [];
+  const opened = write.record && since.every(({ display }) => display) ? openedWith(hidden) : null;
+  const said = Object.assign({}, ...since.map(({ display }) => display?.set));
+  const edit = { ...changedFields(phone.app.forms[write.form], standing, { opened, said }, values), ...(write.record ? fixed : {}) };
   const set = { ...edit, ...named(standing.attachments, attachments) };
   if (Object.keys(set).length === 0) return null;
   Object.assign(set, { ...Object.assign({}, ...stuck.map(({ display }) => display?.set)), ...set });
@@ -163,13 +167,16 @@ function openedWith({ was }) {
 
 /**
  * Only what differs from the record, and is her doing: what was written elsewhere while her form was open stands in it as it
- * was before. A cleared answer is an edit too, and so is one that is no longer asked for.
+ * was before. Hers as well is what she `said` since she first sent it, and an answer that was emptied elsewhere and is asked for by
+ * what she altered. A cleared answer is an edit too, and so is one that is no longer asked for.
  */
-function changedFields(form, record, opened, values) {
+function changedFields(form, record, { opened, said = {} }, values) {
   const changed = {};
-  for (const { name, control } of form?.fields ?? []) {
+  for (const { name, control, shown_when } of form?.fields ?? []) {
     const value = values[name] ?? (LISTS.includes(control) ? [] : "");
-    if (!isSameAnswer(value, record[name]) && !(opened && isSameAnswer(value, opened[name]))) changed[name] = value;
+    const isAsked = isEmptyAnswer(record[name]) && shown_when.some(({ field }) => field in changed);
+    const isHers = !opened || isAsked || Object.hasOwn(said, name) || !isSameAnswer(value, opened[name]);
+    if (isHers && !isSameAnswer(value, record[name])) changed[name] = value;
   }
   return changed;
 }

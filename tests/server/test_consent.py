@@ -283,6 +283,22 @@ def test_an_answer_that_is_taken_back_was_never_given(database: Database, is_voi
     assert consent(database, FULL_DOOR) == "full"
 
 
+@pytest.mark.parametrize("pushes", [1, 2])
+def test_an_answer_that_is_brought_back_was_given_after_all(database: Database, pushes: int) -> None:
+    log(database, ALICE, "the right door", FULL_DOOR, "withdrawn")
+    visit = record(database, made_up_id("the right door"))
+    void = Change(uuid7(), 1, "visit", visit.record_id, Action.VOID, visit.revision, {}, NOW, 1)
+    back = replace(
+        void, change_id=uuid7(), device_sequence=2, action=Action.PUT, base=void.change_id, set={"note": "示例"}
+    )
+
+    for part in [[void, back]] if pushes == 1 else [[void], [back]]:
+        log_visits(database, ALICE, *part)
+
+    assert not record(database, visit.record_id).is_void
+    assert consent(database, FULL_DOOR) == "withdrawn"
+
+
 # At the next door
 
 

@@ -221,15 +221,29 @@ def write_meanwhile(world: World, **fields: Any) -> None:
     log_visits(world.database, ALICE, replace(visit_change("hers"), change_id=made_up_id("other"), base=1, set=fields))
 
 
-def test_an_edit_leaves_what_was_written_while_its_form_was_open(world: World) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_edit_leaves_what_was_written_while_its_form_was_open(world: World, times: int) -> None:
     log_visits(world.database, ALICE, visit_change("hers"))
     path, form = edit_of_hers(world)
     write_meanwhile(world, note="示例：门铃坏了", contact_mode="phone")
 
-    world.post(path, form | {"outcome": "away_known"})
+    for _ in range(times):
+        world.post(path, form | {"outcome": "away_known"})
 
     fields = fields_of_hers(world)
     assert (fields["outcome"], fields["note"], fields["contact_mode"]) == ("away_known", "示例：门铃坏了", "phone")
+
+
+def test_an_edit_that_is_held_is_held_once_whatever_was_written_while_its_form_was_open(world: World) -> None:
+    log_visits(world.database, ALICE, visit_change("hers"))
+    path, form = edit_of_hers(world)
+    write_meanwhile(world, note="示例：门铃坏了")
+    world.close(RED_DOOR)
+
+    for _ in range(2):
+        world.post(path, form | {"outcome": "away_known"})
+
+    assert len(world.held()) == 1
 
 
 def test_an_edit_says_again_what_it_altered_although_another_did_too(world: World) -> None:

@@ -174,6 +174,22 @@ def test_an_amendment_after_the_visit_was_taken_in_is_its_authors(world: World) 
     assert (after.author_id, '"补"' in after.fields) == (ALICE.id, True)
 
 
+def test_what_its_author_wrote_before_she_took_the_visit_back_brings_it_not_back(world: World) -> None:
+    log_visits(world.database, ALICE, visit_change("hers"))
+    amendment = visit_change("hers", base=1, note="示例")
+    revoked = replace(ALICE.author(), is_revoked=True)
+    world.database.write(lambda session: accept_changes(session, revoked, [amendment], NOW))
+    void = replace(amendment, change_id=uuid7(), action=Action.VOID, set={})
+    log_visits(world.database, ALICE, void, now=NOW + MINUTE)
+
+    said = decide(world, amendment.change_id, "taken")
+
+    standing = record(world, made_up_id("hers"))
+    assert said.startswith("/coordinator/held?said=still_held")
+    assert standing is not None
+    assert standing.is_void
+
+
 def test_what_the_rules_refuse_a_coordinator_too_stays_held_and_writes_nothing(world: World) -> None:
     change = visit_change("bad", outcome="teleported")
     (result,) = log_visits(world.database, ALICE, change)
@@ -351,7 +367,6 @@ def test_a_conflict_that_somebody_else_just_settled_is_not_called_settled_by_thi
 
 
 def test_about_what_was_withdrawn_nothing_is_asked(world: World) -> None:
-    """An answer would bring it back."""
     said = visit_change("visit", needs=["meal_delivery"], urgency="h24")
     (visit,) = log_visits(world.database, ALICE, said)
     need = need_id(said, "meal_delivery")

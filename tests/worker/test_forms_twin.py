@@ -79,6 +79,18 @@ EDITS: dict[str, tuple[dict[str, Any], str, dict[str, Any], dict[str, Any]]] = {
     "written elsewhere": ({"note": NOTE, "danger": ["fall"]}, "{}", {}, {}),
     "emptied elsewhere": ({"note": ""}, '{"note":"示例"}', {"note": NOTE}, {}),
     "altered in both": ({"note": "a"}, '{"note":"示例"}', {"note": "b"}, {"note": "b"}),
+    "asked by what is altered": (
+        {"needs": [], "urgency": ""},
+        '{"needs":["legal_aid"],"urgency":"days"}',
+        {"needs": ["legal_aid", "meal_delivery"], "urgency": "days"},
+        {"needs": ["legal_aid", "meal_delivery"], "urgency": "days"},
+    ),
+    "asked, and answered elsewhere": (
+        {"needs": ["legal_aid"], "urgency": "h24"},
+        '{"needs":["legal_aid"],"urgency":"days"}',
+        {"needs": ["legal_aid", "meal_delivery"], "urgency": "days"},
+        {"needs": ["legal_aid", "meal_delivery"]},
+    ),
     "unsaid": ({"note": NOTE}, "", {}, {"note": ""}),
     "no list of answers": ({"note": NOTE}, "[]", {}, {"note": ""}),
     "null": ({"note": NOTE}, "null", {}, {"note": ""}),
@@ -95,11 +107,27 @@ def test_an_edit_is_what_its_author_altered(
     assert write is not None
     change = Change(made_up_id("edit"), 0, "visit", made_up_id("visit"), Action.PUT, 1, {}, 1, 1)
 
-    edit = hers(write, replace(change, set=edited(VISIT_FORM, stands, values)), was)
+    edit = hers(write, replace(change, set=edited(VISIT_FORM, stands, values)), was, stands)
 
     assert (edit.set if edit else {}) == altered
-    twin = "(form, record, was, values) => changedFields(form, record, openedWith({ was }), values)"
+    twin = "(form, record, was, values) => changedFields(form, record, { opened: openedWith({ was }) }, values)"
     assert phone.call(twin, form_wire(VISIT_FORM), stands, was, values) == altered
+
+
+@pytest.mark.parametrize(("said", "altered"), [({}, {}), ({"note": NOTE}, {"note": ""})])
+def test_what_its_author_said_before_is_hers_to_take_back(
+    phone: JavaScript, said: dict[str, Any], altered: dict[str, Any]
+) -> None:
+    """She goes back, and empties what was empty when she opened the form."""
+    (write,) = [each.write for each in PAGES if each.name == "visit_edit"]
+    assert write is not None
+    change = Change(made_up_id("edit"), 0, "visit", made_up_id("visit"), Action.PUT, 1, {"note": ""}, 1, 1)
+
+    edit = hers(write, change, "{}", {"note": NOTE}, said=said)
+
+    assert (edit.set if edit else {}) == altered
+    twin = "(form, record, said, values) => changedFields(form, record, { opened: {}, said }, values)"
+    assert phone.call(twin, form_wire(VISIT_FORM), {"note": NOTE}, said, {}) == altered
 
 
 def form_of(case: dict[str, Any]) -> Form:

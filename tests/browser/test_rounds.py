@@ -183,9 +183,9 @@ def test_s11_last_visits_and_every_promise_stand_above_the_fold(phone: Phone) ->
 
 
 def has_task(phone: Phone, door: str) -> bool:
-    """A visit that was sent back, which takes the room of two."""
+    """A visit that was sent back, which takes the room of two for whoever made it."""
     phone.open(door)
-    return phone.page.locator("#last-visits .visit__word").count() > 0
+    return phone.page.locator("#last-visits [data-state=sent_back]").count() > 0
 
 
 def promises_in_view(phone: Phone, door: str) -> list[str]:

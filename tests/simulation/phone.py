@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,10 @@ class Phones:
         async def works() -> Any:
             return work(*given)
 
-        return self._loop.run_until_complete(works())
+        if asyncio._get_running_loop() is None:
+            return self._loop.run_until_complete(works())
+        with ThreadPoolExecutor(1) as thread:  # Playwright's own loop runs in this one
+            return thread.submit(self._loop.run_until_complete, works()).result()
 
     def _call(self, function: str, *arguments: Any) -> Any:
         written = ",".join(msgspec.json.encode(argument).decode() for argument in arguments)

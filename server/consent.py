@@ -101,7 +101,7 @@ def answers_in(session: Session, community_id: int, moved: Sequence[changes.Chan
     }
     silent = {change.record_id for change in moved if change.kind == "visit" and change.base != 0} - said.keys()
     older = [visit_id for visit_id, change in said.items() if "household_id" not in change.set]
-    older += once_withdrawn(session, community_id, silent) if silent else ()
+    older += brought_back(session, community_id, silent, [change.change_id for change in moved]) if silent else ()
     amended = SqlStore(session).records(community_id, older) if older else {}
     return [
         Answer(visit.record_id, visit.scope_id, min(visit.made_at, now), "" if visit.is_void else text_of(visit.fields))
@@ -113,13 +113,24 @@ def answers_in(session: Session, community_id: int, moved: Sequence[changes.Chan
     ]
 
 
-def once_withdrawn(session: Session, community_id: int, visit_ids: Collection[str]) -> list[str]:
-    """Those that were taken back at some time: an amendment that stands has brought what they say back with them."""
+def brought_back(
+    session: Session, community_id: int, visit_ids: Collection[str], change_ids: Collection[str]
+) -> list[str]:
+    """Those that stood withdrawn until these changes, and with them what they say."""
     statements = statements_of(session)
     among, keys = statements.among([packed(visit_id) for visit_id in visit_ids])
+    these, own = statements.among([packed(change_id) for change_id in change_ids])
     rows = statements.rows(
-        f"SELECT DISTINCT record_id FROM change WHERE community_id = ? AND record_id {among} AND action = 'void'",  # noqa: S608 -- our own words
-        (community_id, *keys),
+        f"""
+        SELECT DISTINCT gone.record_id FROM change gone
+         WHERE gone.community_id = ? AND gone.record_id {among} AND gone.action = 'void' AND gone.revision > 0
+           AND NOT EXISTS (
+               SELECT 1 FROM change since
+                WHERE since.community_id = gone.community_id AND since.record_id = gone.record_id
+                  AND since.revision > gone.revision AND NOT (since.change_id {these})
+           )
+        """,  # noqa: S608 -- our own words
+        (community_id, *keys, *own),
     )
     return [text_id(row[0]) for row in rows]
 

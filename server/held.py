@@ -117,12 +117,20 @@ def take_in(session: Session, principal: Principal, held: HeldChange, *, decisio
     author = Author(asked.community_id, asked.person_id, asked.person_name, asked.device_id, authority)
     again = asked_again(asked)
     standing = SqlStore(session).records(asked.community_id, [again.record_id]).get(again.record_id)
-    if standing is not None and standing.is_void and standing.received_at > asked.received_at:
+    if standing is not None and standing.is_void and withdrawn_at(session, principal, again.record_id) >= asked.made_at:
         raise StillHeld("withdrawn")  # by its author, after she had written this
     (result,) = accept_changes(session, author, [again], now)
     if result.outcome is Outcome.HELD:
         raise StillHeld(result.code)
     decide(session, principal, held, Decision.TAKEN, reason="", decision_id=decision_id, now=now)
+
+
+def withdrawn_at(session: Session, principal: Principal, record_id: str) -> int:
+    """When its author said so, by her phone's clock, as what she said is dated that is held."""
+    statement = select(func.max(Change.made_at)).where(
+        col(Change.record_id) == record_id, col(Change.action) == Action.VOID.value, col(Change.revision) > 0
+    )
+    return session.exec(scoped(principal, statement)).one() or 0
 
 
 def decide(

@@ -181,7 +181,8 @@ async function signOut(event) {
   const { request } = event;
   if (request.method !== "POST") return answerSignOut(phone, Date.now());
   const response = await postSignOut(phone, request, Date.now(), uploadAll);
-  event.waitUntil(afterLeaving());
+  // The session first: the page that signed out is on its way to another, and is not to be renewed under that.
+  event.waitUntil(endSession(outbox).catch(() => {}).then(afterLeaving));
   return response;
 }
 

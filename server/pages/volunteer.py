@@ -132,7 +132,7 @@ def write(session: Session, asked: Write, author: Author, change: Change, was: s
     found = store.known(author.community_id, [change.change_id, taken_in])
     known = found.get(change.change_id)
     standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
-    said = said_since(store, author, change.record_id, known) if known else ()
+    said = said_since(store, author, change.record_id, found.get(taken_in, known)) if known else ()
     mine = hers(asked, change, was, standing.fields if standing else {}, said=said)
     if known is not None and known.result.outcome is Outcome.HELD and taken_in not in found:
         altered = held_again(asked, mine, known.asked) if mine else None

@@ -299,6 +299,36 @@ def test_an_answer_that_is_brought_back_was_given_after_all(database: Database, 
     assert consent(database, FULL_DOOR) == "withdrawn"
 
 
+def test_an_answer_that_was_brought_back_once_is_not_given_again_with_every_word_about_its_visit(
+    database: Database,
+) -> None:
+    log(database, ALICE, "the right door", GREEN_DOOR, "withdrawn")
+    visit = record(database, made_up_id("the right door"))
+    void = Change(uuid7(), 1, "visit", visit.record_id, Action.VOID, visit.revision, {}, NOW, 1)
+    log_visits(database, ALICE, void, now=NOW + 30 * DAY)
+    amend(database, "the right door", note="示例")
+    log(database, ALICE, "given again", GREEN_DOOR, "full", day=2)
+
+    amend(database, "the right door", note="示例二", day=3)
+
+    assert consent(database, GREEN_DOOR) == "full"
+    assert asks(database) == []
+
+
+def test_a_withdrawal_that_was_held_gives_no_answer_anew(database: Database) -> None:
+    log(database, ALICE, "hers", FULL_DOOR, "withdrawn")
+    visit = record(database, made_up_id("hers"))
+    void = Change(uuid7(), 1, "visit", visit.record_id, Action.VOID, visit.revision, {}, NOW, 1)
+    (held,) = log_visits(database, BOB, void, now=NOW + 30 * DAY)
+    log(database, ALICE, "given again", FULL_DOOR, "full", day=2)
+    before = (consent(database, FULL_DOOR), asks(database))
+
+    amend(database, "hers", note="示例", day=3)
+
+    assert held.outcome is Outcome.HELD
+    assert (consent(database, FULL_DOOR), asks(database)) == before
+
+
 # At the next door
 
 

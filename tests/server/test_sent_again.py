@@ -246,6 +246,22 @@ def test_an_edit_that_is_held_is_held_once_whatever_was_written_while_its_form_w
     assert len(world.held()) == 1
 
 
+def test_an_edit_that_was_taken_in_may_be_taken_back_like_any(world: World) -> None:
+    log_visits(world.database, ALICE, visit_change("hers", contact_mode="in_person"))
+    path, form = edit_of_hers(world)
+    world.close(RED_DOOR)
+    world.post(path, form | {"note": "示例", "contact_mode": "in_person"})
+    (held,) = world.history(Outcome.HELD)
+    world.become(COORDINATOR)
+    world.post(f"/coordinator/held/{held.change_id}", {"decision": "taken", "decision_id": made_up_id("decision")})
+    world.close(RED_DOOR, is_closed=False)
+    world.become(ALICE)
+
+    for mode in ("phone", "in_person"):
+        world.post(path, form | {"note": "示例", "contact_mode": mode})
+        assert fields_of_hers(world)["contact_mode"] == mode
+
+
 def test_an_edit_says_again_what_it_altered_although_another_did_too(world: World) -> None:
     log_visits(world.database, ALICE, visit_change("hers"))
     path, form = edit_of_hers(world)

@@ -190,6 +190,21 @@ def test_what_its_author_wrote_before_she_took_the_visit_back_brings_it_not_back
     assert standing.is_void
 
 
+def test_what_its_author_wrote_after_a_withdrawal_that_was_held_as_well_is_taken_in_after_it(world: World) -> None:
+    log_visits(world.database, ALICE, visit_change("hers"))
+    revoked = replace(ALICE.author(), is_revoked=True)
+    after = replace(visit_change("hers", base=1, note="示例"), made_at=NOW + 2)
+    void = replace(after, change_id=uuid7(), action=Action.VOID, set={}, made_at=NOW + 1)
+    world.database.write(lambda session: accept_changes(session, revoked, [void, after], NOW - MINUTE))
+
+    said = [decide(world, change.change_id, "taken") for change in (void, after)]
+
+    standing = record(world, made_up_id("hers"))
+    assert said == ["/coordinator/held?said=taken"] * 2
+    assert standing is not None
+    assert not standing.is_void
+
+
 def test_what_the_rules_refuse_a_coordinator_too_stays_held_and_writes_nothing(world: World) -> None:
     change = visit_change("bad", outcome="teleported")
     (result,) = log_visits(world.database, ALICE, change)

@@ -117,8 +117,8 @@ def take_in(session: Session, principal: Principal, held: HeldChange, *, decisio
     author = Author(asked.community_id, asked.person_id, asked.person_name, asked.device_id, authority)
     again = asked_again(asked)
     standing = SqlStore(session).records(asked.community_id, [again.record_id]).get(again.record_id)
-    if standing is not None and standing.is_void and withdrawn_at(session, principal, again.record_id) >= asked.made_at:
-        raise StillHeld("withdrawn")  # by its author, after she had written this
+    if standing is not None and standing.is_void and withdrawn_at(session, principal, again.record_id) > asked.position:
+        raise StillHeld("withdrawn")  # by its author, after this had come
     (result,) = accept_changes(session, author, [again], now)
     if result.outcome is Outcome.HELD:
         raise StillHeld(result.code)
@@ -126,11 +126,19 @@ def take_in(session: Session, principal: Principal, held: HeldChange, *, decisio
 
 
 def withdrawn_at(session: Session, principal: Principal, record_id: str) -> int:
-    """When its author said so, by her phone's clock, as what she said is dated that is held."""
-    statement = select(func.max(Change.made_at)).where(
-        col(Change.record_id) == record_id, col(Change.action) == Action.VOID.value, col(Change.revision) > 0
+    """The place in the history at which the last word came that withdrew it; of one that was held and taken in, its first."""
+    statement = select(Change.change_id, Change.position, Change.revision).where(
+        col(Change.record_id) == record_id, col(Change.action) == Action.VOID.value
     )
-    return session.exec(scoped(principal, statement)).one() or 0
+    voids = session.exec(scoped(principal, statement)).all()
+    stood = {change_id for change_id, _, revision in voids if revision > 0}
+    copies = {taken_in_id(change_id) for change_id, *_ in voids}
+    came = (
+        place
+        for change_id, place, _ in voids
+        if stood & {change_id, taken_in_id(change_id)} and change_id not in copies
+    )
+    return max(came, default=0)
 
 
 def decide(

@@ -172,9 +172,11 @@ async function refreshStatus() {
 /** A list that shows records on their way is fetched again, unless somebody is writing. */
 function refreshRecords() {
   const isListing = document.querySelector('main [data-state="waiting"], main [data-state="uploading"], main [data-state="failed"], main #stale');
-  if (!isListing || document.querySelector("main form[data-form]")) return;
+  if (!isListing || document.querySelector("main form[data-form], [data-shut]")) return;
   const path = location.pathname + location.search;
-  void /** @type {any} */ (window).htmx.ajax("GET", path, { target: "main", select: "main", swap: "outerMorph" });
+  const fetching = /** @type {any} */ (window).htmx.ajax("GET", path, { target: "main", select: "main", swap: "outerMorph" });
+  // Locked meanwhile: what stands around the records is not to stand around the question for the PIN.
+  void fetching.then(() => document.querySelector("main [data-shut]") && location.reload());
 }
 
 /** A new release waits until no page needs the old one, or until somebody taps. */

@@ -134,23 +134,16 @@ def write(session: Session, asked: Write, author: Author, change: Change, was: s
     standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
     said = said_since(store, author, change.record_id, found.get(taken_in, known)) if known else ()
     mine = hers(asked, change, was, standing.fields if standing else {}, said=said)
-    if known is not None and known.result.outcome is Outcome.HELD and taken_in not in found:
-        altered = held_again(asked, mine, known.asked) if mine else None
-        if altered is None:
-            return known.result.code
-        if told := store.known(author.community_id, [altered.change_id]):
-            return told[altered.change_id].result.code
-        change = altered
-    elif known is not None:
-        altered = sent_again(asked, mine, standing, new_id=uuid7(now)) if mine else None
-        if altered is None:
-            return ""
-        change = altered
-    elif mine is None:
-        return ""
-    else:
-        change = mine
-    return accept_changes(session, author, [change], now)[0].code
+    held = known if known and known.result.outcome is Outcome.HELD and taken_in not in found else None
+    if mine and held:
+        mine = held_again(asked, mine, held.asked)
+    elif mine and known:
+        mine = sent_again(asked, mine, standing, new_id=uuid7(now))
+    if mine is None:
+        return held.result.code if held else ""
+    if held and (told := store.known(author.community_id, [mine.change_id])):
+        return told[mine.change_id].result.code
+    return accept_changes(session, author, [mine], now)[0].code
 
 
 def said_since(store: SqlStore, author: Author, record_id: str, known: Known) -> set[str]:

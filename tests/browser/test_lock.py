@@ -225,6 +225,20 @@ def test_what_else_is_sent_to_a_locked_phone_is_done_after_the_pin(phone: Phone)
     expect(phone.page.locator("[value=restore]")).to_be_visible()
 
 
+def test_a_list_that_is_fetched_again_on_a_locked_phone_gives_way_to_the_whole_question(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer")
+    set_pin(phone)
+    phone.open(f"/visits/{visit}")
+    expect(phone.page.locator(f"a[href='/visits/{visit}/edit']")).to_be_visible()
+    lose_the_key(phone)
+
+    phone.page.evaluate("() => refreshRecords()")
+
+    expect_locked(phone)
+    expect(phone.page.locator(f"a[href='/visits/{visit}/edit']")).to_have_count(0)
+
+
 @pytest.mark.parametrize("path", ["/unlock", "/settings/pin", "/unlock?again=1"])
 def test_a_pin_that_the_phone_has_no_use_for_goes_nowhere(
     server: ServerProcess, make_phone: MakePhone, path: str

@@ -458,12 +458,18 @@ def test_a_building_that_is_redrawn_after_going_back_is_as_it_was_redrawn(world:
     assert world.held() == 0
 
 
-def test_a_building_that_somebody_else_redrew_is_not_called_saved(world: World) -> None:
+def redrawn_meanwhile(world: World) -> str:
+    """The base of a coordinator's open page of a building that another redraws."""
     world.become(COORDINATOR)
     two = building_id(COMMUNITY_ID, "2")
     world.post("/coordinator/buildings/2", change_id=uuid7(), base="0", name="1", floors="1 101")
     base = str(world.record(two).revision)
     world.put(two, "building", who=SECOND, stairwells=[{"name": "1", "floors": ["1 101 102"]}])
+    return base
+
+
+def test_a_building_that_somebody_else_redrew_is_not_called_saved(world: World) -> None:
+    base = redrawn_meanwhile(world)
 
     form = {"change_id": uuid7(), "base": base, "name": "1", "floors": "1 商铺"}
     answer = world.client.post("/coordinator/buildings/2", data=form, headers=SAME_ORIGIN, follow_redirects=False)
@@ -479,11 +485,7 @@ def test_a_chart_of_another_shape_is_held(world: World, stairwells: Any) -> None
 
 
 def test_a_chart_that_is_put_right_and_saved_again_overwrites_no_other(world: World) -> None:
-    world.become(COORDINATOR)
-    two = building_id(COMMUNITY_ID, "2")
-    world.post("/coordinator/buildings/2", change_id=uuid7(), base="0", name="1", floors="1 101")
-    base = str(world.record(two).revision)
-    world.put(two, "building", who=SECOND, stairwells=[{"name": "1", "floors": ["1 101 102"]}])
+    base = redrawn_meanwhile(world)
 
     wrong = world.client.post(
         "/coordinator/buildings/2",
@@ -494,7 +496,8 @@ def test_a_chart_that_is_put_right_and_saved_again_overwrites_no_other(world: Wo
     again = world.post("/coordinator/buildings/2", change_id=uuid7(), base=kept, name="1", floors="1 商铺")
 
     assert (wrong.status_code, kept, again) == (422, base, 422)
-    assert world.record(two).fields["stairwells"] == [{"name": "1", "floors": ["1 101 102"]}]
+    stands = world.record(building_id(COMMUNITY_ID, "2")).fields["stairwells"]
+    assert stands == [{"name": "1", "floors": ["1 101 102"]}]
 
 
 @pytest.mark.parametrize("categories", [None, []])

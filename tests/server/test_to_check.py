@@ -174,12 +174,14 @@ def test_an_amendment_after_the_visit_was_taken_in_is_its_authors(world: World) 
     assert (after.author_id, '"补"' in after.fields) == (ALICE.id, True)
 
 
-def test_what_its_author_wrote_before_she_took_the_visit_back_brings_it_not_back(world: World) -> None:
+@pytest.mark.parametrize("years", [-9, 0, 9])
+def test_what_its_author_wrote_before_she_took_the_visit_back_brings_it_not_back(world: World, years: int) -> None:
     log_visits(world.database, ALICE, visit_change("hers"))
     amendment = visit_change("hers", base=1, note="示例")
     revoked = replace(ALICE.author(), is_revoked=True)
+    amendment = replace(amendment, made_at=NOW + years * 365 * DAY)  # by a clock that is wrong
     world.database.write(lambda session: accept_changes(session, revoked, [amendment], NOW))
-    void = replace(amendment, change_id=uuid7(), action=Action.VOID, set={})
+    void = replace(amendment, change_id=uuid7(), action=Action.VOID, set={}, made_at=NOW)
     log_visits(world.database, ALICE, void, now=NOW + MINUTE)
 
     said = decide(world, amendment.change_id, "taken")
@@ -190,11 +192,14 @@ def test_what_its_author_wrote_before_she_took_the_visit_back_brings_it_not_back
     assert standing.is_void
 
 
-def test_what_its_author_wrote_after_a_withdrawal_that_was_held_as_well_is_taken_in_after_it(world: World) -> None:
+@pytest.mark.parametrize("years", [-9, 0, 9])
+def test_what_its_author_wrote_after_a_withdrawal_that_was_held_as_well_is_taken_in_after_it(
+    world: World, years: int
+) -> None:
     log_visits(world.database, ALICE, visit_change("hers"))
     revoked = replace(ALICE.author(), is_revoked=True)
-    after = replace(visit_change("hers", base=1, note="示例"), made_at=NOW + 2)
-    void = replace(after, change_id=uuid7(), action=Action.VOID, set={}, made_at=NOW + 1)
+    after = replace(visit_change("hers", base=1, note="示例"), made_at=NOW + years * 365 * DAY)
+    void = replace(after, change_id=uuid7(), action=Action.VOID, set={}, made_at=NOW)
     world.database.write(lambda session: accept_changes(session, revoked, [void, after], NOW - MINUTE))
 
     said = [decide(world, change.change_id, "taken") for change in (void, after)]

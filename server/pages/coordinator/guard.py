@@ -33,7 +33,7 @@ def for_coordinators(handler: Handler) -> Callable[[Request], Awaitable[Response
 
 def way_back(request: Request) -> dict[str, str]:
     """What was sent is lost with the session that had ended, and may have an address that no page has: back to its form."""
-    if request.method == "GET":
+    if request.method in ("GET", "HEAD"):
         return {"next": request.url.path}
     try:
         form = urlsplit(request.headers.get("referer", "")).path

@@ -238,9 +238,9 @@ addEventListener("beforeinstallprompt", (event) => {
 
 /** @type {HTMLFormElement | null} changed since its draft was last sent */
 let changedForm = null;
-// Firefox takes a request that may outlive its page past the worker, to a server that keeps no drafts.
-const OUTLIVES_ITS_PAGE = !navigator.userAgent.includes("Firefox/");
 let draftTimer = 0;
+/** @type {Set<[string, string | File][]>} drafts that the worker has not answered for */
+const onTheirWay = new Set();
 /** @type {Promise<unknown>} */
 let keeping = Promise.resolve();
 
@@ -261,14 +261,30 @@ function keepDraft() {
 }
 
 async function sendDraft(form) {
-  const body = new URLSearchParams();
-  for (const [name, text] of new FormData(form)) if (typeof text === "string") body.append(name, text);
-  body.append("draft_path", new URL(form.action).pathname);
-  const response = await fetch("/drafts", { method: "POST", body, keepalive: OUTLIVES_ITS_PAGE }).catch(() => null);
-  if (!response?.ok) changedForm ??= form; // it goes with the next one
+  const draft = readDraft(form);
+  const answer = fetch("/drafts", { method: "POST", body: new URLSearchParams(draft) }).catch(() => null);
+  await awaitAnswer(draft, answer);
+  if (!(await answer)?.ok) changedForm ??= form; // it goes with the next one
 }
 
-addEventListener("pagehide", () => void keepDraft());
+async function awaitAnswer(draft, answer) {
+  onTheirWay.add(draft);
+  await answer;
+  onTheirWay.delete(draft);
+}
+
+/** @returns {[string, string][]} */
+function readDraft(form) {
+  const answers = /** @type {[string, string][]} */ ([...new FormData(form)].filter(([, text]) => typeof text === "string"));
+  return [...answers, ["draft_path", new URL(form.action).pathname]];
+}
+
+/** A page that goes takes its requests along, in Firefox nearly always; a message arrives, and nobody waits for its answer. */
+addEventListener("pagehide", () => {
+  const drafts = changedForm ? [...onTheirWay, readDraft(changedForm)] : [...onTheirWay];
+  changedForm = null;
+  if (drafts.length > 0) navigator.serviceWorker?.controller?.postMessage({ type: "drafts", drafts });
+});
 document.addEventListener("htmx:before:request", () => void keepDraft());
 
 /** A phone shares the file, with WeChat among the ways it offers; whatever cannot downloads it, as the link says. */
@@ -451,6 +467,7 @@ document.addEventListener("change", ({ target }) => {
 // A photo or a voice note (attach.js) is no answer, but its form is a draft from now on.
 document.addEventListener("chosen", (/** @type {any} */ { target, detail }) => {
   keepingChosen = detail.keeping;
+  if (detail.draft) void awaitAnswer(detail.draft, detail.keeping);
   noteChange(target);
   void keepDraft();
 });

@@ -35,13 +35,18 @@ function keepChosen(box) {
   const keep = async () => {
     if (returning.has(box)) await returning.get(box); // else at once: the page may be going
     const body = new FormData();
-    body.append("record_id", form.dataset.record);
-    body.append("chosen", "1");
-    for (const name of ["photo", "voice"]) for (const file of carrier(box, name).files ?? []) body.append(name, file);
+    for (const [name, value] of readChosen(box)) body.append(name, value);
     return (await fetch("/drafts", { method: "POST", body })).ok;
   };
   const keeping = keep().catch(() => false);
-  form.dispatchEvent(new CustomEvent("chosen", { bubbles: true, detail: { keeping } }));
+  const draft = returning.has(box) ? null : readChosen(box);
+  form.dispatchEvent(new CustomEvent("chosen", { bubbles: true, detail: { draft, keeping } }));
+}
+
+/** @returns {[string, string | File][]} */
+function readChosen(box) {
+  const chosen = ["photo", "voice"].flatMap((name) => [...(carrier(box, name).files ?? [])].map((file) => [name, file]));
+  return [["record_id", box.closest("form").dataset.record], ["chosen", "1"], .../** @type {[string, File][]} */ (chosen)];
 }
 
 /**
@@ -235,7 +240,7 @@ document.addEventListener("click", ({ target }) => {
   if (button) void record(button);
 });
 document.addEventListener("submit", () => void finish(), { capture: true });
-addEventListener("pagehide", () => void finish());
+addEventListener("pagehide", () => void finish(), { capture: true }); // before app.js tells the worker what is on its way
 document.addEventListener("closing", (/** @type {any} */ { detail }) => detail.waits.push(finish()));
 document.addEventListener("htmx:before:swap", noteLeaving);
 document.addEventListener("htmx:before:settle", prepare);

@@ -102,10 +102,11 @@ worker.addEventListener("fetch", (event) => {
 });
 
 worker.addEventListener("message", (event) => {
-  const { type, cause } = event.data ?? {};
+  const { type, cause, drafts } = event.data ?? {};
   if (type === "SKIP_WAITING") event.waitUntil(worker.skipWaiting());
   if (type === "drain") event.waitUntil(drainFor(event.source, cause));
   if (type === "lock") event.waitUntil(lock());
+  if (type === "drafts") event.waitUntil(keepLeft(drafts));
 });
 
 // Background Sync, where it exists: a rejection makes the browser try again later, a few times.
@@ -150,10 +151,26 @@ async function settings(event) {
 }
 
 async function draft({ request }, url) {
-  const isShut = (await outbox.device()).left || (await phone.vault.isLocked());
-  if (request.method === "POST") return isShut ? new Response(null, { status: 423 }) : postDraft(phone, request, Date.now());
+  if (request.method === "POST") return keepDraft(await request.formData());
   const of = url.searchParams.get("chosen");
-  return of && !isShut ? answerChosen(phone, of) : seeOther("/today");
+  return of && !(await isShut()) ? answerChosen(phone, of) : seeOther("/today");
+}
+
+async function keepDraft(form) {
+  return (await isShut()) ? new Response(null, { status: 423 }) : postDraft(phone, form, Date.now());
+}
+
+/** Of a page that is gone and hears no answer, the newest last. */
+async function keepLeft(drafts) {
+  for (const draft of drafts) {
+    const form = new FormData();
+    for (const [name, value] of draft) form.append(name, value);
+    await keepDraft(form);
+  }
+}
+
+async function isShut() {
+  return (await outbox.device()).left || phone.vault.isLocked();
 }
 
 /** What was sent from a page is answered as it would have been. */

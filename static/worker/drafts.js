@@ -14,11 +14,10 @@ import { ownPath, seeOther } from "./responses.js";
 /**
  * What a page sends of its form by itself, what was chosen for it, or the wish to begin afresh.
  * @param {import("./phone.js").Phone} phone
- * @param {Request} request
+ * @param {FormData} form
  * @param {number} now
  */
-export async function postDraft({ outbox, blobs, replica }, request, now) {
-  const form = await request.formData();
+export async function postDraft({ outbox, blobs, replica }, form, now) {
   const submitted = readSubmitted(form);
   const { record_id, change_id } = readHidden(submitted, null, now);
   if (submitted.chosen) {

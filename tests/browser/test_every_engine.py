@@ -44,6 +44,9 @@ CHOOSE = f"""({DRAW})([400, 300]).then((drawn) => {{
     input.files = given.files;
     input.dispatchEvent(new Event("change", {{ bubbles: true }}));
 }})"""
+# What each engine is started with so that a microphone hums without asking; WebKitGTK has none of the kind.
+CHROMIUM_HUMS = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+FIREFOX_HUMS = {"media.navigator.streams.fake": True, "media.navigator.permission.disabled": True}
 SHOWN_PHOTO = "document.querySelector('[data-chosen] img')?.naturalWidth === 400"
 
 
@@ -53,7 +56,7 @@ class Chromium:
     taps_to_save = 1
 
     def __init__(self, playwright: Playwright, executable: str, profile: Path) -> None:
-        self._phone = Phone(playwright, executable, profile, "")
+        self._phone = Phone(playwright, executable, profile, "", args=CHROMIUM_HUMS)
         self.start, self.kill, self.close = self._phone.start, self._phone.kill, self._phone.close
         self.start()
 
@@ -109,7 +112,7 @@ def firefox_start(_request: pytest.FixtureRequest) -> Start:
     found = os.environ.get("LINLI_TEST_FIREFOX") or shutil.which("firefox-esr")
     if not found:
         pytest.skip("Firefox: firefox-esr is not installed")
-    return lambda profile: Firefox(found, profile)
+    return lambda profile: Firefox(found, profile, **FIREFOX_HUMS)
 
 
 def webkit_start(_request: pytest.FixtureRequest) -> Start:
@@ -158,6 +161,22 @@ def enrol(phone: AnyPhone, coordinator: Coordinator) -> None:
 
 def called(function: str) -> str:
     return f"({function})()"
+
+
+def wait_for_draft(phone: AnyPhone, note: str) -> None:
+    wait_until(
+        lambda: [draft.get("note") for draft in phone.json(called(DRAFTS))] == [[note]],
+        seconds=20,
+        failure=lambda: f"not kept: {phone.json(called(DRAFTS))}",
+    )
+
+
+def wait_for_chosen(phone: AnyPhone, count: int) -> None:
+    wait_until(
+        lambda: phone.json(called(CHOSEN)) == [count],
+        seconds=20,
+        failure=lambda: f"not kept: {phone.json(called(CHOSEN))}",
+    )
 
 
 def wait_until_acknowledged(phone: AnyPhone) -> None:
@@ -220,11 +239,7 @@ def test_s07_a_half_filled_form_outlives_a_killed_browser(
     server.stop()
     phone.open_form("met")
     phone.fill("textarea[name=note]", NOTE)
-    wait_until(
-        lambda: [draft.get("note") for draft in phone.json(called(DRAFTS))] == [[NOTE]],
-        seconds=20,
-        failure=lambda: f"the draft was not kept: {phone.json(called(DRAFTS))}",
-    )
+    wait_for_draft(phone, NOTE)
     ids = phone.json(IDS)
 
     phone.restart("/today")
@@ -242,22 +257,40 @@ def test_s07_a_half_filled_form_outlives_a_killed_browser(
 
 
 def test_s07_a_page_that_is_left_in_the_middle_of_a_word_loses_nothing(server: ServerProcess, phone: AnyPhone) -> None:
-    """No time for the pause after the last letter."""
+    """No time for the pause after the last letter. Three times, because Firefox took most of them along, not all."""
     server.stop()
     phone.open_form("met")
     path, ids = phone.run("location.pathname"), phone.json(IDS)
 
-    phone.run(f"void (fill('textarea[name=note]', {json.dumps(NOTE)}), location.assign('/my-visits'))")
-    phone.wait_for("location.pathname === '/my-visits'")
+    for letter in "abc":
+        typed = f"fill('textarea[name=note]', {json.dumps(NOTE + letter)})"
+        phone.run(f"void ({typed}, location.assign('/my-visits'))")
+        phone.wait_for("location.pathname === '/my-visits'")
 
-    wait_until(
-        lambda: [draft.get("note") for draft in phone.json(called(DRAFTS))] == [[NOTE]],
-        seconds=20,
-        failure=lambda: f"the last letter is missing: {phone.json(called(DRAFTS))}",
-    )
-    phone.open(path)
-    phone.wait_for(f"document.querySelector('textarea[name=note]')?.value === {json.dumps(NOTE)}")
-    assert phone.json(IDS) == ids
+        wait_for_draft(phone, NOTE + letter)
+        phone.open(path)
+        phone.wait_for(f"document.querySelector('textarea[name=note]')?.value === {json.dumps(NOTE + letter)}")
+        assert phone.json(IDS) == ids
+
+
+def test_s06_a_page_that_is_left_while_it_records_loses_nothing(
+    server: ServerProcess, phone: AnyPhone, request: pytest.FixtureRequest
+) -> None:
+    if "webkit" in request.node.name:
+        pytest.skip("WebKitGTK: no microphone that hums by itself")
+    server.stop()
+    phone.open_form("met")
+    path = phone.run("location.pathname")
+
+    for recorded in (1, 2, 3):
+        phone.tap("[data-microphone]")
+        phone.wait_for("document.querySelector('[data-microphone]').textContent.includes('59')")
+        phone.run("void location.assign('/my-visits')")
+        phone.wait_for("location.pathname === '/my-visits'")
+
+        wait_for_chosen(phone, recorded)
+        phone.open(path)
+        phone.wait_for(f"document.querySelectorAll('[data-chosen] audio').length === {recorded}")
 
 
 def test_s07_a_photo_that_was_chosen_outlives_a_killed_browser_and_arrives(
@@ -267,7 +300,7 @@ def test_s07_a_photo_that_was_chosen_outlives_a_killed_browser_and_arrives(
     phone.open_form("met")
     path = phone.run("location.pathname")
     phone.run(CHOOSE)
-    wait_until(lambda: phone.json(called(CHOSEN)) == [1], seconds=20, failure=lambda: "the choice was never kept")
+    wait_for_chosen(phone, 1)
 
     phone.restart(path)
     phone.wait_for(SHOWN_PHOTO)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import event
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.sql import Select
+from sqlalchemy.sql.util import find_tables, surface_selectables_only
 from sqlmodel import col
 
 from server import models
@@ -56,9 +57,13 @@ def scoped(principal: Principal, statement: S) -> S:
 
 
 def selects_from(statement: Any, model: Any) -> bool:
-    return any(found is model.__table__ for found in statement.get_final_froms()) or any(
-        description.get("entity") is model for description in statement.column_descriptions
-    )
+    """SQLAlchemy writes the whole statement out to say what it selects from, which cost a page more than its queries did: it
+    is asked only where a look does not settle it."""
+    if any(description.get("entity") is model for description in statement.column_descriptions):
+        return True
+    if model.__table__ not in find_tables(statement, check_columns=True):
+        return False
+    return any(model.__table__ in surface_selectables_only(each) for each in statement.get_final_froms())
 
 
 @event.listens_for(Session, "do_orm_execute")

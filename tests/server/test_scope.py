@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlmodel import Session, col, select
+from sqlalchemy import Select, literal
+from sqlmodel import Session, col, func, select
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from server import migrations
 from server.app import create_app
 from server.database import Database
-from server.models import Change, Record
+from server.models import Change, Record, Volunteer
 from server.scope import Principal, UnscopedQuery, scoped
 from server.sessions import cookie_name
 from server.settings import Settings
@@ -38,6 +40,7 @@ from tests.people import (
 )
 
 ALICES_CANARY, CHARLIES_CANARY = "canary-of-Alice", "canary-of-Charlie"
+STRANGER = Principal(Role.COORDINATOR, COORDINATOR.person_id, COMMUNITY_ID + 1, "Dana of next door")
 ALICES = {
     "household_id": RED_DOOR,
     "round_id": ROUND_ID,
@@ -123,11 +126,31 @@ def test_a_scoped_query_gives_each_their_own(world: World) -> None:
 
 
 def test_another_community_is_another_world(world: World) -> None:
-    stranger = Principal(Role.COORDINATOR, COORDINATOR.person_id, COMMUNITY_ID + 1, "Dana of next door")
-
-    rows = world.database.read(lambda session: session.exec(scoped(stranger, select(Record))).all())
+    rows = world.database.read(lambda session: session.exec(scoped(STRANGER, select(Record))).all())
 
     assert rows == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        select(Record),
+        select(Record.fields),
+        select(func.count(col(Record.record_id))),
+        select(func.count()).select_from(Record),
+        select(Volunteer.name).join(Record, col(Record.author_id) == col(Volunteer.id)),
+        select(literal(CHARLIES_CANARY)).where(col(Record.record_id) == made_up_id("his")),
+    ],
+    ids=["whole", "a column", "an aggregate", "only from", "a join", "only where"],
+)
+def test_however_it_asks_for_records_a_query_is_scoped(world: World, statement: Select[Any]) -> None:
+    def ask(principal: Principal) -> str:
+        found = world.database.read(lambda session: session.execute(scoped(principal, statement)).all())
+        return str(found)
+
+    assert ask(STRANGER) in ("[]", "[(0,)]")
+    assert CHARLIES_CANARY not in ask(ALICE.principal())
+    assert ask(COORDINATOR) not in ("[]", "[(0,)]", ask(ALICE.principal()))
 
 
 def test_history_is_not_for_volunteers(world: World) -> None:

@@ -124,8 +124,11 @@ function endRecording() {
   return Promise.all(detail.waits);
 }
 
-/** Did the worker keep what was last chosen? @type {Promise<boolean>} */
-let keepingChosen = Promise.resolve(true);
+/**
+ * What was last chosen, as attach.js tells it: `draft` is what went to the worker, `keeping` whether it kept it.
+ * @type {{ form: HTMLFormElement | null, draft: [string, string | File][] | null, isKept: boolean, keeping: Promise<boolean> }}
+ */
+let lastChosen = { form: null, draft: null, isKept: true, keeping: Promise.resolve(true) };
 
 /** Words and photos for which a full phone has no room are nowhere but in this form, so they hold the lock open. */
 async function isFormKept() {
@@ -134,7 +137,7 @@ async function isFormKept() {
 
 async function areFilesKept() {
   const inputs = [...document.querySelectorAll("form[data-form] input[type=file]")];
-  return (await keepingChosen) || !inputs.some((input) => /** @type {any} */ (input).files.length > 0);
+  return (await lastChosen.keeping) || !inputs.some((input) => /** @type {any} */ (input).files.length > 0);
 }
 
 /** The worker answers this very page with the question for the PIN, unless it shows it already. What stood in a form is its draft. */
@@ -239,7 +242,7 @@ addEventListener("beforeinstallprompt", (event) => {
 /** @type {HTMLFormElement | null} changed since its draft was last sent */
 let changedForm = null;
 let draftTimer = 0;
-/** @type {Set<[string, string | File][]>} drafts that the worker has not answered for */
+/** @type {Set<[string, string][]>} drafts that the worker has not answered for */
 const onTheirWay = new Set();
 /** @type {Promise<unknown>} */
 let keeping = Promise.resolve();
@@ -262,15 +265,10 @@ function keepDraft() {
 
 async function sendDraft(form) {
   const draft = readDraft(form);
-  const answer = fetch("/drafts", { method: "POST", body: new URLSearchParams(draft) }).catch(() => null);
-  await awaitAnswer(draft, answer);
-  if (!(await answer)?.ok) changedForm ??= form; // it goes with the next one
-}
-
-async function awaitAnswer(draft, answer) {
   onTheirWay.add(draft);
-  await answer;
+  const response = await fetch("/drafts", { method: "POST", body: new URLSearchParams(draft) }).catch(() => null);
   onTheirWay.delete(draft);
+  if (!response?.ok) changedForm ??= form; // it goes with the next one
 }
 
 /** @returns {[string, string][]} */
@@ -281,7 +279,10 @@ function readDraft(form) {
 
 /** A page that goes takes its requests along, in Firefox nearly always; a message arrives, and nobody waits for its answer. */
 addEventListener("pagehide", () => {
-  const drafts = changedForm ? [...onTheirWay, readDraft(changedForm)] : [...onTheirWay];
+  /** @type {[string, string | File][][]} */
+  const drafts = [...onTheirWay];
+  if (changedForm) drafts.push(readDraft(changedForm));
+  if (lastChosen.draft && !lastChosen.isKept && lastChosen.form?.isConnected) drafts.push(lastChosen.draft);
   changedForm = null;
   if (drafts.length > 0) navigator.serviceWorker?.controller?.postMessage({ type: "drafts", drafts });
 });
@@ -466,8 +467,7 @@ document.addEventListener("change", ({ target }) => {
 
 // A photo or a voice note (attach.js) is no answer, but its form is a draft from now on.
 document.addEventListener("chosen", (/** @type {any} */ { target, detail }) => {
-  keepingChosen = detail.keeping;
-  if (detail.draft) void awaitAnswer(detail.draft, detail.keeping);
+  lastChosen = detail;
   noteChange(target);
   void keepDraft();
 });

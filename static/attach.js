@@ -32,15 +32,18 @@ function carry(box, name, files) {
 /** The worker keeps what is chosen until it is saved, as it keeps what is written (app.js), so that it outlives this page. */
 function keepChosen(box) {
   const form = box.closest("form");
+  /** @type {any} */
+  const detail = { form, draft: null, isKept: false };
   const keep = async () => {
     if (returning.has(box)) await returning.get(box); // else at once: the page may be going
+    detail.draft = readChosen(box);
     const body = new FormData();
-    for (const [name, value] of readChosen(box)) body.append(name, value);
-    return (await fetch("/drafts", { method: "POST", body })).ok;
+    for (const [name, value] of detail.draft) body.append(name, value);
+    detail.isKept = (await fetch("/drafts", { method: "POST", body })).ok;
+    return detail.isKept;
   };
-  const keeping = keep().catch(() => false);
-  const draft = returning.has(box) ? null : readChosen(box);
-  form.dispatchEvent(new CustomEvent("chosen", { bubbles: true, detail: { draft, keeping } }));
+  detail.keeping = keep().catch(() => false);
+  form.dispatchEvent(new CustomEvent("chosen", { bubbles: true, detail }));
 }
 
 /** @returns {[string, string | File][]} */

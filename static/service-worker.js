@@ -106,7 +106,7 @@ worker.addEventListener("message", (event) => {
   if (type === "SKIP_WAITING") event.waitUntil(worker.skipWaiting());
   if (type === "drain") event.waitUntil(drainFor(event.source, cause));
   if (type === "lock") event.waitUntil(lock());
-  if (type === "drafts") event.waitUntil(keepLeft(drafts));
+  if (type === "drafts") event.waitUntil((leaving = leaving.then(() => keepLeft(drafts))));
 });
 
 // Background Sync, where it exists: a rejection makes the browser try again later, a few times.
@@ -150,7 +150,11 @@ async function settings(event) {
   return answer;
 }
 
+/** What pages that are gone left behind is kept first: the next page asks for it, or has something newer. */
+let leaving = Promise.resolve();
+
 async function draft({ request }, url) {
+  await leaving;
   if (request.method === "POST") return keepDraft(await request.formData());
   const of = url.searchParams.get("chosen");
   return of && !(await isShut()) ? answerChosen(phone, of) : seeOther("/today");
@@ -165,7 +169,7 @@ async function keepLeft(drafts) {
   for (const draft of drafts) {
     const form = new FormData();
     for (const [name, value] of draft) form.append(name, value);
-    await keepDraft(form);
+    await keepDraft(form).catch((error) => console.error("draft", error)); // the others are not lost for it
   }
 }
 

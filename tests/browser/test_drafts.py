@@ -79,6 +79,31 @@ def test_s07_a_tab_that_is_closed_in_the_middle_of_a_word_loses_nothing(phone: P
     assert ids(phone) == form_ids
 
 
+def test_a_photo_that_is_gone_takes_no_words_along(phone: Phone) -> None:
+    """It was deleted from the phone's gallery, and the page is left before the worker has answered for anything."""
+    phone.context.set_offline(True)
+    path, form_ids = fill_half(phone)
+
+    phone.page.evaluate(
+        """async ([fields, draft_path]) => {
+            const folder = await navigator.storage.getDirectory();
+            const handle = await folder.getFileHandle("door.jpg", { create: true });
+            const photo = await handle.getFile();
+            const stream = await handle.createWritable();
+            await stream.write("another photo");
+            await stream.close(); // what `photo` named is no more
+            const chosen = [["record_id", fields.record_id], ["chosen", "1"], ["photo", photo]];
+            const typed = Object.entries({ ...fields, note: fields.note + "。", draft_path });
+            navigator.serviceWorker.controller.postMessage({ type: "drafts", drafts: [chosen, typed] });
+        }""",
+        [phone.page.evaluate("() => Object.fromEntries(new FormData(document.getElementById('visit-form')))"), path],
+    )
+
+    wait_until(lambda: kept_note(phone) == NOTE + "。", seconds=10, failure=lambda: f"gone: {drafts(phone)}")
+    phone.open(path)
+    assert ids(phone) == form_ids
+
+
 def test_s07_a_saved_visit_is_never_called_unsaved(phone: Phone) -> None:
     phone.context.set_offline(True)
     path, form_ids = fill_half(phone)

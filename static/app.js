@@ -178,8 +178,9 @@ function refreshRecords() {
   if (!isListing || document.querySelector("main form[data-form], [data-shut]")) return;
   const path = location.pathname + location.search;
   const fetching = /** @type {any} */ (window).htmx.ajax("GET", path, { target: "main", select: "main", swap: "outerMorph" });
-  // Locked meanwhile: what stands around the records is not to stand around the question for the PIN.
-  void fetching.then(() => document.querySelector("main [data-shut]") && location.reload());
+  // Locked meanwhile: what stands around the records is not to stand around the question for the PIN. One that carries
+  // what was sent from a form is the answer to that form.
+  void fetching.then(() => document.querySelector("main [data-shut]:not(:has([name^='carried-']))") && location.reload());
 }
 
 /** A new release waits until no page needs the old one, or until somebody taps. */
@@ -529,8 +530,10 @@ document.addEventListener("htmx:error", (/** @type {any} */ { detail }) => {
   // What a page asks by itself (refreshRecords) nobody waits for.
   if (detail.ctx && detail.ctx.sourceElement !== document.body) showNoAnswer(true);
 });
-document.addEventListener("htmx:before:request", () => {
-  isOutdated = false;
+/** @returns {boolean} asked by a page itself (refreshRecords): it brings no header */
+const isOwn = ({ detail }) => detail?.ctx?.select === "main";
+document.addEventListener("htmx:before:request", (event) => {
+  if (!isOwn(event)) isOutdated = false;
   showNoAnswer(false);
 });
 
@@ -538,9 +541,11 @@ document.addEventListener("htmx:before:request", () => {
 // page that renewed itself leaves the reader where he is.
 let lastUrl = location.href;
 document.addEventListener("htmx:before:settle", preparePage);
-document.addEventListener("htmx:after:swap", () => {
-  if (isOutdated) void refreshStatus();
-  isOutdated = false;
+document.addEventListener("htmx:after:swap", (event) => {
+  if (isOutdated && !isOwn(event)) {
+    void refreshStatus();
+    isOutdated = false;
+  }
   const problems = document.getElementById("problems");
   if (!problems && location.href === lastUrl) return;
   lastUrl = location.href;

@@ -113,8 +113,9 @@ export class Vault {
     if (!key) return tried;
     const wrapped = await wrap(key, (await this.#keys()).device, pin);
     await this.#amend(() => wrapped);
-    this.#key = null;
+    // It stays open while the new PIN is tried: whatever was read just then would be remembered as shut.
     if (pin) await this.unlock(pin);
+    else this.#key = null;
     return tried;
   }
 

@@ -84,8 +84,8 @@ export class Drain {
     const isBack = cause === "online" || (this.#phone.isOffline && self.navigator?.onLine === true);
     if (isAsked || (isBack && !this.#isOrdered)) this.#reset();
     if (isAsked || isBack) this.#uploader.hurry(isAsked);
-    // What was saved while an exchange is under way may just have missed its last batch.
-    if (this.#running) this.#isAskedAgain ||= cause === "saved";
+    // What was saved, or taken back, while an exchange is under way may just have missed its last batch.
+    if (this.#running) this.#isAskedAgain ||= cause === "saved" || isAsked;
     if (cause === "saved") this.#uploader.yield();
     this.#running ??= this.#runAlone().finally(() => {
       this.#running = null;

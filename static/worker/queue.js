@@ -44,9 +44,12 @@ export const pathOf = ({ kind, id }) => PATHS[kind]?.(id) ?? `/visits/${id}`;
 export async function answerQueue(phone, seal, request, now) {
   const { record_id: [id] = [""], wish: [wish] = [""], back: [back] = [""] } = readSubmitted(await request.formData());
   if (wish === "discard") {
-    await untilAnswered(phone, id);
-    const waiting = await waitingOf(phone, id);
-    await giveUp(phone, seal, [...waiting, ...(await waitingOfItsNeeds(phone, id, waiting))], now, true);
+    // Once more, because an exchange may begin to offer it between the two looks.
+    for (let looks = 0; looks < 2 && !(await isDiscarded(phone, id)); looks += 1) {
+      await untilAnswered(phone, id);
+      const waiting = await waitingOf(phone, id);
+      await giveUp(phone, seal, [...waiting, ...(await waitingOfItsNeeds(phone, id, waiting))], now, true);
+    }
     if (!(await isDiscarded(phone, id))) return seeOther("/my-visits"); // where it says that it is up
     if (!(await phone.replica.record(id))) await phone.outbox.dropDrafts(({ record_id }) => record_id === id);
   }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, StorageState, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, StorageState, expect, sync_playwright
 
 from tests.browser.coordinator import Coordinator
 from tests.browser.modules import open_empty
@@ -18,6 +18,7 @@ from tests.browser.warm_server import WarmServer
 
 MakePhone = Callable[..., Phone]
 VOLUNTEER = "0001"
+expect.set_options(timeout=20_000)  # as everything else is waited for: two slow cores run two browsers
 WITNESSES = pytest.StashKey[list[Callable[[], str]]]()
 
 

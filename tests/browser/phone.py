@@ -200,7 +200,17 @@ class Phone:
         expect(self.page.locator("#sync-status")).to_contain_text(text, timeout=seconds * 1000)
 
     def my_visits(self) -> list[ShownVisit]:
-        """The list as it is on screen, newest first."""
+        """The list as it is on screen, newest first; once more if it was drawn while an attempt was under way."""
+        found: list[ShownVisit] = []
+
+        def is_settled() -> bool:
+            found[:] = self._visits_drawn()
+            return not any("uploading" in each.states for each in found)
+
+        wait_until(is_settled, seconds=SECONDS, failure=lambda: f"uploading all the time: {found}")
+        return found
+
+    def _visits_drawn(self) -> list[ShownVisit]:
         self.open("/my-visits")
         found = []
         for line in self.page.locator(".visits > .visit").all():

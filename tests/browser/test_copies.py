@@ -13,6 +13,7 @@ def test_calendar_without_a_network_is_the_last_copy_and_says_from_when(phone: P
     phone.open("/calendar")
     online = phone.page.locator("main").inner_text()
     event = phone.page.locator("main a[href^='/calendar/']").first.get_attribute("href")
+    phone.wait_until_true("async () => Boolean(await caches.match('/calendar'))")
     phone.context.set_offline(True)
 
     answer = phone.page.goto(f"{phone.url}/calendar")

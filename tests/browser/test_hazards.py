@@ -171,6 +171,7 @@ def test_p27_a_draft_whose_door_left_the_phone_is_read_and_begun_afresh(phone: P
     phone.page.wait_for_url(f"**{path}")
     expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
     phone.page.locator("#draft button").tap()
+    expect(phone.page.locator("#draft")).to_have_count(0)
 
     phone.open("/my-visits")
     expect(phone.page.locator("#drafts")).to_have_count(0)

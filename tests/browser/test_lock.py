@@ -34,6 +34,8 @@ ANSWERED = """async () => {
     for (let asked = 0; asked < 10; asked += 1) await fetch("/fragments/status");
 }"""
 # As the browser says it to a page when another worker has taken over.
+# The worker that is about to be stopped may be answering this page just now.
+KEY_LOST = "() => { heldKey = null; holdKey = () => {}; }"
 TAKEN_OVER = "() => navigator.serviceWorker.dispatchEvent(new Event('controllerchange')) && undefined"
 SLOW_DRAFTS = """() => {
     const { fetch } = window;
@@ -77,7 +79,7 @@ def lose_the_key(phone: Phone) -> None:
     wait_until(
         lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
     )
-    phone.page.evaluate("() => { heldKey = null; }")
+    phone.page.evaluate(KEY_LOST)
     phone.stop_workers()
 
 
@@ -276,9 +278,12 @@ def test_a_tab_out_of_sight_does_not_lock_the_one_in_hand(phone: Phone) -> None:
     phone.open("/today")
     hidden, in_hand = phone.page, phone.context.new_page()
     in_hand.goto(f"{phone.url}/today")
-    wait_until(
-        lambda: bool(hidden.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
-    )
+    for page in (hidden, in_hand):
+        wait_until(
+            lambda page=page: bool(page.evaluate("() => heldKey !== null")),  # type: ignore[misc]
+            seconds=10,
+            failure=lambda: "a page has no key",
+        )
     hidden.evaluate(
         """() => {
             Object.defineProperty(document, "visibilityState", { value: "hidden" });
@@ -373,7 +378,7 @@ def test_photos_of_a_form_that_is_sent_to_a_locked_phone_are_saved_with_it(phone
     choose_photo(phone)
     phone.answer({"outcome": ["no_answer"]})
     wait_until(lambda: phone.page.evaluate(CHOSEN) == [1], seconds=10, failure=lambda: "the photo is not kept")
-    phone.page.evaluate("() => { heldKey = null; }")
+    phone.page.evaluate(KEY_LOST)
     phone.stop_workers()
 
     phone.page.locator(submit_of("visit-form")).tap()
@@ -428,7 +433,7 @@ def test_words_that_a_full_phone_cannot_keep_are_not_lost_to_the_lock_nor_to_an_
 def test_words_that_came_after_an_update_was_asked_for_are_not_lost_to_it(phone: Phone) -> None:
     """Chromium puts a new worker in charge when the old one has no work: minutes later, perhaps, in another form."""
     open_form(phone)
-    phone.page.evaluate("() => update()")
+    phone.page.evaluate("() => { isUpdating = true; }")
     worker_of(phone).evaluate(NO_ROOM.replace('"bytes"', '"drafts"'))
     phone.page.locator("textarea[name=note]").fill(NOTE)
 
@@ -441,7 +446,7 @@ def test_words_that_came_after_an_update_was_asked_for_are_not_lost_to_it(phone:
 
 def test_an_update_renews_a_page_whose_words_are_kept(phone: Phone) -> None:
     open_form(phone)
-    phone.page.evaluate("() => { window.isTheSame = true; return update(); }")
+    phone.page.evaluate("() => { window.isTheSame = isUpdating = true; }")
     phone.page.locator("textarea[name=note]").fill(NOTE)
 
     phone.page.evaluate(TAKEN_OVER)

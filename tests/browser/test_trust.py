@@ -237,10 +237,10 @@ def test_a_visit_is_not_sent_while_a_slow_phone_is_about_to_discard_it(phone: Ph
     phone.context.set_offline(True)
     visit = phone.log_visit("no_answer")
     worker = worker_of(phone)
-    worker.evaluate(UNDER_WAY)
     worker.evaluate(SEALS_SLOWLY)
     phone.page.evaluate(f"(id) => {{ window.led = ({DISCARD})(id); }}", visit)
     wait_until(lambda: worker.evaluate("() => self.isSealing"), seconds=SECONDS, failure=lambda: "nobody seals")
+    worker.evaluate(UNDER_WAY)
 
     phone.context.set_offline(False)
     phone.page.evaluate(DRAIN)
@@ -465,11 +465,23 @@ def test_s12_each_state_that_occurs_has_a_filter_and_no_other(phone: Phone, coor
     }.items():
         phone.page.locator(f"a.chip[href='/my-visits?state={name}']").tap()
         expect(phone.page.locator(f"a.chip[href$='={name}'][aria-current]")).to_be_visible()
-        assert set(phone.page.evaluate(SHOWN)) == {f"visit-{visit}" for visit in visits}, name
+        wait_until_shown(phone, name, {f"visit-{visit}" for visit in visits})
     phone.page.locator("a.chip[href$='=draft']").tap()
     expect(phone.page.locator(".visits > .visit")).to_have_count(1)
     phone.page.locator("#drafts a").tap()
     expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+
+
+def wait_until_shown(phone: Phone, name: str, wanted: set[str]) -> None:
+    """At first sight, or when no attempt is under way: what is on its way has not failed."""
+
+    def is_shown() -> bool:
+        if set(phone.page.evaluate(SHOWN)) == wanted:
+            return True
+        phone.open(f"/my-visits?state={name}")
+        return False
+
+    wait_until(is_shown, seconds=SECONDS, failure=lambda: f"{name}: {phone.page.evaluate(SHOWN)}")
 
 
 SHOWN = "() => [...document.querySelectorAll('.visits > .visit')].map((visit) => visit.id)"

@@ -271,8 +271,11 @@ def test_to_ask_for_a_new_worker_in_vain_costs_no_script(server: ServerProcess, 
 
     phone.page.evaluate("async () => (await navigator.serviceWorker.ready).update()")
 
-    asked = answers_of_worker(server)[before:]
-    assert set(asked) == {304}
+    wait_until(
+        lambda: set(answers_of_worker(server)[before:]) == {304},
+        seconds=20,
+        failure=lambda: f"answered: {answers_of_worker(server)[before:]}",
+    )
 
 
 def answers_of_worker(server: ServerProcess) -> list[int]:

@@ -9,6 +9,7 @@ globalThis.TextEncoder = class {
 globalThis.Headers = Map;
 globalThis.AbortController = class {
   signal = { aborted: false };
+  abort = () => void (this.signal.aborted = true);
 };
 globalThis.crypto = { subtle: { digest: async () => new ArrayBuffer(32) } };
 

@@ -57,6 +57,10 @@ class Phone:
     def meet(self, **given: Any) -> list[str]:
         return self._asked("drain.meet()", given)
 
+    def run_under_way(self, cause: str, **given: Any) -> list[str]:
+        """The same while an exchange for another cause is under way."""
+        return self._asked(f"(drain.run('timer'), drain.run({json.dumps(cause)}))", given)
+
     def said(self) -> tuple[bool, int | None]:
         """Is there no network, and when was the server last tried in vain?"""
         told = self._engine.call("() => told")
@@ -344,3 +348,11 @@ def test_retry_after_is_seconds_or_a_date(text: str | None, wait: int | None) ->
     found = JavaScript("sync/transport.js").call("readRetryAfter", text, NOW)
 
     assert found == wait
+
+
+@pytest.mark.parametrize(("cause", "exchanges"), [("saved", 2), ("asked", 2), ("visible", 1)])
+def test_what_is_saved_or_taken_back_while_an_exchange_is_under_way_is_sent_after_it(
+    phone: Phone, cause: str, exchanges: int
+) -> None:
+    """It may have missed the last batch."""
+    assert phone.run_under_way(cause, device=ENROLLED, reply=GOOD) == ["/sync"] * exchanges

@@ -527,10 +527,9 @@ const showNoAnswer = (isShown) => {
   if (words) words.hidden = !isShown;
 };
 document.addEventListener("htmx:error", (/** @type {any} */ { detail }) => {
-  // What a page asks by itself (refreshRecords) nobody waits for.
-  if (detail.ctx && detail.ctx.sourceElement !== document.body) showNoAnswer(true);
+  if (detail.ctx && !isOwn({ detail })) showNoAnswer(true);
 });
-/** @returns {boolean} asked by a page itself (refreshRecords): it brings no header */
+/** What a page asks by itself (refreshRecords): nobody waits for it, and it brings no header. @returns {boolean} */
 const isOwn = ({ detail }) => detail?.ctx?.select === "main";
 document.addEventListener("htmx:before:request", (event) => {
   if (!isOwn(event)) isOutdated = false;

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.canaries import canaries_in
 from tests.browser.conftest import MakePhone
@@ -33,9 +33,28 @@ CURSOR = """() => new Promise((resolve) => {
 ANSWERED = """async () => {
     for (let asked = 0; asked < 10; asked += 1) await fetch("/fragments/status");
 }"""
-# As the browser says it to a page when another worker has taken over.
+# The new PIN is set, and is tried for the first time until the test lets it.
+SLOW_PIN = """() => {
+    const { fetch } = self;
+    const { deriveBits } = SubtleCrypto.prototype;
+    const end = new Promise((resolve) => { self.letPin = resolve; });
+    let times = 0;
+    SubtleCrypto.prototype.deriveBits = async function (...given) {
+        times += 1;
+        if (times > 1) {
+            self.isTrying = true;
+            await end;
+        }
+        return deriveBits.apply(this, given);
+    };
+    self.fetch = (asked, ...rest) => {
+        self.isSent ||= self.isTrying && asked === "/sync";
+        return fetch(asked, ...rest);
+    };
+}"""
 # The worker that is about to be stopped may be answering this page just now.
 KEY_LOST = "() => { heldKey = null; holdKey = () => {}; }"
+# As the browser says it to a page when another worker has taken over.
 TAKEN_OVER = "() => navigator.serviceWorker.dispatchEvent(new Event('controllerchange')) && undefined"
 SLOW_DRAFTS = """() => {
     const { fetch } = window;
@@ -74,11 +93,14 @@ TAP_WHAT_WAS_DRAWN = """() => {
 }"""
 
 
+def wait_for_key(page: Page) -> None:
+    """The worker has lent it."""
+    wait_until(lambda: bool(page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key")
+
+
 def lose_the_key(phone: Phone) -> None:
     """The page slept, and its worker was stopped."""
-    wait_until(
-        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
-    )
+    wait_for_key(phone.page)
     phone.page.evaluate(KEY_LOST)
     phone.stop_workers()
 
@@ -115,9 +137,7 @@ def test_an_open_page_gives_the_key_back_to_a_worker_that_was_stopped(phone: Pho
     set_pin(phone)
     phone.page.locator("nav a[href='/today']").tap()
     doors = doors_of(phone)
-    wait_until(
-        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
-    )
+    wait_for_key(phone.page)
 
     phone.stop_workers()
     phone.page.locator("nav a[href='/map']").tap()
@@ -210,6 +230,29 @@ def test_a_form_that_is_sent_to_a_locked_phone_is_carried_along(
     assert coordinator.visit_ids().count(visit) == 1
 
 
+def test_what_waits_does_not_vanish_when_it_is_tried_just_as_a_pin_is_set(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer")
+    other = phone.context.new_page()
+    other.goto(f"{phone.url}/today")
+    phone.open("/settings/pin")
+    worker = worker_of(phone)
+    worker.evaluate(SLOW_PIN)
+    phone.page.locator("#pin").fill(PIN)
+    phone.page.locator("#again").fill(PIN)
+    phone.page.locator(submit_of("set-pin")).tap()
+    wait_until(lambda: worker.evaluate("() => self.isTrying"), seconds=20, failure=lambda: "no PIN was tried")
+
+    worker.evaluate("() => { self.isSent = false; }")
+    other.evaluate("() => navigator.serviceWorker.controller.postMessage({ type: 'drain', cause: 'asked' })")
+    wait_until(lambda: worker.evaluate("() => self.isSent"), seconds=20, failure=lambda: "nothing was sent")
+    worker.evaluate("() => self.letPin()")
+
+    expect(phone.page.locator("#remove-pin")).to_be_visible()
+    phone.open(f"/visits/{visit}")
+    expect(phone.page.locator("#unsent [value=discard]")).to_be_visible()
+
+
 def test_what_else_is_sent_to_a_locked_phone_is_done_after_the_pin(phone: Phone) -> None:
     phone.context.set_offline(True)
     visit = phone.log_visit("no_answer")
@@ -261,9 +304,7 @@ def test_a_page_that_nobody_touches_locks_and_a_half_filled_form_is_its_draft(ph
     phone.page.locator(".door:has([data-state=open]) .door__link").first.tap()
     phone.page.locator("a[href$='/visit']").tap()
     phone.page.locator("textarea[name=note]").fill(NOTE)
-    wait_until(
-        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
-    )
+    wait_for_key(phone.page)
 
     phone.page.clock.fast_forward("05:01")
 
@@ -278,12 +319,8 @@ def test_a_tab_out_of_sight_does_not_lock_the_one_in_hand(phone: Phone) -> None:
     phone.open("/today")
     hidden, in_hand = phone.page, phone.context.new_page()
     in_hand.goto(f"{phone.url}/today")
-    for page in (hidden, in_hand):
-        wait_until(
-            lambda page=page: bool(page.evaluate("() => heldKey !== null")),  # type: ignore[misc]
-            seconds=10,
-            failure=lambda: "a page has no key",
-        )
+    wait_for_key(hidden)
+    wait_for_key(in_hand)
     hidden.evaluate(
         """() => {
             Object.defineProperty(document, "visibilityState", { value: "hidden" });
@@ -314,12 +351,8 @@ def test_a_tab_that_shows_the_lock_gives_up_the_key_it_was_lent(phone: Phone) ->
     unlock(phone)
     doors_of(phone)
     other.evaluate("() => askToDrain('visible')")
-    for page in (in_hand, other):
-        wait_until(
-            lambda page=page: bool(page.evaluate("() => heldKey !== null")),  # type: ignore[misc]
-            seconds=10,
-            failure=lambda: "a page has no key",
-        )
+    wait_for_key(in_hand)
+    wait_for_key(other)
 
     in_hand.evaluate("() => lock()")
 
@@ -336,9 +369,7 @@ def test_the_lock_waits_for_a_draft_that_is_on_its_way(phone: Phone) -> None:
     phone.open("/today")
     phone.page.locator(".door:has([data-state=open]) .door__link").first.tap()
     phone.page.locator("a[href$='/visit']").tap()
-    wait_until(
-        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
-    )
+    wait_for_key(phone.page)
     phone.page.evaluate(SLOW_DRAFTS)
     phone.page.locator("textarea[name=note]").fill(NOTE)
 
@@ -353,9 +384,7 @@ def choose_photo(phone: Phone) -> None:
     set_pin(phone)
     phone.page.clock.install()
     open_form(phone)
-    wait_until(
-        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
-    )
+    wait_for_key(phone.page)
     phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
     expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
 
@@ -416,9 +445,7 @@ def test_a_photo_that_a_full_phone_cannot_keep_is_not_lost_to_the_lock(phone: Ph
 def test_words_that_a_full_phone_cannot_keep_are_not_lost_to_the_lock_nor_to_an_update(phone: Phone) -> None:
     set_pin(phone)
     open_form(phone)
-    wait_until(
-        lambda: bool(phone.page.evaluate("() => heldKey !== null")), seconds=10, failure=lambda: "the page has no key"
-    )
+    wait_for_key(phone.page)
     worker_of(phone).evaluate(NO_ROOM.replace('"bytes"', '"drafts"'))
     phone.page.locator("textarea[name=note]").fill(NOTE)
 

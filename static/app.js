@@ -177,10 +177,7 @@ function refreshRecords() {
   const isListing = document.querySelector('main [data-state="waiting"], main [data-state="uploading"], main [data-state="failed"], main #stale');
   if (!isListing || document.querySelector("main form[data-form], [data-shut]")) return;
   const path = location.pathname + location.search;
-  const fetching = /** @type {any} */ (window).htmx.ajax("GET", path, { target: "main", select: "main", swap: "outerMorph" });
-  // Locked meanwhile: what stands around the records is not to stand around the question for the PIN. One that carries
-  // what was sent from a form is the answer to that form.
-  void fetching.then(() => document.querySelector("main [data-shut]:not(:has([name^='carried-']))") && location.reload());
+  void /** @type {any} */ (window).htmx.ajax("GET", path, { target: "main", select: "main", swap: "outerMorph" });
 }
 
 /** A new release waits until no page needs the old one, or until somebody taps. */
@@ -531,9 +528,23 @@ document.addEventListener("htmx:error", (/** @type {any} */ { detail }) => {
 });
 /** What a page asks by itself (refreshRecords): nobody waits for it, and it brings no header. @returns {boolean} */
 const isOwn = ({ detail }) => detail?.ctx?.select === "main";
+let asking = 0; // by somebody's tap, and not answered yet
 document.addEventListener("htmx:before:request", (event) => {
-  if (!isOwn(event)) isOutdated = false;
   showNoAnswer(false);
+  if (isOwn(event)) return;
+  isOutdated = false;
+  asking += 1;
+});
+document.addEventListener("htmx:finally:request", (event) => {
+  if (!isOwn(event)) asking -= 1;
+});
+
+// Locked or left meanwhile: what stands around the records is not to stand around the question for the PIN. The answer to
+// a tap is that question as well, and carries what was sent.
+document.addEventListener("htmx:after:request", (/** @type {any} */ event) => {
+  if (!isOwn(event) || !new DOMParser().parseFromString(event.detail.ctx.text, "text/html").querySelector("[data-shut]")) return;
+  event.preventDefault();
+  if (asking === 0 && !document.querySelector("[data-shut]")) location.reload();
 });
 
 // A boosted page arrives without a page load: the reader starts at its heading, or at what is wrong with the form. A

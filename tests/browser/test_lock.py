@@ -253,7 +253,9 @@ def test_what_waits_does_not_vanish_when_it_is_tried_just_as_a_pin_is_set(phone:
     expect(phone.page.locator("#unsent [value=discard]")).to_be_visible()
 
 
-def test_what_else_is_sent_to_a_locked_phone_is_done_after_the_pin(phone: Phone) -> None:
+@pytest.mark.parametrize("meanwhile", ["", "refreshRecords()"])
+def test_what_else_is_sent_to_a_locked_phone_is_done_after_the_pin(phone: Phone, meanwhile: str) -> None:
+    """Also when the page asks for its records anew just then."""
     phone.context.set_offline(True)
     visit = phone.log_visit("no_answer")
     set_pin(phone)
@@ -262,7 +264,8 @@ def test_what_else_is_sent_to_a_locked_phone_is_done_after_the_pin(phone: Phone)
     phone.page.evaluate("() => { window.drawn = document.querySelector('#unsent form:has([value=discard])'); }")
     lose_the_key(phone)
 
-    phone.page.evaluate(TAP_WHAT_WAS_DRAWN)
+    phone.page.evaluate(f"() => {{ {meanwhile}; ({TAP_WHAT_WAS_DRAWN})(); }}")
+    expect(phone.page.locator("[name='carried-wish']")).to_be_attached()
     expect_locked(phone)
     unlock(phone)
 

@@ -9,8 +9,9 @@ from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
 from tests.browser.lossy_proxy import LossyProxy
 from tests.browser.phone import Phone
-from tests.browser.server_process import ServerProcess
+from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_gallery import take
+from tests.browser.test_saving import worker_of
 
 pytestmark = pytest.mark.browser
 
@@ -137,7 +138,16 @@ def test_s14_when_the_network_is_back_the_strip_says_what_goes_up_how_slow_it_is
         expect(strip).to_contain_text("现在没有网络")
         line.may_exchange.clear()
 
+        # Playwright gives pages their network before it gives the worker its own, which a page would ask too early.
+        phone.page.evaluate(
+            """() => addEventListener("online", (event) => event.isTrusted && event.stopImmediatePropagation(), { capture: true })"""
+        )
         phone.context.set_offline(False)
+        worker = worker_of(phone)
+        wait_until(
+            lambda: worker.evaluate("() => navigator.onLine"), seconds=20, failure=lambda: "it hears of no network"
+        )
+        phone.page.evaluate("() => dispatchEvent(new Event('online'))")
 
         expect(strip).to_have_text("已联网，正在上传 2 条…")
         take(phone.page, "back")

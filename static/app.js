@@ -74,7 +74,17 @@ function onDrained({ retry_in, is_enrolled }) {
   schedule(Math.min(retry_in ?? RHYTHM_MS, RHYTHM_MS) + 50);
   // Asked on enrolled phones only: elsewhere there is nothing worth keeping, and Firefox asks the person.
   if (is_enrolled) void navigator.storage?.persist?.();
-  if (is_enrolled && document.querySelector("main [data-filling]")) location.reload(); // the first sync is complete
+  if (is_enrolled && document.querySelector("main [data-filling]")) reloadAtRest(); // the first sync is complete
+}
+
+let asking = 0; // by somebody's tap, and not answered yet
+let isGoing = false; // by somebody's tap as well, which a reload would throw away
+addEventListener("beforeunload", () => (isGoing = true));
+addEventListener("pageshow", () => (isGoing = false));
+
+/** What is on its way already answers as well as this page would, drawn anew. */
+function reloadAtRest() {
+  if (asking === 0 && !isGoing) location.reload();
 }
 
 addEventListener("online", () => askToDrain("online"));
@@ -528,7 +538,6 @@ document.addEventListener("htmx:error", (/** @type {any} */ { detail }) => {
 });
 /** What a page asks by itself (refreshRecords): nobody waits for it, and it brings no header. @returns {boolean} */
 const isOwn = ({ detail }) => detail?.ctx?.select === "main";
-let asking = 0; // by somebody's tap, and not answered yet
 document.addEventListener("htmx:before:request", (event) => {
   showNoAnswer(false);
   if (isOwn(event)) return;
@@ -544,7 +553,7 @@ document.addEventListener("htmx:finally:request", (event) => {
 document.addEventListener("htmx:after:request", (/** @type {any} */ event) => {
   if (!isOwn(event) || !new DOMParser().parseFromString(event.detail.ctx.text, "text/html").querySelector("[data-shut]")) return;
   event.preventDefault();
-  if (asking === 0 && !document.querySelector("[data-shut]")) location.reload();
+  if (!document.querySelector("[data-shut]")) reloadAtRest();
 });
 
 // A boosted page arrives without a page load: the reader starts at its heading, or at what is wrong with the form. A

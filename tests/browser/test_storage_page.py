@@ -52,6 +52,14 @@ DEVICE_AGO = """([name, ms]) => new Promise((resolve) => {
     };
 })"""
 
+# A tap, and the end of the first sync while its answer is on its way.
+TAP_AS_IT_OPENS = """() => {
+    const data = { type: "drained", retry_in: null, is_enrolled: true };
+    const tell = () => navigator.serviceWorker.dispatchEvent(new MessageEvent("message", { data }));
+    addEventListener("beforeunload", () => setTimeout(tell));
+    document.querySelector("button.switch[name=language]").click();
+}"""
+
 
 def keep_for_good(phone: Phone) -> None:
     """As a browser does for an app that was installed."""
@@ -287,6 +295,20 @@ def test_a_clock_that_jumped_forward_puts_the_list_away_and_destroys_nothing(pho
     phone.stop_workers()
     phone.open("/today")  # a day later it stands as it is
     expect(phone.page.locator("#sync-status").first).to_contain_text("手机上的名单已清除")
+
+
+def test_a_page_that_opens_itself_leaves_a_tap_on_its_way_alone(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    phone.page.evaluate(UPLOADED_AGO, 14 * DAY_MS + 60_000)
+    phone.page.evaluate(DEVICE_AGO, ["seen_at", 14 * DAY_MS])
+    phone.stop_workers()
+    phone.save()
+    expect(phone.page.locator("#sync-status").first).to_contain_text("名单先收起来了")
+
+    phone.page.evaluate(TAP_AS_IT_OPENS)
+
+    expect(phone.page.locator("html")).to_have_attribute("lang", "en")
 
 
 def test_a_pin_outlives_those_fourteen_days(phone: Phone) -> None:

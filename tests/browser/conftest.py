@@ -49,7 +49,7 @@ def shell(chromium: str) -> str:
 
 
 @pytest.fixture
-def executable(request: pytest.FixtureRequest, chromium: str, shell: str) -> str:
+def phone_browser(request: pytest.FixtureRequest, chromium: str, shell: str) -> str:
     """What a phone runs: the shell, and in tests marked `whole_browser` all of Chromium."""
     return chromium if request.node.get_closest_marker("whole_browser") else shell
 
@@ -119,8 +119,8 @@ def mornings(
 
 
 @pytest.fixture
-def morning(mornings: Callable[[str], Morning], executable: str) -> Morning:
-    return mornings(executable)
+def morning(mornings: Callable[[str], Morning], phone_browser: str) -> Morning:
+    return mornings(phone_browser)
 
 
 @pytest.fixture
@@ -141,13 +141,13 @@ def server(morning: Morning, tmp_path: Path, witnesses: list[Callable[[], str]])
 
 @pytest.fixture
 def make_phone(
-    playwright: Playwright, executable: str, tmp_path: Path, witnesses: list[Callable[[], str]]
+    playwright: Playwright, phone_browser: str, tmp_path: Path, witnesses: list[Callable[[], str]]
 ) -> Iterator[MakePhone]:
     """`make_phone(url, **options of the context)`: a new phone that is on."""
     made: list[Phone] = []
 
     def make(url: str, *, profile: Path = tmp_path / "profile", **options: Any) -> Phone:
-        phone = Phone(playwright, executable, profile, url, **options)
+        phone = Phone(playwright, phone_browser, profile, url, **options)
         made.append(phone)
         witnesses.append(phone.testify)
         phone.start()

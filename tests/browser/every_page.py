@@ -55,7 +55,7 @@ def addresses(phone: Phone) -> dict[str, list[str]]:
     phone.page.wait_for_url("**/today?saved=*")
     declined = saved_id(phone)
     phone.page.locator("form[id^=declined-] button").tap()
-    phone.page.wait_for_url(f"**/today?saved={declined}")
+    phone.page.wait_for_url(f"**/today?saved={declined}&edited=1")
     expect(phone.page.locator("form[id^=declined-]")).to_have_count(0)
     phone.page.locator("form[action$='/start'] button").tap()
     expect(phone.page.locator("form[action$='/end']")).to_be_visible()

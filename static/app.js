@@ -8,6 +8,7 @@ const UPDATE_CHECK_MS = 60 * 60_000;
 const UPDATE_PUT_OFF_MS = 2 * 60 * 60_000;
 const PUT_OFF = "linli-update-put-off";
 const DRAFT_PAUSE_MS = 300;
+const GOING_MS = 10_000;
 const LOCK_IDLE_MS = 5 * 60_000;
 const LOCK_AWAY_MS = 2 * 60_000;
 
@@ -79,8 +80,10 @@ function onDrained({ retry_in, is_enrolled }) {
 
 let asking = 0; // by somebody's tap, and not answered yet
 let isGoing = false; // by somebody's tap as well, which a reload would throw away
-addEventListener("beforeunload", () => (isGoing = true));
-addEventListener("pageshow", () => (isGoing = false));
+addEventListener("beforeunload", () => {
+  isGoing = true;
+  setTimeout(() => (isGoing = false), GOING_MS); // a call, or a file, leaves the page where it is
+});
 
 /** What is on its way already answers as well as this page would, drawn anew. */
 function reloadAtRest() {

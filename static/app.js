@@ -182,6 +182,7 @@ async function refreshStatus() {
   if (number !== asked || !region) return;
   // A live region is read aloud when it changes, so it changes only when its words do.
   if (fresh.innerHTML.trim() !== region.innerHTML.trim()) region.replaceChildren(...fresh.childNodes);
+  if (region.matches("main [data-filling]") && region.querySelector("[data-waiting]")) reloadAtRest(); // another tab brought the list
   refreshRecords();
 }
 

@@ -186,6 +186,7 @@ async function unlock(event) {
     return rule ? rule.handle(carried, url) : seeOther("/today");
   };
   const response = await postUnlock(phone, event.request, Date.now(), resend);
+  if (!(await isShut())) event.waitUntil(drain.run("unlocked")); // the page that comes next joins this one
   event.waitUntil(afterLeaving());
   return response;
 }

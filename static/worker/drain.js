@@ -11,7 +11,7 @@ import { askStanding } from "./enrolment.js";
 import { keeping } from "./storage.js";
 
 /**
- * @typedef {"load" | "timer" | "online" | "visible" | "saved" | "sync" | "asked"} Cause the last one is a person
+ * @typedef {"load" | "timer" | "online" | "visible" | "saved" | "unlocked" | "sync" | "asked"} Cause the last one is a person
  */
 
 const LOCK = "linli-drain";
@@ -84,8 +84,8 @@ export class Drain {
     const isBack = cause === "online" || (this.#phone.isOffline && self.navigator?.onLine === true);
     if (isAsked || (isBack && !this.#isOrdered)) this.#reset();
     if (isAsked || isBack) this.#uploader.hurry(isAsked);
-    // What was saved, or taken back, while an exchange is under way may just have missed its last batch.
-    if (this.#running) this.#isAskedAgain ||= cause === "saved" || isAsked;
+    // An exchange that is under way may just have missed what was saved, or taken back; begun while locked, it brings no list.
+    if (this.#running) this.#isAskedAgain ||= cause === "saved" || cause === "unlocked" || isAsked;
     if (cause === "saved") this.#uploader.yield();
     this.#running ??= this.#runAlone().finally(() => {
       this.#running = null;

@@ -7,12 +7,14 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.canaries import canaries_in
-from tests.browser.conftest import VOLUNTEER
+from tests.browser.conftest import VOLUNTEER, MakePhone
 from tests.browser.coordinator import Coordinator
+from tests.browser.lossy_proxy import LossyProxy
 from tests.browser.phone import Phone
 from tests.browser.server_process import ServerProcess
+from tests.browser.test_first_sync import enrol_without_waiting
 from tests.browser.test_gallery import take
-from tests.browser.test_lock import NOTE, doors_of, expect_locked, names_in, restart, set_pin, unlock
+from tests.browser.test_lock import ANSWERED, NOTE, doors_of, expect_locked, names_in, restart, set_pin, unlock
 from tests.browser.test_photos import NO_ROOM
 from tests.browser.test_saving import REFUSE, entries, open_form, worker_of
 from tests.browser.test_trust import SHARES
@@ -270,6 +272,28 @@ def test_what_was_typed_outlives_those_fourteen_days(
     expect(phone.page.locator("main")).to_contain_text(NOTE)
     phone.open(path)
     expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+
+
+def test_a_list_that_was_put_away_opens_itself_when_it_is_unlocked_during_an_exchange(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    """While it is locked an exchange brings no list, and whoever unlocks it joins the one that runs."""
+    with LossyProxy(server.port) as line:
+        phone = make_phone(line.url)
+        enrol_without_waiting(phone, coordinator)
+        phone.wait_until_ready()
+        set_pin(phone)
+        phone.page.evaluate(UPLOADED_AGO, 14 * DAY_MS + 60_000)
+        line.may_exchange.clear()
+        restart(phone)
+        assert line.is_holding.wait(20)
+
+        unlock(phone)
+
+        expect(phone.page.locator("h1")).to_have_text("名单要重新取一次")
+        phone.page.evaluate(ANSWERED)
+        line.may_exchange.set()
+        expect(phone.page.locator(".door").first).to_be_visible(timeout=20_000)
 
 
 def save_as_the_clock_jumps(phone: Phone) -> str:

@@ -36,7 +36,7 @@ ENROLLED = {"keyPair": {}, "standing": "active", "server_key": {}, "asked_at": S
 UNKNOWN = {"keyPair": {}, "standing": "unknown"}
 ANSWER = {"epoch": "one", "now": 1, "results": [], "purge": [], "records": {}, "cursor": "1.", "more": False}
 GOOD = {"status": 200, "text": json.dumps(ANSWER), "retry_after_ms": None}
-CAUSES = ("load", "timer", "online", "visible", "saved", "sync")
+CAUSES = ("load", "timer", "online", "visible", "saved", "unlocked", "sync")
 
 
 def refusal(status: int, retry_after_ms: int | None = None) -> Json:
@@ -350,9 +350,9 @@ def test_retry_after_is_seconds_or_a_date(text: str | None, wait: int | None) ->
     assert found == wait
 
 
-@pytest.mark.parametrize(("cause", "exchanges"), [("saved", 2), ("asked", 2), ("visible", 1)])
-def test_what_is_saved_or_taken_back_while_an_exchange_is_under_way_is_sent_after_it(
+@pytest.mark.parametrize(("cause", "exchanges"), [("saved", 2), ("asked", 2), ("unlocked", 2), ("visible", 1)])
+def test_what_is_saved_taken_back_or_unlocked_while_an_exchange_is_under_way_has_one_after_it(
     phone: Phone, cause: str, exchanges: int
 ) -> None:
-    """It may have missed the last batch."""
+    """It may have missed the last batch, and brings no list to a phone that was locked."""
     assert phone.run_under_way(cause, device=ENROLLED, reply=GOOD) == ["/sync"] * exchanges

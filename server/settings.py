@@ -23,6 +23,7 @@ S3_TOGETHER = ("s3_endpoint", "s3_bucket", "s3_key_id", "s3_secret")
 OTHER_VARIABLES = {
     "LINLI_BROWSER": "the Chromium or Chrome that `./linli test` should drive",
     "LINLI_TEST_BROWSER": "set by `./linli test`: the Chromium or Chrome it found",
+    "LINLI_TEST_SHELL": "set by `./linli test`: Chromium's headless shell, or empty",
     "LINLI_TEST_FIREFOX": "set by `./linli test`: the Firefox ESR it found, or empty",
     "LINLI_TEST_WEBKIT": "set by `./linli test`: the WebKitWebDriver it found, or empty",
     "LINLI_UPDATE_GALLERY": "1: `./linli test` renews the pictures that the README shows",

@@ -1,6 +1,7 @@
 """Finds the browsers that tests drive, and gets a Chromium where there is none.
 
-Chromium or Chrome is needed and installed if it may be; Firefox ESR and WebKitGTK are only looked for.
+Chromium or Chrome is needed and installed if it may be, with its headless shell on Debian; Firefox ESR and
+WebKitGTK are only looked for.
 """
 
 import os
@@ -19,6 +20,7 @@ PLACES = (
     "/opt/google/chrome/chrome",
     "/usr/lib/chromium/chromium",
 )
+SHELL = "chromium-headless-shell"
 WEBKIT_DRIVER = "WebKitWebDriver"
 APT_INSTALL = ["apt-get", "install", "-y", "--no-install-recommends"]
 
@@ -50,6 +52,12 @@ def is_snap(path: str) -> bool:
         return real.name == "snap" or b"/snap/bin/" in program.read(4096)
 
 
+def find_shell() -> str | None:
+    """Chromium without the browser around its engine. None beside a browser that LINLI_BROWSER names."""
+    found = None if os.environ.get("LINLI_BROWSER") else shutil.which(SHELL)
+    return found if found and works(found) else None
+
+
 def find_firefox() -> str | None:
     return shutil.which("firefox-esr")
 
@@ -78,6 +86,16 @@ def install_with_playwright() -> str | None:
     with_libraries = ["--with-deps"] if apt_prefix() == [] else []
     run([sys.executable, "-m", "playwright", "install", *with_libraries, "chromium"])
     return find_chromium()
+
+
+def install_shell() -> str | None:
+    """Beside a Chromium of Debian's. It takes half the work, so tests do with Chromium itself where there is none."""
+    prefix = apt_prefix()
+    if prefix is None or is_ubuntu() or os.environ.get("LINLI_BROWSER") or not shutil.which("chromium"):
+        return None
+    show("installing Chromium's headless shell with apt-get")
+    apt(prefix, SHELL)
+    return find_shell()
 
 
 def install_chinese_font() -> None:

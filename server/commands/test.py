@@ -1,7 +1,7 @@
 """Check everything: style, types and tests.
 
 Installs what tests need into .venv on first use, finds a Chromium or Chrome (LINLI_BROWSER names one) and
-installs one where there is none. Firefox ESR and WebKitGTK are used where they are installed, and Node.js
+installs one where there is none, and its headless shell on Debian. Firefox ESR and WebKitGTK are used where they are installed, and Node.js
 to check the types of the JavaScript; what is skipped is named.
 
   ./linli test                      everything
@@ -67,8 +67,10 @@ def install_packages() -> None:
 
 def chromium_for_tests() -> str | None:
     chromium = browsers.find_chromium() or browsers.install_chromium()
+    shell = browsers.find_shell() or browsers.install_shell()
     browsers.install_chinese_font()
     browsers.show(f"Chromium: {chromium or 'none, and none could be installed'}")
+    browsers.show(f"Headless shell: {shell or 'none, so tests take longer'}")
     browsers.show(f"Firefox: {browsers.find_firefox() or 'skipped: firefox-esr not found'}")
     browsers.show(f"WebKitGTK: {browsers.find_webkit() or 'skipped: WebKitWebDriver with Xvfb not found'}")
     return chromium
@@ -80,6 +82,7 @@ def environment(chromium: str | None) -> dict[str, str]:
     return {
         **own,
         "LINLI_TEST_BROWSER": chromium or "",
+        "LINLI_TEST_SHELL": browsers.find_shell() or "",
         "LINLI_TEST_FIREFOX": browsers.find_firefox() or "",
         "LINLI_TEST_WEBKIT": browsers.find_webkit() or "",
         "LINLI_UPDATE_GALLERY": os.environ.get("LINLI_UPDATE_GALLERY", ""),

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,27 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
+def shell(chromium: str) -> str:
+    """Chromium's headless shell, where `./linli test` found one: half the work for the same engine."""
+    return os.environ.get("LINLI_TEST_SHELL") or chromium
+
+
+@pytest.fixture
+def phone_browser(request: pytest.FixtureRequest, chromium: str, shell: str) -> str:
+    """What a phone runs: the shell, and in tests marked `whole_browser` all of Chromium."""
+    return chromium if request.node.get_closest_marker("whole_browser") else shell
+
+
+@pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as started:
         yield started
 
 
 @pytest.fixture(scope="session")
-def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
+def browser(playwright: Playwright, shell: str) -> Iterator[Browser]:
     """For everybody whose browser is never killed: each has a context of her own."""
-    started = playwright.chromium.launch(executable_path=chromium)
+    started = playwright.chromium.launch(executable_path=shell)
     yield started
     started.close()
 
@@ -80,23 +93,34 @@ class Morning:
 
 
 @pytest.fixture(scope="session")
-def morning(
-    playwright: Playwright, chromium: str, browser: Browser, tmp_path_factory: pytest.TempPathFactory
-) -> Morning:
-    folder = tmp_path_factory.mktemp("morning")
-    server = demo_server(folder / "data", WarmServer)
-    server.start()
-    coordinator = Coordinator(browser, server.url)
-    phone = Phone(playwright, chromium, folder / "profile", server.url)
-    try:
-        coordinator.sign_in()
-        phone.start()
-        enrol(phone, coordinator)
-        return Morning(folder / "data", folder / "profile", server.port, coordinator.context.storage_state())
-    finally:
-        phone.close()
-        coordinator.close()
-        server.stop()
+def mornings(
+    playwright: Playwright, browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Morning]:
+    """`mornings(executable)`: one browser does not read the profile of the other."""
+
+    @cache
+    def begin(executable: str) -> Morning:
+        folder = tmp_path_factory.mktemp("morning")
+        server = demo_server(folder / "data", WarmServer)
+        server.start()
+        coordinator = Coordinator(browser, server.url)
+        phone = Phone(playwright, executable, folder / "profile", server.url)
+        try:
+            coordinator.sign_in()
+            phone.start()
+            enrol(phone, coordinator)
+            return Morning(folder / "data", folder / "profile", server.port, coordinator.context.storage_state())
+        finally:
+            phone.close()
+            coordinator.close()
+            server.stop()
+
+    return begin
+
+
+@pytest.fixture
+def morning(mornings: Callable[[str], Morning], phone_browser: str) -> Morning:
+    return mornings(phone_browser)
 
 
 @pytest.fixture
@@ -117,13 +141,13 @@ def server(morning: Morning, tmp_path: Path, witnesses: list[Callable[[], str]])
 
 @pytest.fixture
 def make_phone(
-    playwright: Playwright, chromium: str, tmp_path: Path, witnesses: list[Callable[[], str]]
+    playwright: Playwright, phone_browser: str, tmp_path: Path, witnesses: list[Callable[[], str]]
 ) -> Iterator[MakePhone]:
     """`make_phone(url, **options of the context)`: a new phone that is on."""
     made: list[Phone] = []
 
     def make(url: str, *, profile: Path = tmp_path / "profile", **options: Any) -> Phone:
-        phone = Phone(playwright, chromium, profile, url, **options)
+        phone = Phone(playwright, phone_browser, profile, url, **options)
         made.append(phone)
         witnesses.append(phone.testify)
         phone.start()

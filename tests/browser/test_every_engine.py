@@ -81,6 +81,11 @@ class Enrolled:
     profile: Path
 
 
+@pytest.fixture(scope="module")
+def morning(mornings: Callable[[str], Morning], chromium: str) -> Morning:
+    return mornings(chromium)
+
+
 @pytest.fixture(scope="module", params=["chromium", "firefox", "webkit"])
 def enrolled(
     request: pytest.FixtureRequest, morning: Morning, browser: Browser, tmp_path_factory: pytest.TempPathFactory

@@ -13,7 +13,7 @@ from tests.browser.screen import submit_of
 from tests.browser.server_process import wait_until
 from tests.browser.test_saving import open_form
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.whole_browser]
 
 NOTE = "示例：他摔倒了，邻居看见的"
 DRAIN = "(cause) => navigator.serviceWorker.controller.postMessage({ type: 'drain', cause })"

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from tests.browser.phone import Phone
 from tests.browser.test_saving import open_form
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.whole_browser]
 
 # This machine's own offer, which comes when it likes, is left out.
 NONE_OF_ITS_OWN = """

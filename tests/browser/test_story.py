@@ -9,7 +9,7 @@ from tests.browser.phone import Phone, ShownVisit
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, is_refused, wait_until
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.whole_browser]
 
 NOTE = '示例：水龙头修好了 <b>& "引号" 👵'
 # What the volunteer tapped, as the coordinator must read it.

@@ -536,6 +536,7 @@ def test_s15_after_an_outage_the_queue_empties_without_a_tap_or_a_reload(server:
     assert phone.page.evaluate("() => window.isSamePage") is True
 
 
+@pytest.mark.whole_browser  # the shell lets nobody be reminded
 def test_p13_when_the_browser_stops_trying_it_reminds_whoever_asked_for_it(phone: Phone) -> None:
     phone.context.set_offline(True)
     phone.log_visit("no_answer", note="示例：写给提醒看的。")

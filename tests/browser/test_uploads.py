@@ -190,7 +190,7 @@ def test_p16_a_photo_that_is_damaged_on_the_phone_is_said_and_holds_up_no_other(
 
 @pytest.mark.parametrize(("damage", "state"), [("gone", "refused"), ("cut short", "waiting")])
 def test_p19_a_photo_whose_file_the_phone_lost_holds_up_no_other(
-    playwright: Playwright, chromium: str, tmp_path: Path, damage: str, state: str
+    playwright: Playwright, shell: str, tmp_path: Path, damage: str, state: str
 ) -> None:
     """Of a file that is cut short the browser says only that it could not be read: it may be the next time."""
     keeping = "return (await blobs.keep(made(given), 'photo')).sha256;"
@@ -205,14 +205,14 @@ def test_p19_a_photo_whose_file_the_phone_lost_holds_up_no_other(
     return Object.fromEntries((await new Blobs(vault).all()).map(({ sha256, state }) => [sha256, state]));
     """
     profile = tmp_path / "profile"
-    with playwright.chromium.launch_persistent_context(profile, executable_path=chromium) as before:
+    with playwright.chromium.launch_persistent_context(profile, executable_path=shell) as before:
         open_empty(before.pages[0])
         lengths = {run(before.pages[0], keeping, length): length for length in (150_000, 200_000)}
     first, second = sorted(lengths)  # as they go up
     files = [file for file in profile.glob("**/*.blob/**/*") if file.is_file()]
     LOST_FILES[damage](min(files, key=lambda file: abs(file.stat().st_size - lengths[first])))
 
-    with playwright.chromium.launch_persistent_context(profile, executable_path=chromium) as after:
+    with playwright.chromium.launch_persistent_context(profile, executable_path=shell) as after:
         open_empty(after.pages[0])
         assert run(after.pages[0], sending) == {first: state, second: "whole"}
 

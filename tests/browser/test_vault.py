@@ -316,10 +316,10 @@ def test_replica_whose_key_is_gone_is_begun_anew(page: Page) -> None:
 
 @pytest.mark.parametrize("damage", LOST_FILES)
 def test_p19_a_replica_of_which_a_block_is_damaged_is_begun_anew(
-    playwright: Playwright, chromium: str, tmp_path: Path, damage: str
+    playwright: Playwright, shell: str, tmp_path: Path, damage: str
 ) -> None:
     def open_browser() -> BrowserContext:
-        return playwright.chromium.launch_persistent_context(str(tmp_path / "profile"), executable_path=chromium)
+        return playwright.chromium.launch_persistent_context(str(tmp_path / "profile"), executable_path=shell)
 
     filling = """
     const replica = new Replica(kinds, vault);

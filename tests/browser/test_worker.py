@@ -18,7 +18,7 @@ from tests.browser.releases import next_release
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.whole_browser]
 
 FETCH = """async ([path, method]) => {
     const answer = await fetch(path, { method, body: method === "POST" ? new URLSearchParams() : undefined });

@@ -79,8 +79,46 @@ def test_apt_get_brings_chromium_and_a_font(machine: Path, capfd: pytest.Capture
 
 
 def test_without_apt_get_nothing_is_tried(machine: Path) -> None:
+    install(machine, "chromium", "exit 0")
+
     assert browsers.apt_prefix() is None
     assert browsers.install_with_apt() is None
+    assert browsers.install_shell() is None
+
+
+def test_apt_get_brings_the_headless_shell_beside_its_chromium(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    install(machine, "sudo", 'while [ "$1" = -n ]; do shift; done; exec "$@"')
+    install(machine, "true", "exit 0")
+    shell = f"{machine}/chromium-headless-shell"
+    install(
+        machine,
+        "apt-get",
+        f'echo "$@" >> {machine}/asked\n[ "$1" = update ] || {{ echo "#!/bin/sh" > {shell}; /bin/chmod 755 {shell}; }}',
+    )
+
+    assert (browsers.find_shell(), browsers.install_shell()) == (None, None)
+
+    chromium = install(machine, "chromium", "exit 0")
+
+    assert browsers.install_shell() == shell
+    assert browsers.find_shell() == shell
+    assert (machine / "asked").read_text().splitlines() == [
+        "update",
+        "install -y --no-install-recommends chromium-headless-shell",
+    ]
+    assert capfd.readouterr().out == "linli: installing Chromium's headless shell with apt-get\n"
+
+    monkeypatch.setenv("LINLI_BROWSER", chromium)
+
+    assert (browsers.find_shell(), browsers.install_shell()) == (None, None)
+
+
+def test_a_headless_shell_that_does_not_start_is_passed_over(machine: Path) -> None:
+    install(machine, "chromium-headless-shell", "exit 1")
+
+    assert browsers.find_shell() is None
 
 
 def test_firefox_and_webkit_are_found_only_where_they_are(machine: Path) -> None:

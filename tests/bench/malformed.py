@@ -17,9 +17,11 @@ from server.settings import Settings
 from tests.bench.report import print_table
 from tests.browser.server_process import ServerProcess, with_database
 from tests.durability.faulty_disk import on_shared_memory
-from tests.durability.malformed import Attacker, Attempt, Outcome, attack_in_process, attack_on_the_wire
+from tests.durability.malformed import Attacker, Attempt, Outcome, attack_in_process, attack_on_the_wire, peak_kilobytes
 from tests.people import NOW, build_world
 
+# What is pushed makes every list longer, and a coordinator's page slower: then a new community takes its place, and the next seed.
+TURN = 25_000
 CONNECTIONS = 8
 WARM = 1000
 WRONG_SHOWN = 5
@@ -60,15 +62,28 @@ def row(name: str, outcome: Outcome, seconds: float) -> list[str]:
 
 
 def in_process(requests: int, seed: int) -> Outcome:
+    whole = Outcome()
+    warm = 0.0
+    while whole.requests < requests:
+        part = attack_a_community(min(TURN, requests - whole.requests), seed)
+        seed += 1
+        whole.requests += part.requests
+        whole.statuses += part.statuses
+        whole.wrong += part.wrong
+        warm = warm or peak_kilobytes() / 1024 - part.grown_mb
+        whole.grown_mb = peak_kilobytes() / 1024 - warm
+        print(
+            "\n".join([f"{whole.requests} requests, {len(whole.wrong)} wrong", *part.wrong[:WRONG_SHOWN]]), flush=True
+        )
+    return whole
+
+
+def attack_a_community(requests: int, seed: int) -> Outcome:
     with tempfile.TemporaryDirectory(dir=on_shared_memory(Path(tempfile.gettempdir()))) as name:
         settings = Settings(data_dir=Path(name), public_url="http://127.0.0.1:8000")
         migrations.upgrade(settings.database_url)
         app = create_app(settings, operator_token="the operator's token", clock=lambda: NOW)
-        return attack_in_process(app, requests, seed=seed, now=NOW, tell=tell)
-
-
-def tell(number: int, outcome: Outcome) -> None:
-    print("\n".join([f"{number} requests, {len(outcome.wrong)} wrong", *outcome.wrong[-WRONG_SHOWN:]]), flush=True)
+        return attack_in_process(app, requests, seed=seed, now=NOW)
 
 
 def on_the_wire(requests: int, seed: int) -> Outcome:

@@ -9,7 +9,7 @@ import gzip
 import json
 import resource
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -298,17 +298,13 @@ def as_object(value: Any) -> dict[str, Any]:
 # In process
 
 
-def attack_in_process(
-    app: Starlette, requests: int, *, seed: int, now: int, tell: Callable[[int, "Outcome"], None] | None = None
-) -> Outcome:
+def attack_in_process(app: Starlette, requests: int, *, seed: int, now: int) -> Outcome:
     """The app's own lifespan, then request after request, four at once. Growth is counted from a tenth of the way on, when every
     cache is warm."""
-    return in_own_loop(run_attack(app, requests, seed=seed, now=now, tell=tell))
+    return in_own_loop(run_attack(app, requests, seed=seed, now=now))
 
 
-async def run_attack(
-    app: Starlette, requests: int, *, seed: int, now: int, tell: Callable[[int, "Outcome"], None] | None
-) -> Outcome:
+async def run_attack(app: Starlette, requests: int, *, seed: int, now: int) -> Outcome:
     outcome = Outcome()
     async with app.router.lifespan_context(app):
         database: Database = app.state.database
@@ -328,8 +324,6 @@ async def run_attack(
                 status, body = await asyncio.wait_for(call(app, attempt, outcome, number), SECONDS)
                 outcome.note(number, attempt, status, body)
                 outcome.routes[route] += 1
-                if tell is not None and number % 20_000 == 0:
-                    tell(number, outcome)
 
         await asyncio.gather(*(send_on() for _ in range(AT_ONCE)))
     outcome.grown_mb = (peak_kilobytes() - peak_when_warm) / 1024

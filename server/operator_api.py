@@ -5,11 +5,11 @@ and through no proxy. To everybody else the route does not exist.
 """
 
 import ipaddress
-import json
 import secrets
 from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 from sqlalchemy import make_url
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -50,10 +50,10 @@ async def backup(request: Request) -> Response:
 
 async def asked(request: Request, name: str) -> str:
     try:
-        value = json.loads(await request.body())[name]
+        value = msgspec.json.decode(await request.body())[name]  # no half a character, which no database takes
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise MalformedMessage("bad_message", "not what our commands send") from error
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\0" in value:
         raise MalformedMessage("bad_message", f"{name} must be text")
     return value
 

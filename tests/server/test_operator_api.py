@@ -14,6 +14,7 @@ from server.identifiers import uuid7
 from server.models import Community, Invite, Volunteer
 from server.operator_api import operator_routes
 from server.settings import Settings
+from sync.errors import MalformedMessage
 
 BEARER = {"Authorization": "Bearer the-token"}
 HERE = ("127.0.0.1", 50000)
@@ -51,6 +52,15 @@ def test_the_operator_gets_an_invite_with_the_public_link(app: Starlette) -> Non
     assert made["volunteer_name"] == "示例甲"
     assert made["link"] == f"https://linli.example.org/enrol#{made['token']}"
     assert [invite.expires_at for invite in invites(app.state.database)] == [made["expires_at"]]
+
+
+@pytest.mark.parametrize(
+    "body", [rb'{"volunteer_number": "\ud800"}', rb'{"volunteer_number": "7\u0000"}', b"{}", b"[]", b"x"]
+)
+def test_what_no_command_of_ours_sends_is_refused(app: Starlette, body: bytes) -> None:
+    """Half a character was an error 500."""
+    with pytest.raises(MalformedMessage):
+        TestClient(app, client=HERE).post("/operator/invite", content=body, headers=BEARER)
 
 
 def test_an_unknown_number_is_said_so(app: Starlette) -> None:

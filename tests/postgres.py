@@ -10,11 +10,15 @@ import shutil
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import create_engine, text
+import psycopg
+from sqlalchemy import Engine, create_engine, event, text
 
 FLAGS = "-c listen_addresses='' -c max_connections=60"
 
@@ -40,6 +44,40 @@ def create_database(folder: Path) -> str:
 
 def address(folder: Path, database: str) -> str:
     return f"postgresql+psycopg://postgres@/{database}?host={folder}"
+
+
+@contextmanager
+def told_of_statements(engine: Engine, tell: Callable[[psycopg.Connection[Any], str], None]) -> Iterator[None]:
+    """`tell` hears of each statement before it is sent, by SQLAlchemy or past it (server/statements.py)."""
+
+    class Telling(psycopg.Cursor[Any]):
+        def execute(self, query: Any, *others: Any, **named: Any) -> Any:
+            tell(self.connection, str(query))
+            return super().execute(query, *others, **named)
+
+        def executemany(self, query: Any, *others: Any, **named: Any) -> None:
+            tell(self.connection, str(query))
+            super().executemany(query, *others, **named)
+
+        def copy(self, statement: Any, *others: Any, **named: Any) -> Any:
+            tell(self.connection, str(statement))
+            return super().copy(statement, *others, **named)
+
+    def check_out(connection: Any, _record: Any, _proxy: Any) -> None:
+        connection.cursor_factory = Telling
+
+    def check_in(connection: Any, _record: Any) -> None:
+        if connection is not None:
+            connection.cursor_factory = psycopg.Cursor
+
+    listeners: dict[str, Callable[..., Any]] = {"checkout": check_out, "checkin": check_in}
+    for name, listener in listeners.items():
+        event.listen(engine, name, listener)
+    try:
+        yield
+    finally:
+        for name, listener in listeners.items():
+            event.remove(engine, name, listener)
 
 
 @lru_cache(maxsize=2)

@@ -27,7 +27,7 @@ from sync.errors import TryLater
 from sync.store import Position
 from tests.durability.workload import PHONES, author_of, change_of, push
 from tests.people import COMMUNITY_ID, NOW, build_world
-from tests.postgres import new_database
+from tests.postgres import new_database, told_of_statements
 
 PHONE, OTHER_PHONE = PHONES[0], PHONES[2]
 EPOCH = "epoch-1"
@@ -45,19 +45,19 @@ def postgresql() -> Iterator[Database]:
 
 # PostgreSQL: something goes wrong at each statement
 
-Trouble = Callable[[Any], None]
+Trouble = Callable[["psycopg.Cursor[Any]"], None]
 
 
 def fail_with(state: str) -> Trouble:
     """A real error of the server's: the transaction is aborted there, too."""
 
-    def trouble(cursor: Any) -> None:
+    def trouble(cursor: psycopg.Cursor[Any]) -> None:
         cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{state}'; END $$")
 
     return trouble
 
 
-def drop_connection(cursor: Any) -> None:
+def drop_connection(cursor: psycopg.Cursor[Any]) -> None:
     cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
@@ -69,39 +69,13 @@ def troubled(database: Database, trouble: Trouble, *, at: Callable[[int], bool])
     """Makes the n-th statements for which `at` says so fail. Gives the statements that were asked for."""
     seen: list[str] = []
 
-    class Troubled(psycopg.Cursor[Any]):
-        def begin(self, statement: object) -> None:
-            seen.append(str(statement))
-            if at(len(seen)):
-                trouble(psycopg.Cursor(self.connection))
+    def tell(connection: psycopg.Connection[Any], statement: str) -> None:
+        seen.append(statement)
+        if at(len(seen)):
+            trouble(psycopg.Cursor(connection))
 
-        def execute(self, query: Any, *others: Any, **named: Any) -> Any:
-            self.begin(query)
-            return super().execute(query, *others, **named)
-
-        def executemany(self, query: Any, *others: Any, **named: Any) -> None:
-            self.begin(query)
-            super().executemany(query, *others, **named)
-
-        def copy(self, statement: Any, *others: Any, **named: Any) -> Any:
-            self.begin(statement)
-            return super().copy(statement, *others, **named)
-
-    def check_out(connection: Any, record: Any, proxy: Any) -> None:
-        connection.cursor_factory = Troubled
-
-    def check_in(connection: Any, record: Any) -> None:
-        if connection is not None:
-            connection.cursor_factory = psycopg.Cursor
-
-    listeners: dict[str, Callable[..., Any]] = {"checkout": check_out, "checkin": check_in}
-    for name, listener in listeners.items():
-        event.listen(database.engine, name, listener)
-    try:
+    with told_of_statements(database.engine, tell):
         yield seen
-    finally:
-        for name, listener in listeners.items():
-            event.remove(database.engine, name, listener)
 
 
 def numbers(base: int, count: int = 3) -> range:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import event
 from sqlmodel import Session, SQLModel, col, select, update
 
 from server import migrations, models
@@ -29,12 +28,13 @@ from server.sync_api import Answer, Exchange
 from sync.changes import Author, Change, Record, Result
 from sync.errors import TryLater
 from sync.protocol import Message
-from tests.postgres import new_database
+from tests.postgres import new_database, told_of_statements
 from tests.simulation.boxes import sealing_key
 from tests.simulation.central import COMMUNITY, Central, Crash, Enrolled, Line, Reply, Request, Round
 
 Rows = dict[str, list[dict[str, Any]]]
 PATIENCE_SECONDS = 30
+WRITES = ("UPDATE", "INSERT", "COPY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ class SqlCentral(Central):
         return found
 
     def together(self, first: Request, second: Request) -> tuple[Reply | None, Reply | None]:
-        """On PostgreSQL the first waits at the moment before it takes its places in the feed until the second is done
-        or is seen to wait for it: the closest that two transactions come. SQLite has one writer."""
+        """On PostgreSQL the first waits at the moment before its first statement that writes, or holds what others write,
+        until the second is done: the closest that two transactions come. SQLite has one writer."""
         if self.database.is_sqlite or not self.overlaps:
             return super().together(first, second)
         return Overlap(self, first, second).run()
@@ -141,7 +141,7 @@ class SqlCentral(Central):
 
 
 class Overlap:
-    """Two exchanges on two connections; the first is stopped before its first statement that writes."""
+    """Two exchanges on two connections, one within the other."""
 
     def __init__(self, central: SqlCentral, first: Request, second: Request) -> None:
         self._central = central
@@ -151,17 +151,14 @@ class Overlap:
         self._may_go = threading.Event()
 
     def run(self) -> tuple[Reply | None, Reply | None]:
-        engine = self._central.database.engine
         threads = [threading.Thread(target=self._exchange, args=(place,), daemon=True) for place in (0, 1)]
 
-        def stop(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            is_write = statement.lstrip().upper().startswith(("UPDATE", "INSERT")) or "FOR UPDATE" in statement.upper()
+        def tell(_connection: Any, statement: str) -> None:
+            is_write = statement.lstrip().upper().startswith(WRITES) or "FOR UPDATE" in statement.upper()
             if threading.current_thread() is threads[0] and is_write and not self._is_there.is_set():
-                self._is_there.set()
-                self._may_go.wait(PATIENCE_SECONDS)
+                self.wait()
 
-        event.listen(engine, "before_cursor_execute", stop)
-        try:
+        with told_of_statements(self._central.database.engine, tell):
             threads[0].start()
             self._is_there.wait(PATIENCE_SECONDS)
             threads[1].start()
@@ -170,13 +167,16 @@ class Overlap:
             for thread in threads:
                 thread.join(PATIENCE_SECONDS)
                 assert not thread.is_alive(), "two exchanges wait for each other"
-        finally:
-            event.remove(engine, "before_cursor_execute", stop)
         first, second = self._replies
         for reply in (first, second):
             if isinstance(reply, Exception):
                 raise reply
         return first, second  # type: ignore[return-value]  # the exceptions were raised above
+
+    def wait(self) -> None:
+        """The first, while the second goes by."""
+        self._is_there.set()
+        self._may_go.wait(PATIENCE_SECONDS)
 
     def _exchange(self, place: int) -> None:
         try:

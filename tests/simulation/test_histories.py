@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from server.store import SqlStore
 from tests.simulation.central import MemoryCentral
-from tests.simulation.central_sql import overlapping_central
+from tests.simulation.central_sql import Overlap, overlapping_central
 from tests.simulation.histories import Report, explain, run_history, run_seed
 from tests.simulation.options import expand
 
@@ -84,11 +85,31 @@ def test_an_exchange_begins_from_the_disk() -> None:
     assert run_seed(33336).problems == []
 
 
-def test_two_messages_at_the_same_instant_on_postgresql() -> None:
+def at_the_same_instant() -> list[str]:
     found = []
-    for seed in (14, 19, 24):
+    for seed in (14, 15, 16, 17, 19, 24):
         try:
             found += with_faults(seed, store="postgresql", at_the_same_instant=0.9).problems
         except Exception as error:
             found.append(repr(error))
-    assert found == []
+    return found
+
+
+def test_two_messages_at_the_same_instant_on_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[Overlap] = []
+    wait = Overlap.wait
+
+    def counted(overlap: Overlap) -> None:
+        stopped.append(overlap)
+        wait(overlap)
+
+    monkeypatch.setattr(Overlap, "wait", counted)
+
+    assert at_the_same_instant() == []
+    assert len(stopped) >= 10
+
+
+def test_messages_that_do_not_wait_for_each_other_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SqlStore, "hold", lambda _store, _community_id: None)
+
+    assert at_the_same_instant() != []

@@ -215,6 +215,11 @@ class SqliteWriter(Writer):
         with self._connection.begin():
             return [attempt(self._connection, work) for work in works]
 
+    def is_passing(self, error: Exception) -> bool:
+        """Another process, a person's own tool perhaps, has held the file for longer than this connection waits."""
+        own = error.orig if isinstance(error, DBAPIError) else error
+        return getattr(own, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
     def afterwards(self) -> None:
         """A checkpoint when one is due. What cannot be moved now, for a reader or a full disk, is moved another time."""
         connection = self._connection.connection

@@ -1,6 +1,8 @@
 """Transactions that lose: run again whole on PostgreSQL, one after the other on SQLite (RELIABILITY.md 2.1 D3, 2.2 G1 and
 G2, 6.49 to 6.51)."""
 
+import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +12,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine, event, make_url, text
+from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlmodel import Session
 
 from server import migrations
 from server.accepting import accept_changes
 from server.audit import first_broken_line
-from server.database import ATTEMPTS_MAX, Database
+from server.database import ATTEMPTS_MAX, PRAGMAS, Database
 from server.identifiers import packed
 from server.rules import RULES
 from server.settings import sqlite_url
@@ -83,9 +85,14 @@ def numbers(base: int, count: int = 3) -> range:
     return range(base * 12 + 3, base * 12 + 3 + count)
 
 
-def pushed(database: Database, phone: str, wanted: range) -> list[Result]:
+def pushed(database: Database, phone: str, wanted: range, *, is_soon: bool = False) -> list[Result]:
+    """`is_soon`: by the one writer that commits together what waits, as POST /sync does."""
     changes = [change_of(phone, number) for number in wanted]
-    return database.write(lambda session: accept_changes(session, author_of(phone), changes, NOW))
+
+    def work(session: Session) -> list[Result]:
+        return accept_changes(session, author_of(phone), changes, NOW)
+
+    return asyncio.run(database.write_soon(work)) if is_soon else database.write(work)
 
 
 def lines_of(database: Database, changes: Sequence[Change]) -> list[str]:
@@ -104,17 +111,18 @@ def is_whole(database: Database) -> bool:
     return database.read(lambda session: first_broken_line(session, COMMUNITY_ID)) is None
 
 
+@pytest.mark.parametrize("is_soon", [False, True])
 @pytest.mark.parametrize("name", TROUBLES)
-def test_a_push_that_fails_at_any_statement_is_run_again_whole(postgresql: Database, name: str) -> None:
-    base = 10 + 20 * list(TROUBLES).index(name)
+def test_a_push_that_fails_at_any_statement_is_run_again_whole(postgresql: Database, name: str, is_soon: bool) -> None:
+    base = 10 + 20 * (2 * list(TROUBLES).index(name) + is_soon)
     with troubled(postgresql, TROUBLES[name], at=lambda _: False) as statements:
-        pushed(postgresql, PHONE, numbers(base))
+        pushed(postgresql, PHONE, numbers(base), is_soon=is_soon)
     assert len(statements) >= 6, statements
 
     for place in range(1, len(statements) + 1):
         wanted = numbers(base + place)
         with troubled(postgresql, TROUBLES[name], at=lambda nth, place=place: nth == place) as seen:  # type: ignore[misc]
-            results = pushed(postgresql, PHONE, wanted)
+            results = pushed(postgresql, PHONE, wanted, is_soon=is_soon)
 
         assert {result.outcome for result in results} <= {Outcome.ACCEPTED, Outcome.MERGED}, (place, results)
         assert len(seen) >= len(statements) + place, "run again from its first statement"
@@ -122,12 +130,13 @@ def test_a_push_that_fails_at_any_statement_is_run_again_whole(postgresql: Datab
     assert is_whole(postgresql)
 
 
-def test_a_push_that_fails_each_time_says_later_and_leaves_nothing(postgresql: Database) -> None:
+@pytest.mark.parametrize("is_soon", [False, True])
+def test_a_push_that_fails_each_time_says_later_and_leaves_nothing(postgresql: Database, is_soon: bool) -> None:
     wanted = numbers(1)
     with troubled(postgresql, TROUBLES["40001"], at=lambda _: True) as seen, pytest.raises(TryLater):
-        pushed(postgresql, PHONE, wanted)
+        pushed(postgresql, PHONE, wanted, is_soon=is_soon)
 
-    assert len(seen) == ATTEMPTS_MAX
+    assert len(seen) == ATTEMPTS_MAX + is_soon  # once with the others, then alone
     assert lines_of(postgresql, [change_of(PHONE, number) for number in wanted]) == []
 
 
@@ -336,6 +345,52 @@ def test_sqlalchemy_s_own_way_with_sqlite_is_found_out(counter: Path) -> None:
     engine.dispose()
 
     assert counter_of(counter) < kept, "updates went without an error"
+
+
+@pytest.fixture
+def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """On SQLite, and it waits hardly at all for whoever holds the file."""
+    url = sqlite_url(tmp_path / "linli.db")
+    migrations.upgrade(url)
+    monkeypatch.setitem(PRAGMAS, "busy_timeout", "20")
+    database = Database(url)
+    build_world(database)
+    yield database
+    database.close()
+
+
+@contextmanager
+def held_by_another(database: Database, *, times: int) -> Iterator[None]:
+    """Somebody else writes to the file until it was found busy so many times."""
+    other = sqlite3.connect(str(make_url(database.url).database), isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    found: list[str] = []
+
+    def let_go(context: Any) -> None:
+        found.append(str(context.original_exception))
+        if len(found) == times:
+            other.execute("COMMIT")
+
+    event.listen(Engine, "handle_error", let_go)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "handle_error", let_go)
+        other.close()
+    assert found == ["database is locked"] * min(times, 2)
+
+
+@pytest.mark.parametrize("is_soon", [False, True])
+def test_a_push_that_finds_the_file_busy_is_run_again(impatient: Database, is_soon: bool) -> None:
+    with held_by_another(impatient, times=1):
+        results = pushed(impatient, PHONE, numbers(1), is_soon=is_soon)
+
+    assert {result.outcome for result in results} <= {Outcome.ACCEPTED, Outcome.MERGED}
+
+
+def test_a_file_that_stays_busy_says_later(impatient: Database) -> None:
+    with held_by_another(impatient, times=3), pytest.raises(TryLater):
+        pushed(impatient, PHONE, numbers(1))
 
 
 # While it ends

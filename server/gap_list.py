@@ -19,9 +19,18 @@ from sync.gaps import advance
 STUCK_AFTER_MS = 3 * 24 * 3600_000  # unsent for so long: somebody should ask
 QUIET_AFTER_MS = 14 * 24 * 3600_000
 MINUTE_MS = 60_000
+DAY_MS = 24 * 60 * MINUTE_MS
 
 # Why a phone needs help, the most pressing first; "" is a phone that is well.
 NEEDS = ("cloned", "gap", "stuck", "at_risk", "skew", "waiting", "quiet", "", "revoked")
+
+
+@dataclass(frozen=True, slots=True)
+class Skew:
+    """`words`: of the messages, with the number that they count in."""
+
+    words: str
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +42,15 @@ class Phone:
     need: str  # the most pressing of NEEDS
 
     @property
-    def skew_minutes(self) -> int:
-        """How far the phone's clock is ahead (or, below zero, behind); 0 when it hardly is."""
+    def skew(self) -> Skew | None:
+        """How far the phone's clock is ahead or behind; None when it hardly is."""
         skew = self.device.clock_skew_ms
-        return round(skew / MINUTE_MS) if abs(skew) > SKEW_MS_MAX else 0
+        if abs(skew) <= SKEW_MS_MAX:
+            return None
+        words = "ahead" if skew > 0 else "behind"
+        if abs(skew) < 2 * DAY_MS:
+            return Skew(words, round(abs(skew) / MINUTE_MS))
+        return Skew(f"days_{words}", round(abs(skew) / DAY_MS))
 
 
 def phones(session: Session, principal: Principal, *, now: int) -> list[Phone]:
@@ -88,7 +102,7 @@ def need_of(phone: Phone, now: int) -> str:
         return "stuck"
     if phone.unsent and device.keeping == "may_be_cleared":
         return "at_risk"
-    if phone.skew_minutes:
+    if phone.skew:
         return "skew"
     if device.standing == "waiting":
         return "waiting"

@@ -180,3 +180,30 @@ def test_a_form_that_was_opened_when_no_calendar_has_is_saved(client: TestClient
     )
 
     assert answer.status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"),
+    [
+        (12, "手机时间快了 12 分钟"),
+        (-11, "手机时间慢了 11 分钟"),
+        (9, ""),
+        (0, ""),
+        (3650 * 24 * 60, "手机时间快了 3650 天"),
+        (-3 * 24 * 60, "手机时间慢了 3 天"),
+    ],
+)
+def test_p22_what_a_phone_s_clock_is_off_by_is_measured_with_each_push_and_said(
+    client: TestClient, minutes: int, words: str
+) -> None:
+    phone = SigningPhone(ALICE)
+    database: Database = client.app.state.database  # type: ignore[attr-defined]
+    database.write(phone.enrol)
+    body = message([], now=NOW + minutes * 60_000)
+
+    answer = client.post("/sync", content=body, headers=phone.headers(body, origin=str(client.base_url)))
+
+    assert answer.status_code == 200
+    client.cookies.set("linli-s", sign_in(database, COORDINATOR))
+    page = client.get("/coordinator/devices").text
+    assert (words in page) if words else ("手机时间" not in page)

@@ -47,6 +47,7 @@ async function startWorker() {
     prepareEnrolment();
   });
   serviceWorker.startMessages();
+  askToDrain("load"); // before `register`, which may wait for a look that the browser has begun itself
   registration = await serviceWorker.register(WORKER_URL, { updateViaCache: "none" });
   registration.addEventListener("updatefound", () => {
     registration?.installing?.addEventListener("statechange", showUpdatePrompt);
@@ -173,11 +174,13 @@ let isOutdated = false; // something was told since the page that is on its way 
 
 /** How many visits wait, and when all were uploaded: the worker's words, fetched as any fragment. The last answer counts. */
 async function refreshStatus() {
-  if (!document.getElementById("sync-status")) return;
+  const isAwaited = document.querySelector("main [data-until-sent]"); // by whoever signed out, and would hand this phone on
+  if (!document.getElementById("sync-status") && !isAwaited) return;
   const number = ++asked;
   const response = await fetch("/fragments/status").catch(() => null);
   if (!response?.ok) return;
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html").body;
+  if (isAwaited && fresh.querySelector('[data-waiting="0"]')) return reloadAtRest();
   const region = document.getElementById("sync-status"); // of the page that is there now
   if (number !== asked || !region) return;
   // A live region is read aloud when it changes, so it changes only when its words do.
@@ -186,9 +189,9 @@ async function refreshStatus() {
   refreshRecords();
 }
 
-/** A list that shows records on their way is fetched again, unless somebody is writing. */
+/** A page that shows records on their way, or counts them, is fetched again, unless somebody is writing. */
 function refreshRecords() {
-  const isListing = document.querySelector('main [data-state="waiting"], main [data-state="uploading"], main [data-state="failed"], main #stale');
+  const isListing = document.querySelector('main [data-state="waiting"], main [data-state="uploading"], main [data-state="failed"], main [data-counts], main #stale');
   if (!isListing || document.querySelector("main form[data-form], [data-shut]")) return;
   const path = location.pathname + location.search;
   void /** @type {any} */ (window).htmx.ajax("GET", path, { target: "main", select: "main", swap: "outerMorph" });
@@ -574,6 +577,9 @@ document.addEventListener("htmx:after:swap", (event) => {
   lastUrl = location.href;
   (problems ?? document.querySelector("h1"))?.focus();
 });
+
+// A list that draws itself again leaves open what somebody opened.
+/** @type {any} */ (window).htmx.config.morphIgnore.push("open");
 
 preparePage();
 void startWorker();

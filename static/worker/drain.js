@@ -8,7 +8,7 @@ import { Batch, runExchange } from "../sync/exchange.js";
 import { digestOf, holdingsText } from "../sync/holdings.js";
 import { readFailure } from "../sync/protocol.js";
 import { askStanding } from "./enrolment.js";
-import { keeping } from "./storage.js";
+import { keeping, noteFull } from "./storage.js";
 
 /**
  * @typedef {"load" | "timer" | "online" | "visible" | "saved" | "unlocked" | "sync" | "asked"} Cause the last one is a person
@@ -105,11 +105,21 @@ export class Drain {
     do {
       this.#isAskedAgain = false;
       if (Date.now() < this.#nextAt) return;
-      await withLock(() => this.#attempt()).catch(async (error) => {
-        console.error("exchange", error); // the phone's own storage: nothing is lost, and nothing can be sent
-        this.#nextAt = Date.now() + BACKOFF_UNREACHABLE_MAX_MS;
-      });
+      await withLock(() => this.#attempt()).catch((error) => this.#putOff(error));
     } while (this.#isAskedAgain);
+  }
+
+  /** The phone's own storage takes nothing in: nothing is lost. Locked meanwhile, it has not failed, and waits for nothing. */
+  async #putOff(error) {
+    if (error.name === "LockedError") return;
+    console.error("exchange", error);
+    const phone = this.#phone;
+    this.#nextAt = Date.now() + BACKOFF_UNREACHABLE_MAX_MS;
+    if (error.name !== "QuotaExceededError") return;
+    phone.isFull = true;
+    phone.unreachableAt = null; // it has answered
+    await noteFull(phone.outbox, Date.now());
+    await this.#tellPages();
   }
 
   async #attempt() {
@@ -227,6 +237,7 @@ export class Drain {
     if (this.#phone.unreachableAt !== null) this.#phone.back = this.#waitedBefore;
     if ((await this.#phone.outboxState()).waiting > 0) this.#phone.back = 0; // what no upload helps says so on its own line
     this.#phone.isOffline = false;
+    this.#phone.isFull = false;
     this.#phone.unreachableAt = null;
     const { compared_at, is_expired } = await this.#phone.outbox.device();
     if (is_expired && (await this.#phone.replica.checkpoint()).ready) await this.#phone.outbox.setDevice({ is_expired: false });
@@ -266,6 +277,7 @@ export class Drain {
     const phone = this.#phone;
     phone.back = 0;
     this.#hasAnswered = reason !== "unreachable" && reason !== "timeout";
+    phone.isFull = false; // whether there is room now, the next answer tells
     phone.isOffline = !this.#hasAnswered && self.navigator?.onLine === false;
     const isServerDown = !phone.isOffline && (reason !== "refused" || BUSY.includes(code));
     // To the minute, as pages show it: they are told of what has changed, and fetch it.

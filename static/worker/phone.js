@@ -52,6 +52,8 @@ export class Phone {
   isOffline = false;
   /** When the last attempt failed although there was a network. @type {number | null} */
   unreachableAt = null;
+  /** Had the phone no room for what the last exchange brought? */
+  isFull = false;
   /** Has an exchange been under way for longer than anybody should wait? */
   isSlow = false;
   /** How many waited when the network, or the server, was there again: they go up now, or just did. */
@@ -371,6 +373,7 @@ export class Phone {
   /** How it stands with the line to the server, where that is worth a word. */
   #line(waiting) {
     const said = (name, icon, { n = 0, at = 0 } = {}) => ({ name, icon, n, at });
+    if (this.isFull) return said("full", "alert");
     if (this.isOffline) return said("offline", "offline");
     if (this.unreachableAt !== null) return said("unreachable", "offline", { at: this.unreachableAt });
     if (this.isSlow) return said("slow", "up");

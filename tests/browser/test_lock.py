@@ -316,6 +316,17 @@ def test_a_page_that_nobody_touches_locks_and_a_half_filled_form_is_its_draft(ph
     expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
 
 
+def test_a_page_whose_look_for_a_new_worker_gets_no_answer_is_lent_the_key_and_locks_itself(phone: Phone) -> None:
+    """A line with a signal and no answer: `register` waits for the look that the browser began before it."""
+    set_pin(phone)
+    phone.page.add_init_script("ServiceWorkerContainer.prototype.register = () => new Promise(() => {})")
+
+    phone.open("/today")
+
+    wait_for_key(phone.page)
+    assert phone.page.evaluate("() => lockAt < Infinity")
+
+
 def test_a_tab_out_of_sight_does_not_lock_the_one_in_hand(phone: Phone) -> None:
     set_pin(phone)
     phone.page.clock.install()

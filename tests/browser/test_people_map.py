@@ -119,6 +119,34 @@ def test_s05_anyone_of_two_thousand_is_found_offline(
     assert search < 10 * nothing, f"searching takes {search / nothing:.1f} times as long as a page without any search"
 
 
+# The worker, which was asleep, answers the first question when the last letter has been typed.
+SLOW_FIRST = """() => {
+    const { fetch } = window;
+    const end = new Promise((resolve) => { window.letFind = resolve; });
+    let asked = 0;
+    window.fetch = async (...given) => {
+        const answer = await fetch(...given);
+        asked += 1;
+        if (asked === 1) await end;
+        return answer;
+    };
+    window.countAsked = () => asked;
+}"""
+
+
+def test_s05_what_is_found_is_what_stands_in_the_box_however_slowly_the_first_answer_comes(phone: Phone) -> None:
+    phone.open("/find")
+    phone.page.evaluate(SLOW_FIRST)
+    box = phone.page.locator("#q")
+
+    box.press_sequentially("w")
+    phone.page.wait_for_function("() => countAsked() === 1")
+    box.press_sequentially("ang", delay=200)
+    phone.page.evaluate("() => letFind()")
+
+    expect(phone.page.locator("#found")).to_have_attribute("data-for", "wang")
+
+
 # The same page, the same way through worker, template and browser: once searching 2,000 people, once none.
 ANSWER_MS = """async (typed) => {
     const times = [];

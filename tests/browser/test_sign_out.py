@@ -237,6 +237,7 @@ def test_p24_what_cannot_go_up_is_said_stays_sealed_and_uploads_later(
     phone.open("/today")
     expect_left(phone)
     server.start()
+    expect(phone.page.locator("main")).not_to_contain_text("条走访没上传", timeout=40_000)
     wait_until_answered(phone)
     assert [coordinator.visit_ids().count(each) for each in (visit, other)] == [1, 1]
     assert coordinator.open_visit(other).answers["备注"] == NOTE

@@ -80,6 +80,19 @@ def test_s20_the_storage_page_says_what_is_used_and_free_and_what_lies_there(pho
     expect(phone.page.locator("main")).to_contain_text("待上传")
 
 
+def test_the_settings_count_again_what_waits_when_it_has_gone_up(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    phone.log_visit("no_answer")
+    phone.open("/settings")
+    counted = phone.page.locator("main dl")
+    expect(counted).to_contain_text(re.compile(r"待上传\s*1"))
+
+    phone.context.set_offline(False)
+
+    phone.wait_for_header("全部已上传", seconds=40)
+    expect(counted).to_contain_text(re.compile(r"待上传\s*0"))
+
+
 def test_p05_a_phone_that_may_clear_what_waits_says_so_until_it_may_not(phone: Phone) -> None:
     phone.context.set_offline(True)
     phone.log_visit("no_answer")

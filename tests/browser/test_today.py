@@ -128,3 +128,19 @@ def test_a_promise_to_come_again_stands_on_today_when_it_is_due(phone: Phone) ->
     expect(due).to_have_count(1)
     expect(due).to_contain_text("再来")
     expect(due).to_have_attribute("href", door)
+
+
+def test_what_she_opened_stays_open_while_a_visit_waits(phone: Phone) -> None:
+    """The list is drawn again with each attempt to upload, every few seconds."""
+    phone.context.set_offline(True)
+    phone.log_visit("no_answer")
+    phone.open("/today")
+    folded = phone.page.locator("main details").first
+    folded.locator("summary").tap()
+    expect(folded).to_have_attribute("open", "")
+
+    with phone.page.expect_response("**/today"):
+        phone.page.evaluate("() => refreshRecords()")
+
+    phone.page.evaluate("() => new Promise((resolve) => setTimeout(() => requestAnimationFrame(resolve)))")
+    expect(folded).to_have_attribute("open", "")

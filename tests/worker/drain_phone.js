@@ -13,7 +13,7 @@ globalThis.AbortController = class {
 };
 globalThis.crypto = { subtle: { digest: async () => new ArrayBuffer(32) } };
 
-const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0, is_online: true, reoffered: [], entries: [], blobs: [] };
+const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0, is_online: true, reoffered: [], entries: [], blobs: [], storage: "", settings: {} };
 Date.now = () => world.now;
 Math.random = () => world.chance;
 globalThis.setTimeout = globalThis.clearTimeout = () => {}; // nothing is slow here
@@ -29,6 +29,7 @@ const outbox = {
   device: async () => world.device,
   setDevice: async (values) => void Object.assign(world.device, values),
   settings: async () => ({ language: "en" }),
+  setSettings: async (values) => void Object.assign(world.settings, values),
   entries: async () => world.entries,
   settle: async () => {},
   reoffer: async () => {},
@@ -41,7 +42,10 @@ const outbox = {
 const replica = {
   all: async () => [],
   checkpoint: async () => ({ epoch: "", cursor: "", ready: true }),
-  apply: async () => true,
+  apply: async () => {
+    if (world.storage) throw Object.assign(new Error(world.storage), { name: world.storage });
+    return true;
+  },
   record: async () => null,
 };
 
@@ -67,7 +71,7 @@ async function asked(call, given) {
   Object.assign(world, given, { asked: [] });
   navigator.onLine = world.is_online;
   await call();
-  told = { is_offline: phone.isOffline, unreachable_at: phone.unreachableAt, asked: world.asked, reoffered: world.reoffered, retry_in: drain.retryInMs };
+  told = { is_offline: phone.isOffline, unreachable_at: phone.unreachableAt, is_full: phone.isFull, asked: world.asked, reoffered: world.reoffered, retry_in: drain.retryInMs };
 }
 
 let told = null;

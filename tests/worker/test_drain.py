@@ -66,6 +66,9 @@ class Phone:
         told = self._engine.call("() => told")
         return told["is_offline"], told["unreachable_at"]
 
+    def is_full(self) -> bool:
+        return bool(self._engine.call("() => told")["is_full"])
+
     def _asked(self, call: str, given: Json) -> list[str]:
         self._engine.call(f"(given) => {{ void asked(() => {call}, given); }}", given)
         told = self._engine.call("() => told")
@@ -244,6 +247,25 @@ def test_a_network_that_is_back_ends_a_wait_of_the_phone_s_own(phone: Phone, rep
 
 NOT_CONFIRMED = {"status": 401, "text": '{"code": "not_confirmed", "message": ""}', "retry_after_ms": None}
 TO_THE_MINUTE = START - START % 60_000
+
+
+def test_a_phone_that_was_locked_during_an_exchange_waits_for_nothing_when_it_is_unlocked(phone: Phone) -> None:
+    """What the answer brought could not be kept: no storage has failed."""
+    assert phone.run("visible", storage="LockedError") == ["/sync"]
+
+    assert phone.run("unlocked", storage="") == ["/sync"]
+
+
+def test_a_phone_that_has_no_room_for_the_answer_says_so_until_it_has(phone: Phone) -> None:
+    phone.run("visible", reply=refusal(503, 7000), now=START + HOUR_MS)
+    phone.run("visible", reply=GOOD, storage="QuotaExceededError", now=START + 2 * HOUR_MS)
+
+    assert phone.is_full()
+    assert phone.said() == (False, None), "the server has answered"
+
+    phone.run("visible", storage="", now=START + 3 * HOUR_MS)
+
+    assert not phone.is_full()
 
 
 @pytest.mark.parametrize(

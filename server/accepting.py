@@ -43,9 +43,10 @@ def accept_form(session: Session, principal: Principal, change: Change, now: int
     """What a coordinator's form asks for, once however often it is sent. Only a result among SAVED may be called saved.
 
     A form whose change is in already was saved the first time. What was altered in between (Back, amend, save) is a
-    change of its own on top of that one: what others wrote since is not overwritten unseen.
+    change of its own on top of that one: what others wrote since is not overwritten unseen. Each form counts as a device:
+    what the same login saved on another screen was not seen from this one either.
     """
-    author, store = principal_author(principal), SqlStore(session)
+    author, store = replace(principal_author(principal), device_id=change.change_id), SqlStore(session)
     store.hold(author.community_id)  # two taps may arrive at once: the second must find what became of the first
     known = store.known(author.community_id, [change.change_id]).get(change.change_id)
     if known is not None:

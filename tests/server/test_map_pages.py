@@ -336,6 +336,23 @@ def test_what_somebody_else_changed_too_is_said_and_what_was_typed_may_be_saved_
     assert (fields["phone"], fields["contact_name"]) == ("000-0000-0003", "示例女儿")
 
 
+def test_a_second_screen_of_one_login_overwrites_nothing_that_the_first_one_saved(world: World) -> None:
+    """It was open before: what it says of the risk is what stood there then."""
+    world.become(COORDINATOR)
+    path = "/coordinator/map/2-1-101"
+    world.put(RED_DOOR, risk="green")
+    form = {"household_id": RED_DOOR, "base": str(world.record(RED_DOOR).revision), "members": "甲"}
+
+    first = world.post(path, **form, change_id=uuid7(), risk="red")
+    second = world.client.post(
+        path, data=form | {"change_id": uuid7(), "risk": "green", "phone": "000-0000-0003"}, headers=SAME_ORIGIN
+    )
+
+    assert (first, second.status_code) == (303, 422)
+    assert "别人也刚改过" in second.text
+    assert world.record(RED_DOOR).fields["risk"] == "red"
+
+
 def test_what_is_put_right_and_saved_again_overwrites_nothing_that_came_between(world: World) -> None:
     world.become(COORDINATOR)
     path, base = "/coordinator/map/2-1-101", str(world.record(RED_DOOR).revision)

@@ -56,12 +56,14 @@ KINDS = kinds_by_name(
     Kind(
         "outing",
         scope_field="volunteer_id",
+        is_personal=True,
         writers=frozenset({Role.VOLUNTEER, Role.COORDINATOR}),
         fields=dict.fromkeys(("volunteer_id", "round_id", *OUTING_FORM.field_names()), Rule.OWN),
     ),
     Kind(
         "decline",
         scope_field="volunteer_id",
+        is_personal=True,
         writers=frozenset({Role.VOLUNTEER, Role.COORDINATOR}),
         fields={"volunteer_id": Rule.OWN, "round_id": Rule.OWN},
     ),

@@ -236,7 +236,8 @@ class _Batch:
             moved = change.set.get(kind.scope_field)
             if moved is not None and moved != record.scope_id:
                 return Refusal(Held.NOT_ALLOWED, kind.scope_field)
-        if author.role is Role.VOLUNTEER and not self._was_granted(scope_id, change.made_at):
+        is_anothers = kind.is_personal and record is None and scope_id != author.person_id
+        if is_anothers or (author.role is Role.VOLUNTEER and not self._was_granted(scope_id, change.made_at)):
             return Refusal(Held.NOT_IN_SCOPE)
         if not scope_id:
             return Refusal(Held.BAD_FIELD, kind.scope_field)

@@ -32,13 +32,15 @@ class Kind:
 
     `fields` gives the rule by field name; a name not listed is stored and returned untouched, so that a newer
     phone loses nothing on an older server: under OWN where the kind has own fields, else under REGISTER. `scope_field` names the field that holds the household
-    or round the record is filed under; "id" means the record is itself such a scope. `indexes` are the fields that look-ups may use on either host.
+    or round the record is filed under; "id" means the record is itself such a scope; where it `is_personal` the field holds
+    its author, and nobody else. `indexes` are the fields that look-ups may use on either host.
     """
 
     name: str
     fields: Mapping[str, Rule]
     writers: frozenset[Role]
     scope_field: str = "household_id"
+    is_personal: bool = False
     indexes: tuple[str, ...] = ()
     caution: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # GUARD: values from most cautious down
     forbidden: Mapping[Role, frozenset[str]] = field(init=False)  # the fields that each of the writers may not write

@@ -27,6 +27,7 @@ from tests.people import (
     ALICE,
     BOB,
     CHARLIE,
+    CHARLIES_DOOR,
     COMMUNITY_ID,
     COORDINATOR,
     DOORS,
@@ -112,6 +113,19 @@ def test_nobody_says_when_somebody_else_was_out(world: World) -> None:
     assert (as_alice.outcome, as_alice.code) == (Outcome.HELD, Held.NOT_IN_SCOPE)
     assert (over_hers.outcome, over_hers.code) == (Outcome.HELD, Held.NOT_THE_AUTHOR)
     assert (moved.outcome, moved.code) == (Outcome.HELD, Held.NOT_ALLOWED)
+
+
+@pytest.mark.parametrize("kind", ["outing", "decline"])
+def test_what_is_filed_under_a_person_is_never_filed_under_a_door_that_others_hold_as_well(
+    world: World, kind: str
+) -> None:
+    """It would lie on their phones, and a round that was handed back would be over for them."""
+    made = outing_change("out", CHARLIE) if kind == "outing" else decline_change("back", CHARLIE)
+    change = replace(made, set={**made.set, "volunteer_id": CHARLIES_DOOR})
+
+    (result,) = log_visits(world.database, CHARLIE, change)
+
+    assert (result.outcome, result.code) == (Outcome.HELD, Held.NOT_IN_SCOPE)
 
 
 @pytest.mark.parametrize(

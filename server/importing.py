@@ -16,13 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.accepting import accept_changes
 from server.callers import Caller, authenticated, confirmed
 from server.database import Database
 from server.device_requests import Signed, parse_json, read_json
 from server.scope import Principal
 from server.sealing import private_keys
-from server.sync_api import Answer, answered_in_turn, read_envelope, wire_result
+from server.sync_api import Answer, accept_opened, answered_in_turn, read_envelope, wire_result
 from sync.changes import Outcome, Result
 from sync.errors import MalformedMessage, SyncError, UnknownDevice
 from sync.protocol import Message, decode_message
@@ -55,7 +54,7 @@ def bring_in(database: Database, principal: Principal, text: str, *, now: int) -
     for signed in signed_messages(text):
         found += database.write(partial(take, principal=principal, signed=signed, message=readable(signed), now=now))
     held, again = found[Outcome.HELD], found[Outcome.AGAIN]
-    return Import(new=found.total() - held - again, again=again, held=held)
+    return Import(new=found.total() - held - again - found[Outcome.TOO_BIG], again=again, held=held)
 
 
 def signed_messages(text: str) -> list[Signed]:
@@ -93,7 +92,7 @@ def take(session: Session, *, principal: Principal, signed: Signed, message: Mes
 def push(session: Session, caller: Caller, message: Message, now: int) -> list[Result]:
     keys = private_keys(session)
     changes = [read_envelope(envelope, keys=keys, device_id=caller.id) for envelope in message.envelopes]
-    return accept_changes(session, caller.author, changes, now)
+    return accept_opened(session, caller.author, message, changes, now)
 
 
 async def receive(request: Request) -> Response:

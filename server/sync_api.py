@@ -25,7 +25,7 @@ from server.models import Community
 from server.rules import SCHEMA, SCHEMA_OLDEST
 from server.sealing import Unsealable, current_sealing_key, encode_base64url, private_keys, unseal
 from server.store import SqlStore, StoredRecords
-from sync.changes import Author, Change, Held, Result, canonical
+from sync.changes import Author, Change, Held, Outcome, Result, canonical
 from sync.engine import Page, page, put_off, unreadable, withheld
 from sync.errors import MalformedMessage, SyncError
 from sync.protocol import (
@@ -33,6 +33,7 @@ from sync.protocol import (
     BLOB_CHUNK_BYTES_MAX,
     CHANGE_BYTES_MAX,
     CHANGES_MAX,
+    HELD_BYTES_MAX,
     PACKED_BYTES_MAX,
     PROTOCOL_VERSION,
     Envelope,
@@ -136,7 +137,7 @@ class Exchange:
     now: int
     pause_ms: int = 0
     may_note: bool = False
-    changes: Sequence[Change] = ()
+    changes: Sequence[Change | None] = ()
 
     def begun_in(self, database: Database) -> "Exchange | Answer":
         """The answer, where nothing needs to be written; else what is left to write."""
@@ -159,7 +160,7 @@ class Exchange:
             return None
         results: Sequence[Result] = []
         if message.envelopes:
-            results = accept_changes(session, caller.author, self.changes, self.now)
+            results = accept_opened(session, caller.author, message, self.changes, self.now)
         if does_note:
             missing = note_call(session, caller, message, self.now)
         else:
@@ -198,7 +199,18 @@ def wire_result(envelope: Envelope, result: Result) -> dict[str, Any]:
     return wire
 
 
-def opened(message: Message, device_id: str, database: Database) -> Sequence[Change]:
+def accept_opened(
+    session: Session, author: Author, message: Message, changes: Sequence[Change | None], now: int
+) -> list[Result]:
+    """A result for each envelope of the message; what is None there is the phone's to keep."""
+    taken = iter(accept_changes(session, author, [change for change in changes if change is not None], now))
+    return [
+        Result(envelope.change_id, Outcome.TOO_BIG) if change is None else next(taken)
+        for envelope, change in zip(message.envelopes, changes, strict=True)
+    ]
+
+
+def opened(message: Message, device_id: str, database: Database) -> Sequence[Change | None]:
     """What the device pushes, in the open, whatever the server will make of it. Raises UnknownDevice for one that no
     coordinator has confirmed: nothing is unsealed for it."""
 
@@ -211,16 +223,20 @@ def opened(message: Message, device_id: str, database: Database) -> Sequence[Cha
     return [read_envelope(envelope, keys=keys, device_id=device_id) for envelope in message.envelopes]
 
 
-def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str) -> Change:
-    """The change inside; whatever cannot be read is held whole, so that it blocks nobody and nothing is dropped. Raises
+def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str) -> Change | None:
+    """The change inside; whatever cannot be read is held whole, so that it blocks nobody and nothing is dropped. None for
+    what is far bigger than any change: a few hundred of them would fill the memory of whoever looks at them. Raises
     MalformedMessage for what nests so deep, hundreds of levels, that it cannot even be written down."""
 
-    def held(code: Held, detail: str = "") -> Change:
+    def held(code: Held, detail: str = "") -> Change | None:
+        raw = as_text(envelope.sealed if envelope.sealed is not None else canonical_or_empty(envelope.change))
+        if len(raw) > HELD_BYTES_MAX:
+            return None
         return unreadable(
             change_id=envelope.change_id,
             device_sequence=envelope.device_sequence,
             code=code,
-            raw=as_text(envelope.sealed if envelope.sealed is not None else canonical_or_empty(envelope.change)),
+            raw=raw,
             detail=detail,
         )
 

@@ -27,7 +27,7 @@ from server.sealing import ensure_sealing_key
 from server.settings import Settings
 from sync.changes import Change
 from sync.holdings import digest_of
-from sync.protocol import CHANGE_BYTES_MAX, CHANGES_MAX, PACKED_BYTES_MAX
+from sync.protocol import CHANGE_BYTES_MAX, CHANGES_MAX, HELD_BYTES_MAX, PACKED_BYTES_MAX
 from tests.browser.server_process import ServerProcess, with_database
 from tests.browser.warm_server import WarmServer
 from tests.loops import in_own_loop
@@ -263,6 +263,27 @@ def test_each_broken_change_gets_its_own_code_and_its_neighbours_are_taken(world
     changes, _ = rows_of(world)
     assert Counter(row.outcome for row in changes) == Counter(outcome for outcome, _ in expected)
     assert {row.change_id for row in changes} == set(names)
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+def test_what_is_far_too_big_for_a_change_is_kept_by_its_phone_and_not_by_the_server(
+    world: World, is_sealed: bool
+) -> None:
+    """Two hundred of them, packed, are a small message; kept whole they filled the memory of whoever looked at them."""
+    neighbour = world.phone.sealed(world.key, replace(visit_change("neighbour"), device_sequence=1))
+    far_too_big = "x" * (HELD_BYTES_MAX + 1)
+    entry: Wire = {"change_id": made_up_id("huge"), "device_sequence": 900}
+    entry |= {"sealed": far_too_big} if is_sealed else {"change": {"x": far_too_big}}
+
+    answers = [world.push(message([entry, neighbour])) for _ in range(2)]
+
+    found = [[(each["change_id"], each["outcome"]) for each in answer["results"]] for _, answer in answers]
+    assert found == [
+        [(entry["change_id"], "too_big"), (neighbour["change_id"], outcome)] for outcome in ("accepted", "again")
+    ]
+    world.server.stop()
+    changes, _ = rows_of(world)
+    assert [row.change_id for row in changes] == [neighbour["change_id"]]
 
 
 def test_a_number_that_no_float_holds_stops_nobody(world: World) -> None:

@@ -104,7 +104,8 @@ class MemoryServer(Server):
 
     def exchange(self, message: Message) -> Json:
         who, store = self.who, self.store
-        changes = [read_envelope(each, keys={}, device_id=who.device_id) for each in message.envelopes]
+        read = [read_envelope(each, keys={}, device_id=who.device_id) for each in message.envelopes]
+        changes = [change for change in read if change is not None]
         results = accept(store, self.rules, changes, author=who, received_at=NOW)
         _, missing = advance(0, store.sequences(who.device_id), message.high_water)
         pause_ms = self.world.get("push_pause_ms", 0) if changes else 0

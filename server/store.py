@@ -75,10 +75,9 @@ class SqlStore:
     def histories(self, community_id: int, record_ids: Collection[str]) -> Mapping[str, Sequence[HistoryEntry]]:
         histories: dict[str, list[HistoryEntry]] = {record_id: [] for record_id in record_ids}
         for row in self._rows_by_id("change", HISTORY_COLUMNS, "record_id", community_id, record_ids):
-            record_id, change_id, device_id, revision, fields = row
+            record_id, revision, *told = row
             if revision:
-                entry = HistoryEntry(text_id(change_id), text_id(device_id), revision, msgspec.json.decode(fields))
-                histories[text_id(record_id)].append(entry)
+                histories[text_id(record_id)].append(history_entry_from(revision, *told))
         for history in histories.values():
             history.sort(key=lambda entry: entry.revision)
         return histories
@@ -219,10 +218,29 @@ KNOWN_COLUMNS = (
 
 def known_from(row: Sequence[Any]) -> Known:
     change_id, kind, record_id, action, base_text, fields, made_at, schema, outcome, revision, code, detail = row
-    base: int | str = int(base_text) if base_text.isdigit() else base_text
     told = compared(kind, msgspec.json.decode(fields))
-    asked = (kind, text_id(record_id), action, base, told, made_at, schema)
+    asked = (kind, text_id(record_id), action, base_from(base_text), told, made_at, schema)
     return Known(asked, Result(text_id(change_id), Outcome(outcome), revision, code, detail))
+
+
+HISTORY_COLUMNS = ("record_id", "revision", "change_id", "device_id", "base", "outcome", "fields")
+
+
+def history_entry_from(
+    revision: int, change_id: bytes, device_id: bytes, base: str, outcome: str, fields: Any
+) -> HistoryEntry:
+    return HistoryEntry(
+        change_id=text_id(change_id),
+        device_id=text_id(device_id),
+        revision=revision,
+        base=base_from(base),
+        outcome=Outcome(outcome),
+        set=msgspec.json.decode(fields),
+    )
+
+
+def base_from(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
 
 
 class StoredRecords(Sequence[Record]):
@@ -262,9 +280,6 @@ class StoredRecords(Sequence[Record]):
             )
         # Each record's last piece ends in a comma, and the last one of all becomes the bracket.
         return {kind: msgspec.Raw(b"".join((b"[", *pieces))[:-1] + b"]") for kind, pieces in by_kind.items()}
-
-
-HISTORY_COLUMNS = ("record_id", "change_id", "device_id", "revision", "fields")
 
 
 def record_from(row: Sequence[Any]) -> Record:

@@ -179,11 +179,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One change as the append-only history keeps it, with what became of it."""
+    """One change as the append-only history keeps it: as it was asked, and what became of it."""
 
     change_id: str
     device_id: str
     revision: int
+    base: int | str
+    outcome: Outcome
     set: Fields
 
 

@@ -323,9 +323,7 @@ class _Batch:
             if change.record_id in self._repeated:
                 entry.revision = UNPLACED + len(self._entries)
                 self._records[change.record_id] = entry.record()
-                self._own_histories.setdefault(change.record_id, []).append(
-                    HistoryEntry(change.change_id, self._author.device_id, entry.revision, change.set)
-                )
+                self._own_histories.setdefault(change.record_id, []).append(entry.told())
         self._entries[change.change_id] = entry
         return entry
 

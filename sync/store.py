@@ -78,6 +78,12 @@ class Entry:
     def result(self) -> Result:
         return Result(self.change.change_id, self.outcome, self.revision, self.code, self.detail, self.conflicts)
 
+    def told(self) -> HistoryEntry:
+        change = self.change
+        return HistoryEntry(
+            change.change_id, self.author.device_id, self.revision, change.base, self.outcome, change.set
+        )
+
     @property
     def made_at(self) -> int:
         """When the record was made: what the phone said at its birth, but for a clock that is ahead. Its visits would stay
@@ -220,9 +226,7 @@ class MemoryStore:
         histories: dict[str, list[HistoryEntry]] = {record_id: [] for record_id in record_ids}
         for entry in sorted(self._entries.values(), key=lambda entry: entry.revision):
             if entry.fields is not None and entry.change.record_id in histories:
-                histories[entry.change.record_id].append(
-                    HistoryEntry(entry.change.change_id, entry.author.device_id, entry.revision, entry.change.set)
-                )
+                histories[entry.change.record_id].append(entry.told())
         return histories
 
     def grants(self, community_id: int, person_id: str, scope_ids: Collection[str]) -> Mapping[str, Grant]:

@@ -150,7 +150,9 @@ def test_again_changes_the_outcome_but_not_that_it_is_held() -> None:
 
 
 def test_the_place_of_a_change_that_is_not_there_is_the_beginning() -> None:
-    history = [HistoryEntry(uuid(1), uuid(11), 4, {}), HistoryEntry(uuid(2), uuid(11), 6, {})]
+    history = [
+        HistoryEntry(uuid(number), uuid(11), place, 0, Outcome.ACCEPTED, {}) for number, place in ((1, 4), (2, 6))
+    ]
 
     assert [place_of(uuid(number), history) for number in (1, 2, 3)] == [4, 6, 0]
 

@@ -31,7 +31,8 @@ from sync.changes import (
     canonical,
 )
 from sync.kinds import Kind, Role, Rule
-from sync.merge import Merged, fields_at, merge
+from sync.merge import Merged, merge
+from sync.replay import base_fields, touched_since
 from sync.store import Entry, Grant, Known, Position, Slice, Store
 
 UNPLACED = 2**62  # provisional revisions inside a batch, above any real one; replaced once places are taken
@@ -273,16 +274,15 @@ class _Batch:
 
     def _merged(self, change: Change, before: Record) -> Merged:
         history = [*self._histories.get(change.record_id, ()), *self._own_histories.get(change.record_id, ())]
-        base_revision = change.base if isinstance(change.base, int) else place_of(change.base, history)
-        device_id = self._author.device_id
-        since = [entry for entry in history if entry.revision > base_revision and entry.device_id != device_id]
+        kind, touched = self._rules.kinds[change.kind], touched_since(history, change.base, self._author.device_id)
+        sets = {name for name in change.set if name in touched and kind.rule(name) is Rule.SET}
         return merge(
-            self._rules.kinds[change.kind],
+            kind,
             record_id=change.record_id,
-            base=fields_at([(entry.revision, entry.set) for entry in history], base_revision) if since else {},
+            base=base_fields(kind, history, change.base, sets) if sets else {},
             current=before.fields,
             proposed=change.set,
-            touched={name for entry in since for name in entry.set},
+            touched=touched,
         )
 
     def _follow(self, change: Change) -> None:
@@ -364,11 +364,6 @@ def again(result: Result) -> Result:
 def taken_in_id(change_id: str) -> str:
     """The id under which a coordinator takes a held change in: always the same, so that it is taken in once."""
     return str(uuid5(UUID(change_id), "taken in"))
-
-
-def place_of(change_id: str, history: Sequence[HistoryEntry]) -> int:
-    """Where the device's own preceding change stands; 0, so that everything counts as newer, when it is not there."""
-    return next((entry.revision for entry in history if entry.change_id == change_id), 0)
 
 
 def copy_id(change: Change) -> str:

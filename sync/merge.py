@@ -6,7 +6,7 @@
 
 Pure, on the server alone; phones lay their outbox over what they pulled and never merge. A field nobody else touched
 since base is simply set. `touched` names the fields that *others* changed since base: a device's own earlier changes
-are never "others", so a phone cannot conflict with itself.
+are never "others", so a phone cannot conflict with itself. Sets alone ask what `base` held (sync/replay.py tells it).
 """
 
 from collections.abc import Sequence
@@ -101,7 +101,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def fields_at(history: Sequence[tuple[int, Fields]], revision: int) -> dict[str, Any]:
-    """The record's fields as they stood at a revision, folded from its history in feed order."""
+    """The record's fields as they stood at a revision, folded in feed order from what each change left standing."""
     fields: dict[str, Any] = {}
     for at, change in sorted(history, key=lambda entry: entry[0]):
         if at <= revision:

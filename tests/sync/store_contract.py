@@ -22,11 +22,12 @@ def uuid(number: int) -> str:
     return f"0192a000-0000-7000-8000-{number:012x}"
 
 
-HOUSEHOLD_A, HOUSEHOLD_B = uuid(0xA), uuid(0xB)
+HOUSEHOLD_A, HOUSEHOLD_B, HOUSEHOLD_C = uuid(0xA), uuid(0xB), uuid(0xD)
 ROUND = uuid(0xC)
 ALICE = Author(COMMUNITY, uuid(1), "Alice", uuid(11), Role.VOLUNTEER)
 BOB = Author(COMMUNITY, uuid(2), "Bob", uuid(12), Role.VOLUNTEER)
 COORDINATOR = Author(COMMUNITY, uuid(3), "Coordinator", uuid(3), Role.COORDINATOR)
+SECOND = Author(COMMUNITY, uuid(5), "Second", uuid(5), Role.COORDINATOR)
 SERVER = Author(COMMUNITY, uuid(4), "", uuid(4), Role.SERVER)
 
 
@@ -42,6 +43,15 @@ class World:
         results: list[Result] = []
         self.act(lambda store: results.extend(accept(store, RULES, changes, author=author, received_at=received_at)))
         return results
+
+    def place(self, change: Change, *, author: Author) -> int:
+        return self.accept(change, author=author)[0].revision
+
+    def members(self) -> object:
+        """Those of the household that `edit` is about."""
+        found: list[object] = []
+        self.act(lambda store: found.append(store.records(COMMUNITY, [HOUSEHOLD_C])[HOUSEHOLD_C].fields["members"]))
+        return found[0]
 
     def compare(
         self, held: list[tuple[str, int]], *, after: Position | None, author: Author = ALICE, epoch: str = "epoch-1"
@@ -114,6 +124,10 @@ def change(number: int, record_id: str, *, kind: str, base: int | str = 0, set: 
         made_at=number,
         schema=1,
     )
+
+
+def edit(number: int, *, base: int | str = 0, **fields: object) -> Change:
+    return change(number, HOUSEHOLD_C, kind="household", base=base, set=fields)
 
 
 def amended(original: Change, number: int, *, base: int | str, **fields: object) -> Change:
@@ -339,6 +353,50 @@ class StoreContract:
         assert same_field.outcome is Outcome.CONFLICT
         assert [(each.current, each.proposed) for each in same_field.conflicts] == [("one", "two")]
         assert other_field.outcome is Outcome.MERGED
+
+    def test_who_has_seen_a_merge_removes_what_stood_after_it(self, world: World) -> None:
+        """Second's own words at that place, [a, c], never held b."""
+        birth = world.place(edit(1, members=["a"]), author=SERVER)
+        world.accept(edit(2, base=birth, members=["a", "b"]), author=COORDINATOR)
+        seen = world.place(edit(3, base=birth, members=["a", "c"]), author=SECOND)
+        world.accept(edit(4, base=seen, members=["a", "b", "c", "d"]), author=SECOND)
+
+        result = world.accept(edit(5, base=seen, members=["a", "c"]), author=COORDINATOR)[0]
+
+        assert (result.outcome, world.members()) == (Outcome.MERGED, ["a", "c", "d"])
+
+    def test_who_has_seen_a_merge_brings_back_nothing_that_was_removed_after_it(self, world: World) -> None:
+        birth = world.place(edit(1, members=["a"]), author=SERVER)
+        world.accept(edit(2, base=birth, members=["a", "b"]), author=COORDINATOR)
+        seen = world.place(edit(3, base=birth, members=["a", "c"]), author=SECOND)
+        world.accept(edit(4, base=seen, members=["a", "c"]), author=SECOND)
+
+        world.accept(edit(5, base=seen, members=["a", "b", "c", "e"]), author=COORDINATOR)
+
+        assert world.members() == ["a", "c", "e"]
+
+    def test_who_has_seen_a_merge_adds_again_what_it_left_out(self, world: World) -> None:
+        birth = world.place(edit(1, members=["a", "b"]), author=SERVER)
+        world.accept(edit(2, base=birth, members=["a"]), author=COORDINATOR)
+        seen = world.place(edit(3, base=birth, members=["a", "b", "c"]), author=SECOND)
+        world.accept(edit(4, base=seen, members=["a", "c", "d"]), author=SECOND)
+
+        world.accept(edit(5, base=seen, members=["a", "b", "c"]), author=COORDINATOR)
+
+        assert world.members() == ["a", "c", "d", "b"]
+
+    def test_a_change_upon_the_device_s_own_removes_nothing_that_the_device_has_not_seen(self, world: World) -> None:
+        """No page of hers had shown what her first change was merged with."""
+        birth = world.place(edit(1, members=["a"]), author=SERVER)
+        world.accept(edit(2, base=birth, members=["a", "c"]), author=SECOND)
+        first = edit(3, base=birth, members=["a", "b"])
+        next_one = edit(4, base=first.change_id, address="two")
+        world.accept(first, next_one, author=COORDINATOR)
+        world.accept(edit(5, base=2**40, members=["a", "c", "b", "d"]), author=SECOND)
+
+        world.accept(edit(6, base=next_one.change_id, members=["a", "e"]), author=COORDINATOR)
+
+        assert world.members() == ["a", "c", "d", "e"]
 
     def test_void_and_put_again_brings_the_record_back(self, settled: World) -> None:
         first = visit(1)

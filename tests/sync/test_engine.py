@@ -17,7 +17,6 @@ from sync.engine import (
     again,
     copy_id,
     page,
-    place_of,
     put_off,
     taken_in_id,
     unreadable,
@@ -25,6 +24,7 @@ from sync.engine import (
 )
 from sync.holdings import Verdict, compare, digest_of
 from sync.kinds import Kind, Role, Rule, kinds_by_name
+from sync.replay import place_of
 from sync.store import MemoryStore, Position, Slice
 
 COMMUNITY = 1

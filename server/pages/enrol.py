@@ -13,7 +13,7 @@ from server.enrolment import ClaimProblem, claim_invite
 from server.principals import waiting_device
 from server.rate_limit import RateLimit
 from server.render import in_thread, page, redirect
-from server.sessions import set_session_cookie, start_session
+from server.sessions import set_session_cookie, start_session, token_of
 from server.urlencoded import read_form
 from server.writing import first
 from sync.kinds import Role
@@ -41,7 +41,8 @@ class Gate:
 
 async def enrol(request: Request) -> Response:
     refused = "in_app" if is_in_app(request) else ""
-    return show_form(request, refused=refused)
+    problem = "turned_away" if "turned_away" in request.query_params else ""
+    return show_form(request, problem=problem, refused=refused)
 
 
 def is_in_app(request: Request) -> bool:
@@ -85,18 +86,24 @@ async def claim(request: Request) -> Response:
 
 
 async def waiting(request: Request) -> Response:
-    """Asks again by itself, with htmx or without; moves on when the coordinator has confirmed."""
+    """Asks again by itself, with htmx or without; moves on when the coordinator has decided."""
     device = await waiting_device(request)
     if device is None or device.standing == "revoked":
-        return redirect(request, "/enrol")
+        # Whoever is refused loses her session, too: a cookie that opens nothing is all that is left of it.
+        return lead_on(request, "/enrol?turned_away" if token_of(request) else "/enrol")
     if device.standing == "active":
-        if request.headers.get("hx-request"):
-            return Response(status_code=200, headers={"HX-Redirect": "/today"})
-        return redirect(request, "/today")
+        return lead_on(request, "/today")
     return page(request, "enrol/waiting.html", {"device": {"name": device.name, "check_number": device.check_number}})
 
 
 # Parts
+
+
+def lead_on(request: Request, path: str) -> Response:
+    """The whole page goes there. A redirect of its own fetch htmx would follow, and swap nothing."""
+    if request.headers.get("hx-request"):
+        return Response(status_code=200, headers={"HX-Redirect": path})
+    return redirect(request, path)
 
 
 def show_form(

@@ -56,8 +56,14 @@ class Coordinator:
 
     def confirm(self, check_number: str) -> None:
         """The phone that shows this number, once it has appeared here by itself."""
+        self._decide(check_number, "confirm")
+
+    def refuse(self, check_number: str) -> None:
+        self._decide(check_number, "revoke")
+
+    def _decide(self, check_number: str, decision: str) -> None:
         device = self.page.locator(".device--waiting", has_text=check_number)
-        device.locator("button[value=confirm]").click()
+        device.locator(f"button[value={decision}]").click()
         expect(device).to_have_count(0)
 
     def visit_ids(self) -> list[str]:

@@ -79,7 +79,9 @@ async def claim(request: Request) -> Response:
 
     outcome = await in_thread(request.app.state.database.write, work)
     if isinstance(outcome, ClaimProblem):
-        return show_form(request, code=code, device_name=device_name, problem=outcome.value, status=422)
+        response = show_form(request, code=code, device_name=device_name, problem=outcome.value, status=422)
+        response.headers["Linli-Problem"] = outcome.value  # for the worker, which may have another key
+        return response
     response = redirect(request, "/enrol/waiting")
     set_session_cookie(response, request.app.state.settings, outcome, role=Role.VOLUNTEER)
     return response

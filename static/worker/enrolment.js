@@ -12,18 +12,20 @@ import { describeDeviceKey, makeDeviceKeys } from "../sync/seal.js";
 export async function postEnrolment(phone, request) {
   const { outbox } = phone;
   const form = await request.formData();
-  const { keyPair, left } = await outbox.device();
+  const { keyPair, left, server_key } = await outbox.device();
   const own = await (keyPair ? deviceOf(keyPair) : newDevice());
   if (!keyPair) await outbox.setDevice({ ...own, standing: "unknown" }).then(isKept);
   let response = await claim(request, form, own);
-  if (response.status === 422 && left) response = await enrolAnother(phone, request, form, response);
+  // A phone that was never confirmed has no key of the server's, so nothing was sealed on it.
+  if (isKeyRefused(response) && (left || !server_key)) response = await enrolAnother(phone, request, form, response);
   else if (isClaimed(response)) await outbox.setDevice({ standing: "waiting", left: "", has_session: false });
   return response;
 }
 
 /**
  * A phone that was left may become somebody else's device, as soon as nothing of the first one waits; no photo, either: what
- * another device brings up is seen through no record of hers.
+ * another device brings up is seen through no record of hers. One that a coordinator refused, or that waits under another
+ * volunteer, becomes a new device.
  */
 async function enrolAnother(phone, request, form, refused) {
   const { outbox } = phone;
@@ -60,6 +62,7 @@ async function claim(request, form, { keyPair }) {
   });
 }
 
+const isKeyRefused = ({ headers }) => headers.get("Linli-Problem") === "bad_key";
 const isClaimed = (response) => response.type === "opaqueredirect" || response.redirected;
 
 async function deviceOf(keyPair) {

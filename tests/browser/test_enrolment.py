@@ -3,11 +3,14 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MakePhone
+from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
+from tests.browser.lossy_proxy import LossyProxy
+from tests.browser.phone import Phone
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess
 from tests.browser.test_gallery import take
+from tests.browser.test_saving import entries
 
 pytestmark = pytest.mark.browser
 
@@ -15,10 +18,20 @@ BUTTON = submit_of("enrol-form")
 TURNED_AWAY = "协调员没有通过这部手机，请协调员再发一个邀请码。"
 
 
+def open_invite(phone: Phone, coordinator: Coordinator, number: str = "0001") -> None:
+    phone.page.goto(coordinator.invite(number).link.replace(coordinator.url, phone.url))
+
+
+def send_invite(phone: Phone, coordinator: Coordinator, number: str) -> None:
+    open_invite(phone, coordinator, number)
+    expect(phone.page.locator("#code")).not_to_have_value("")
+    phone.page.locator(BUTTON).click()
+
+
 # Whom the coordinator refuses
 
 
-def test_a_phone_that_was_refused_says_so(
+def test_a_phone_that_was_refused_says_so_and_is_enrolled_by_a_new_code(
     server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
 ) -> None:
     phone = make_phone(server.url)
@@ -27,6 +40,11 @@ def test_a_phone_that_was_refused_says_so(
     expect(phone.page.locator("h1")).to_have_text("启用这部手机")
     expect(phone.page.locator("#problems")).to_have_text(TURNED_AWAY)
     take(phone.page, "turned_away")
+    enrol(phone, coordinator)
+
+    visit = phone.log_visit("no_answer")
+    phone.wait_for_header("全部已上传")
+    assert coordinator.visit_ids().count(visit) == 1
 
 
 def test_a_phone_without_javascript_that_was_refused_says_so(
@@ -53,3 +71,53 @@ def test_whoever_waits_for_nobody_is_not_called_refused(
 
     expect(phone.page.locator("h1")).to_have_text("启用这部手机")
     expect(phone.page.locator("#problems")).to_have_count(0)
+
+
+def test_a_phone_that_waits_under_the_wrong_volunteer_is_enrolled_by_the_link_of_the_right_one(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    phone = make_phone(server.url)
+    phone.enrol(coordinator.invite("0001").link)
+
+    enrol(phone, coordinator, number="0002")
+
+    phone.open("/settings")
+    expect(phone.page.locator(".answers")).to_contain_text("示例志愿者")
+
+
+def test_a_phone_that_was_confirmed_keeps_its_key_and_what_waits(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    """A phone is handed over by signing out, which uploads first."""
+    with LossyProxy(server.port) as line:
+        phone = make_phone(line.url)
+        enrol(phone, coordinator)
+        line.exchanges_left = 0
+        visit = phone.log_visit("no_answer")
+        before = entries(phone)
+
+        send_invite(phone, coordinator, "0002")
+
+        expect(phone.page.locator("#problems")).to_be_visible()
+        assert entries(phone) == before
+        line.exchanges_left = None
+        phone.exchange()
+        assert coordinator.visit_ids().count(visit) == 1
+        send_invite(phone, coordinator, "0002")
+        expect(phone.page.locator("#problems")).to_be_visible()
+        assert [(entry["record_id"], entry["state"]) for entry in entries(phone)] == [(visit, "acknowledged")]
+
+
+def test_a_wrong_code_leaves_a_phone_that_waits_its_key(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    phone = make_phone(server.url)
+    check_number = phone.enrol(coordinator.invite("0001").link)
+    phone.open("/enrol#12345678")
+    phone.page.locator(BUTTON).click()
+    expect(phone.page.locator("#problems")).to_have_text("没有找到这个邀请码，请再核对一遍。")
+
+    coordinator.confirm(check_number)
+
+    phone.open("/enrol/waiting")
+    phone.wait_until_enrolled()

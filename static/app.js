@@ -11,6 +11,7 @@ const DRAFT_PAUSE_MS = 300;
 const GOING_MS = 10_000;
 const LOCK_IDLE_MS = 5 * 60_000;
 const LOCK_AWAY_MS = 2 * 60_000;
+const WORKER_AGAIN_MS = 5000;
 
 // Trusted Types: htmx parses the HTML of this server's answers, and nothing else may make HTML or scripts from text.
 
@@ -459,7 +460,25 @@ async function prepareEnrolment() {
   // The worker makes the device's key, so the form waits for it; a browser without workers is enrolled without one.
   const isWaiting = "serviceWorker" in navigator && !navigator.serviceWorker.controller;
   allowSending(form, !isWaiting);
+  if (isWaiting) askForWorkerLater();
 }
+
+let workerTimer = 0;
+
+function askForWorkerLater() {
+  clearTimeout(workerTimer);
+  workerTimer = setTimeout(askForWorker, WORKER_AGAIN_MS);
+}
+
+/** The line may have dropped while it was fetched, or one of its assets. One that is on its way is not fetched twice. */
+function askForWorker() {
+  const { serviceWorker } = navigator;
+  if (!serviceWorker || serviceWorker.controller || !document.querySelector("form[data-enrol]")) return;
+  serviceWorker.register(WORKER_URL, { updateViaCache: "none" }).catch(() => {}); // asked for again
+  askForWorkerLater();
+}
+
+addEventListener("online", askForWorker);
 
 function preparePage() {
   for (const form of document.querySelectorAll("form")) showQuestions(form);

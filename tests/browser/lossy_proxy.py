@@ -49,6 +49,7 @@ class LossyProxy(ThreadingHTTPServer):
         self.dropped: list[list[str]] = []  # change ids in each push whose answer was lost
         self.is_cut = False  # hangs up on everybody before the server hears of it
         self.closed_paths: set[str] = set()  # hangs up on these only
+        self.hung_up: list[str] = []  # the paths on which it did
         self.refused_paths: dict[str, tuple[int, bytes]] = {}  # answers these by itself
         self.pieces_left: int | None = None  # how many pieces of photos it still lets through; the last answer is lost
         self.may_pass = threading.Event()  # a piece waits for it
@@ -82,7 +83,10 @@ class LossyProxy(ThreadingHTTPServer):
             if path == "/sync" and self.exchanges_left is not None:
                 self.exchanges_left -= 1
                 return self.exchanges_left < 0
-        return self.is_cut or path in self.closed_paths
+            is_closed = self.is_cut or path in self.closed_paths
+            if is_closed:
+                self.hung_up.append(path)
+            return is_closed
 
     def is_piece_lost(self, offset: int, length: int) -> bool:
         with self._lock:

@@ -1,21 +1,30 @@
 """Becoming a volunteer's phone: what goes wrong on the way, and that she gets there all the same."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
 from tests.browser.lossy_proxy import LossyProxy
-from tests.browser.phone import Phone
+from tests.browser.phone import SECONDS, Phone
 from tests.browser.screen import submit_of
-from tests.browser.server_process import ServerProcess
+from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_gallery import take
 from tests.browser.test_saving import entries
 
 pytestmark = pytest.mark.browser
 
+WORKER = "/service-worker.js"
 BUTTON = submit_of("enrol-form")
 TURNED_AWAY = "协调员没有通过这部手机，请协调员再发一个邀请码。"
+# One of the worker's assets that no page asks for by itself.
+ICON = re.compile(r"/static/icon-512\.[^\"]+")
+ONLINE = """() => {
+    dispatchEvent(new Event("online"));
+    return navigator.serviceWorker.controller != null;
+}"""
 
 
 def open_invite(phone: Phone, coordinator: Coordinator, number: str = "0001") -> None:
@@ -121,3 +130,45 @@ def test_a_wrong_code_leaves_a_phone_that_waits_its_key(
 
     phone.open("/enrol/waiting")
     phone.wait_until_enrolled()
+
+
+# Where the worker does not come at once
+
+
+def lose(line: LossyProxy, path: str, phone: Phone, coordinator: Coordinator) -> None:
+    """The line drops while this is fetched, and is there again."""
+    line.closed_paths.add(path)
+    open_invite(phone, coordinator)
+    wait_until(lambda: path in line.hung_up, seconds=SECONDS, failure=lambda: f"nobody asked for {path}")
+    expect(phone.page.locator(BUTTON)).to_be_disabled()
+    line.closed_paths.clear()
+
+
+@pytest.mark.parametrize("lost", ["the worker", "an asset"])
+def test_a_worker_that_was_lost_on_the_way_is_fetched_again(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone, lost: str
+) -> None:
+    script = coordinator.context.request.get(server.url + WORKER).text()
+    path = WORKER if lost == "the worker" else ICON.findall(script)[0]
+    with LossyProxy(server.port) as line:
+        phone = make_phone(line.url)
+        lose(line, path, phone, coordinator)
+
+        expect(phone.page.locator(BUTTON)).to_be_enabled()
+
+        phone.page.locator(BUTTON).click()
+        phone.page.wait_for_url("**/enrol/waiting")
+
+
+def test_a_worker_that_was_lost_on_the_way_is_fetched_as_soon_as_there_is_a_network(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    with LossyProxy(server.port) as line:
+        phone = make_phone(line.url)
+        phone.page.clock.install()
+        lose(line, WORKER, phone, coordinator)
+        phone.page.clock.pause_at(phone.page.evaluate("() => Date.now() + 10"))
+
+        phone.wait_until_true(ONLINE)  # told more than once: the first time may be before the worker was given up
+
+        expect(phone.page.locator(BUTTON)).to_be_enabled()

@@ -11,6 +11,7 @@ const DRAFT_PAUSE_MS = 300;
 const GOING_MS = 10_000;
 const LOCK_IDLE_MS = 5 * 60_000;
 const LOCK_AWAY_MS = 2 * 60_000;
+const CANARY_MS = 3000;
 const WORKER_AGAIN_MS = 5000;
 
 // Trusted Types: htmx parses the HTML of this server's answers, and nothing else may make HTML or scripts from text.
@@ -409,15 +410,20 @@ async function isPrivate() {
   const { storage, webkitTemporaryStorage: temporary } = /** @type {any} */ (navigator);
   try {
     await storage?.getDirectory?.();
-    await new Promise((onsuccess, onerror) => Object.assign(indexedDB.open("linli-canary"), { onsuccess, onerror })).then(
-      ({ target }) => target.result.close(),
-    );
-    indexedDB.deleteDatabase("linli-canary");
+    // Safari's open() may never answer (P18), which is nothing private.
+    await Promise.race([openCanary(), new Promise((done) => setTimeout(done, CANARY_MS))]);
   } catch {
     return true;
   }
   const room = await new Promise((found) => (temporary ? temporary.queryUsageAndQuota((_, quota) => found(quota), found) : found(Infinity)));
   return room < 2 * /** @type {any} */ (performance).memory?.jsHeapSizeLimit;
+}
+
+async function openCanary() {
+  await new Promise((onsuccess, onerror) => Object.assign(indexedDB.open("linli-canary"), { onsuccess, onerror })).then(
+    ({ target }) => target.result.close(),
+  );
+  indexedDB.deleteDatabase("linli-canary");
 }
 
 /** Asked once for each page: neither changes while it is open. @type {Promise<string> | null} */

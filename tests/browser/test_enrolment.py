@@ -25,6 +25,12 @@ ONLINE = """() => {
     dispatchEvent(new Event("online"));
     return navigator.serviceWorker.controller != null;
 }"""
+NEVER_OPENS = """
+    const { open } = IDBFactory.prototype;
+    IDBFactory.prototype.open = function (name, ...version) {
+        return name === "linli-canary" ? {} : open.call(this, name, ...version);
+    };
+"""
 
 
 def open_invite(phone: Phone, coordinator: Coordinator, number: str = "0001") -> None:
@@ -172,3 +178,15 @@ def test_a_worker_that_was_lost_on_the_way_is_fetched_as_soon_as_there_is_a_netw
         phone.wait_until_true(ONLINE)  # told more than once: the first time may be before the worker was given up
 
         expect(phone.page.locator(BUTTON)).to_be_enabled()
+
+
+def test_p18_a_store_that_never_opens_keeps_nobody_from_being_enrolled(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    """Which tells nothing of a private window: there it is refused."""
+    phone = make_phone(server.url)
+    phone.context.add_init_script(NEVER_OPENS)
+    open_invite(phone, coordinator)
+
+    expect(phone.page.locator(BUTTON)).to_be_enabled()
+    expect(phone.page.locator("#code")).not_to_have_value("")

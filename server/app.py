@@ -60,7 +60,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
         middleware=[
             Middleware(RequestLog),
             Middleware(SecurityHeaders, is_https=settings.public_url.startswith("https")),
-            Middleware(SameOriginOnly, exempt="/operator/"),
+            Middleware(SameOriginOnly, exempt="/operator/", signed="/sync"),
         ],
         exception_handlers={
             404: render.not_found,

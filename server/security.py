@@ -65,27 +65,45 @@ class SecurityHeaders:
 
 
 class SameOriginOnly:
-    """Refuses an unsafe request that another site made: by Sec-Fetch-Site, else by Origin against Host. A request with
-    neither comes from no browser; only the operator's own route, which has its own token, takes those."""
+    """Refuses an unsafe request that another site made: by Sec-Fetch-Site, else by Origin against Host.
 
-    def __init__(self, app: ASGIApp, *, exempt: str) -> None:
+    A request with neither comes from no browser. Two are taken all the same: at `exempt`, the operator's own route, which
+    has its own token; and at `signed` and below it one that carries a signature (PROTOCOL.md, 2). There the signature alone
+    decides and no unsafe request reads a cookie, so a browser carries nothing there that another site could use; and none can
+    have it send that header: a browser asks for leave first, with OPTIONS, and gets none. What it says of a request
+    counts there as well.
+    """
+
+    def __init__(self, app: ASGIApp, *, exempt: str, signed: str) -> None:
         self._app = app
         self._exempt = exempt
+        self._signed = signed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (not scope["query_string"].isascii() or holds_zero(scope)):
             await PlainTextResponse("This is not an address.", status_code=400)(scope, receive, send)
             return
-        if scope["type"] != "http" or is_same_origin(scope) or scope["path"].startswith(self._exempt):
+        if scope["type"] != "http" or is_same_origin(scope) or self._speaks_for_itself(scope):
             await self._app(scope, receive, send)
             return
         refusal = PlainTextResponse("This request came from another site.", status_code=403)
         await refusal(scope, receive, send)
 
+    def _speaks_for_itself(self, scope: Scope) -> bool:
+        path = scope["path"]
+        if path.startswith(self._exempt):
+            return True
+        return f"{path}/".startswith(f"{self._signed}/") and is_signed_without_a_browser(scope)
+
 
 def holds_zero(scope: Scope) -> bool:
     """The character 0, which no address of ours holds and PostgreSQL looks for in vain."""
     return "\0" in scope["path"] or b"%00" in scope["query_string"]
+
+
+def is_signed_without_a_browser(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return "linli-signature" in headers and "origin" not in headers and "sec-fetch-site" not in headers
 
 
 def is_same_origin(scope: Scope) -> bool:

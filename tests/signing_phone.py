@@ -49,7 +49,7 @@ class SigningPhone:
         )
 
     def headers(self, body: bytes, *, origin: str, method: str = "POST", path: str = "/sync") -> dict[str, str]:
-        """`origin` because a request from nowhere is taken for another site's."""
+        """`origin` as a browser says it."""
         text = f"LINLI1\n{method}\n{path}\n{self.device_id}\n{hashlib.sha256(body).hexdigest()}"
         r, s = decode_dss_signature(self.private_key.sign(text.encode(), ec.ECDSA(SHA256())))
         return {

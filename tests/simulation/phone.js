@@ -416,7 +416,9 @@ const COMMANDS = {
   lay(phone, { entries, high_water, settings, checkpoint, records }) {
     phone.worker(0);
     const outbox = phone.disk.files.get("linli-outbox").stores;
-    for (const { sealed, ...entry } of entries) outbox.get("entries").put({ ...entry, sealed: withoutCryptography(sealed) });
+    for (const { sealed, box, ...entry } of entries) {
+      outbox.get("entries").put({ ...entry, sealed: box ? decodeBase64(box).buffer : withoutCryptography(sealed) });
+    }
     outbox.get("device").put(high_water, "sequence");
     for (const [name, value] of Object.entries(settings)) outbox.get("settings").put(value, name);
     const replica = phone.disk.files.get(REPLICA_FILE);

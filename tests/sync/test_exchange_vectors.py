@@ -15,12 +15,14 @@ from sqlmodel import Session, SQLModel, col, update
 from server import models
 from server.accepting import accept_changes
 from server.database import Database
+from server.device_requests import error_response
 from server.rounds import assign_round
 from server.rules import RULES, SCHEMA, SCHEMA_OLDEST
 from server.store import SqlStore
 from server.sync_api import Exchange, pull, read_envelope, wire_result
-from sync.changes import Author
+from sync.changes import Author, Held, Outcome
 from sync.engine import Rules, accept
+from sync.errors import MalformedMessage, TryLater
 from sync.gaps import advance
 from sync.kinds import Role
 from sync.protocol import Envelope, Message, decode_change, decode_message, encode_answer
@@ -33,6 +35,7 @@ SYNC = Path("sync")
 VECTORS: Json = json.loads((SYNC / "vectors/exchange.json").read_text(encoding="utf-8"))
 CASES: list[Json] = VECTORS["cases"]
 NAMES = [case["name"] for case in CASES]
+REFUSALS = [(case["name"], each) for case in CASES for each in case["messages"] if each.get("text", "").startswith("{")]
 COMMUNITY: int = VECTORS["community_id"]
 NOW: int = VECTORS["now"]
 
@@ -201,6 +204,18 @@ def test_server_gives_the_frozen_answers(case: Json) -> None:
     check_answers(SqliteServer(case["world"], case["phone"]["who"]), case)
 
 
+@pytest.mark.parametrize("message", [each for _, each in REFUSALS], ids=[name for name, _ in REFUSALS])
+def test_server_words_a_refusal_so(message: Json) -> None:
+    said, retry_after = json.loads(message["text"]), message.get("retry_after")
+    later = TryLater(said["code"], said["message"], retry_after_seconds=int(retry_after or 0))
+    error = later if said["retry"] else MalformedMessage(said["code"], said["message"])
+
+    answer = error_response(error)
+
+    found = (answer.status_code, bytes(answer.body).decode(), answer.headers.get("Retry-After"))
+    assert found == (message["status"], message["text"], retry_after)
+
+
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_case_obeys_words_of_the_protocol(case: Json) -> None:
     words = " ".join((SYNC / "PROTOCOL.md").read_text(encoding="utf-8").split())
@@ -208,12 +223,21 @@ def test_case_obeys_words_of_the_protocol(case: Json) -> None:
     assert case["obeys"] in words
 
 
+def test_each_outcome_and_each_code_of_held_has_a_case() -> None:
+    answers = [message["answer"] for case in CASES for message in case["messages"] if "answer" in message]
+    results = [result for answer in answers for result in answer["results"]]
+
+    assert {result["code"] for result in results if result["outcome"] == "held"} == set(Held)
+    reserved = {Outcome.LATER, Outcome.TOO_BIG}  # no server sends them
+    assert {result["outcome"] for result in results} == set(Outcome) - reserved
+
+
 def test_names_are_used_once() -> None:
     assert len(set(NAMES)) == len(NAMES)
 
 
 def check_answers(server: Server, case: Json) -> None:
-    """What somebody else on the way answered (`text`) never reached the server."""
+    """What was refused, or answered by somebody else on the way (`text`), never reached the engine."""
     asked = [message for message in case["messages"] if "answer" in message]
 
     assert [server.answer(message["request"]) for message in asked] == [message["answer"] for message in asked]

@@ -4,12 +4,14 @@ and handed the answers it ends as the case says. Outbox, replica and exchange ar
 
 import base64
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sync.columns import from_columns
+from tests.javascript import JavaScript
 from tests.simulation.phone import Phones, shared_phones
 
 Json = dict[str, Any]
@@ -27,7 +29,8 @@ def test_phone_asks_and_ends_as_frozen(case: Json) -> None:
     for given in case["messages"]:
         assert message is not None, "the phone is done too early"
         asked.append(in_the_open(message))
-        message = phone.hand(given.get("status", 200), given.get("text") or json.dumps(given["answer"]))
+        text = given.get("text") or json.dumps(given["answer"])
+        message = phone.hand(given.get("status", 200), text, given.get("retry_after"))
 
     assert asked == [each["request"] for each in case["messages"]]
     assert message is None
@@ -46,6 +49,7 @@ class Phone:
         self._phones.start([{"name": "phone", "schema": given["schema"], "me": me}], seed=1, mutant="")
         self._asked = 0
         self._is_done = False
+        self._ordered_ms: int | None = None
         laid = {
             "entries": [entry_of(each, given["now"]) for each in given["outbox"]],
             "high_water": given["high_water"],
@@ -59,9 +63,10 @@ class Phone:
         """Starts an exchange; gives the message it sends first."""
         return self._run([{"phone": "phone", "command": "drain", "tab": 0}])
 
-    def hand(self, status: int, text: str) -> str | None:
+    def hand(self, status: int, text: str, retry_after: str | None) -> str | None:
         """Hands it an answer; gives the next message, None when there is none."""
-        reply = {"status": status, "text": text, "retry_after_ms": None}
+        retry_after_ms = retry_after and JavaScript("sync/transport.js").call("readRetryAfter", retry_after, self._now)
+        reply = {"status": status, "text": text, "retry_after_ms": retry_after_ms}
         return self._run([], [{"id": self._asked, "reply": reply}])
 
     def left(self) -> Json:
@@ -69,13 +74,19 @@ class Phone:
         found = self._phones.inspect()[0]
         checkpoint = found["checkpoint"]
         names = ("change_id", "state", "revision", "epoch", "code")
-        return {
+        return self._wait() | {
             "is_done": self._is_done,
             "epoch": checkpoint["epoch"],
             "cursor": checkpoint["cursor"],
             "outbox": [{name: entry[name] for name in names} for entry in found["entries"]],
             "records": {record["id"]: record["revision"] for record in found["records"]},
         }
+
+    def _wait(self) -> Json:
+        """How long it leaves the server alone, where that was the server's word."""
+        if self._ordered_ms is None:
+            return {}
+        return {"wait_ms": JavaScript("sync/backoff.js").call("waitAfter", 1, {"retryAfterMs": self._ordered_ms})}
 
     def records(self) -> Json:
         return {record["id"]: record for record in self._phones.inspect()[0]["records"]}
@@ -86,6 +97,7 @@ class Phone:
         )
         assert not [event for event in events if event["event"] == "threw"], events
         self._is_done = any(event.get("isDone", False) for event in events)
+        self._ordered_ms = next((event["retry_after_ms"] for event in events if "retry_after_ms" in event), None)
         for post in posts:
             self._asked = post["id"]
         assert len(posts) <= 1
@@ -93,7 +105,8 @@ class Phone:
 
 
 def entry_of(given: Json, now: int) -> Json:
-    """An outbox entry whose seal is left off: the simulator's phones keep their changes in the open."""
+    """An outbox entry whose seal is left off: the simulator's phones keep their changes in the open. One that the case
+    has in a box lies there in that box."""
     change = given["change"]
     return {
         "sequence": change["device_sequence"],
@@ -102,6 +115,7 @@ def entry_of(given: Json, now: int) -> Json:
         "created_at": change["made_at"],
         "state": given["state"],
         "sealed": json.dumps(change),
+        "box": given.get("sealed"),
         "display": {name: change[name] for name in ("kind", "action", "set", "made_at")},
         "version": 1,
         "acknowledged_at": None if given["state"] == "waiting" else now,
@@ -112,11 +126,13 @@ def entry_of(given: Json, now: int) -> Json:
 
 
 def in_the_open(text: str) -> Json:
-    """The message with each change as it was before it was sealed."""
+    """The message with each change as it was before it was sealed, or in the box that it came in."""
     message: Json = json.loads(text)
     for each in message["changes"]:
-        sealed = each.pop("sealed")
-        each["change"] = json.loads(base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4)))
+        sealed = each["sealed"]
+        with suppress(ValueError):
+            each["change"] = json.loads(base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4)))
+            del each["sealed"]
     return message
 
 

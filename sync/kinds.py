@@ -16,7 +16,7 @@ class Rule(StrEnum):
     REGISTER = "register"  # one side changed: it wins; both differently: current stays, a conflict is kept
     GUARD = "guard"  # as register, but the more cautious value is shown until someone decides
     SET = "set"  # by element
-    NOTES = "notes"  # both texts kept, with names
+    NOTES = "notes"  # both texts kept
     SERVER = "server"  # only the server writes it
 
 

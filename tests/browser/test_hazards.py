@@ -1,5 +1,5 @@
 """What phones do to an app, played through on the whole app (RELIABILITY.md, P15 and P27). Others stand with what they
-threaten: the stores, the drafts, the photos. ARCHITECTURE.md 8 says which, and which need a real phone."""
+threaten: the stores, the drafts, the photos. ARCHITECTURE.md 7 says which, and which need a real phone."""
 
 import re
 from pathlib import Path

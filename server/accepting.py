@@ -60,8 +60,7 @@ def accept_form(session: Session, principal: Principal, change: Change, now: int
         if known.result.outcome is Outcome.CONFLICT and is_asked:  # tapped twice
             asked = [Conflict(change.record_id, name, fields.get(name), change.set[name]) for name in sorted(unlike)]
             return replace(known.result, conflicts=tuple(asked))
-        base = known.result.revision if was_saved else change.base
-        change = replace(change, change_id=uuid7(now), base=base)
+        change = replace(change, change_id=uuid7(now), base=change.change_id if was_saved else change.base)
     return accept_changes(session, author, [change], now)[0]
 
 

@@ -16,9 +16,9 @@ from sync.merge import fields_at, merge
 
 
 def touched_since(history: Sequence[HistoryEntry], base: int | str, device_id: str) -> set[str]:
-    """The fields that others changed since `base`."""
-    place = place_of(base, history)
-    since = [entry for entry in history if entry.revision > place and entry.device_id != device_id]
+    """The fields that others changed and whoever named this base had not seen."""
+    seen = seen_through(base, history)
+    since = [entry for entry in history if entry.revision > seen and entry.device_id != device_id]
     return {name for entry in since for name in entry.set}
 
 
@@ -58,6 +58,14 @@ def fields_seen(history: Sequence[HistoryEntry], base: int | str, left: Sequence
         if entry.change_id == link:
             asked, link = {**entry.set, **asked}, entry.base
     return {**fields_at(left, place_of(base, history)), **asked}
+
+
+def seen_through(base: int | str, history: Sequence[HistoryEntry]) -> int:
+    """The last revision of others that was seen: a change of one's own was made upon what was seen before it."""
+    for entry in reversed(history):
+        if entry.change_id == base:
+            base = entry.base
+    return base if isinstance(base, int) else 0
 
 
 def place_of(base: int | str, history: Sequence[HistoryEntry]) -> int:

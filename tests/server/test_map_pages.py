@@ -312,6 +312,18 @@ def test_a_household_that_is_amended_after_going_back_is_as_it_was_amended(world
     assert world.held() == 0
 
 
+def test_a_household_that_is_amended_after_going_back_overwrites_nothing_that_it_was_merged_with(world: World) -> None:
+    world.become(COORDINATOR)
+    world.put(RED_DOOR, members=["甲"])
+    form = {"household_id": RED_DOOR, "change_id": uuid7(), "base": str(world.record(RED_DOOR).revision)}
+    world.put(RED_DOOR, who=SECOND, members=["甲", "丙"])
+
+    statuses = [world.post("/coordinator/map/2-1-101", **form, members=members) for members in ("甲、乙", "甲、丁")]
+
+    assert statuses == [303, 303]
+    assert sorted(world.record(RED_DOOR).fields["members"]) == sorted(["甲", "丙", "丁"])
+
+
 def test_what_somebody_else_changed_too_is_said_and_what_was_typed_may_be_saved_again(world: World) -> None:
     world.become(COORDINATOR)
     path, base = "/coordinator/map/2-1-101", str(world.record(RED_DOOR).revision)

@@ -398,6 +398,20 @@ class StoreContract:
 
         assert world.members() == ["a", "c", "d", "e"]
 
+    def test_a_change_upon_the_device_s_own_overwrites_nothing_that_the_device_has_not_seen(self, world: World) -> None:
+        """Others had written before her first change arrived, and her second one was set as if she had read it."""
+        birth = world.place(edit(1, members=["a"], address="one"), author=SERVER)
+        world.accept(edit(2, base=birth, members=["a", "c"], address="two"), author=SECOND)
+        first = edit(3, base=birth, members=["a", "b"])
+        world.accept(first, author=COORDINATOR)
+
+        result = world.accept(
+            edit(4, base=first.change_id, members=["a", "b", "d"], address="three"), author=COORDINATOR
+        )[0]
+
+        assert (result.outcome, world.members()) == (Outcome.CONFLICT, ["a", "c", "b", "d"])
+        assert [(each.field, each.current, each.proposed) for each in result.conflicts] == [("address", "two", "three")]
+
     def test_void_and_put_again_brings_the_record_back(self, settled: World) -> None:
         first = visit(1)
         place = settled.accept(first)[0].revision

@@ -248,6 +248,22 @@ def test_while_the_vault_is_locked_visits_go_up_and_the_pull_waits(phone: Phone,
     assert [entry["display"] for entry in phone.state()["entries"]] == [None] * 60
 
 
+def test_fifty_visits_go_up_and_what_is_new_comes_down_in_one_request(phone: Phone, server: Server) -> None:
+    phone.exchange_with(server)
+    for number in range(50):
+        phone.visit(str(number))
+    messages: list[str] = []
+
+    def carry(message: str) -> None:
+        messages.append(message)
+        phone.reply(200, json.dumps(server.answer(message)))
+
+    assert phone.exchange(carry) == DONE
+    assert len(messages) == 1
+    assert len(server.notes()) == 50
+    assert set(phone.states()) == {"acknowledged"}
+
+
 def test_many_visits_go_in_growing_batches(phone: Phone, server: Server) -> None:
     for number in range(400):
         phone.visit(str(number))

@@ -21,6 +21,7 @@ from server.database import Database
 from server.device_requests import Signed, parse_json, read_json
 from server.scope import Principal
 from server.sealing import private_keys
+from server.store import SqlStore
 from server.sync_api import Answer, accept_opened, answered_in_turn, read_envelope, wire_result
 from sync.changes import Outcome, Result
 from sync.errors import MalformedMessage, SyncError, UnknownDevice
@@ -102,9 +103,11 @@ async def receive(request: Request) -> Response:
 
     def work(signed: Signed) -> Answer:
         def taken(session: Session) -> Answer:
-            results = push(session, confirmed(authenticated(session, signed)), message, now)
+            caller = confirmed(authenticated(session, signed))
+            results = push(session, caller, message, now)
             return {
                 "now": now,
+                "epoch": SqlStore(session).epoch(caller.community_id),
                 "results": [wire_result(*each) for each in zip(message.envelopes, results, strict=True)],
             }
 

@@ -212,7 +212,7 @@ async function take({ store, answer, asked, offered, refused, answered, isShut, 
   await store.forget({ epoch, now: serverNow });
 }
 
-const isAnswered = (result) => isTaken(result) || result.outcome === "held";
+export const isAnswered = (result) => isTaken(result) || result.outcome === "held";
 
 /** @returns {Settled} */
 const settled = (result) => ({

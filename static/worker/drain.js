@@ -4,7 +4,7 @@
 import { BACKOFF_MAX_MS, waitAfter } from "../sync/backoff.js";
 import { IMPORT_PATH } from "../store/mirror.js";
 import { KEPT_MS } from "../sync/entries.js";
-import { Batch, runExchange } from "../sync/exchange.js";
+import { Batch, isAnswered, runExchange } from "../sync/exchange.js";
 import { digestOf, holdingsText } from "../sync/holdings.js";
 import { readFailure } from "../sync/protocol.js";
 import { askStanding } from "./enrolment.js";
@@ -310,10 +310,11 @@ async function withLock(work) {
   return navigator.locks.request(LOCK, { ifAvailable: true }, (lock) => (lock ? work() : undefined));
 }
 
-/** Whatever a captive portal says instead is none. */
+/** Does the server have it? Whatever a captive portal says instead is no answer. */
 function isAnswerTo({ change_id }, text) {
   try {
-    return JSON.parse(text).results.some((result) => result.change_id === change_id);
+    const { epoch, results } = JSON.parse(text);
+    return Boolean(epoch) && results.some((result) => result.change_id === change_id && isAnswered(result));
   } catch {
     return false;
   }

@@ -193,7 +193,7 @@ def test_a_phone_brings_what_it_signed_ahead_of_time_and_reads_nothing_by_it(wor
     assert [answer.status_code for answer in answers] == [200, 200]
     outcomes = [[result["outcome"] for result in answer.json()["results"]] for answer in answers]
     assert outcomes == [["accepted", "accepted"], ["again", "again"]]
-    assert {name for answer in answers for name in answer.json()} == {"now", "results"}
+    assert {name for answer in answers for name in answer.json()} == {"now", "epoch", "results"}
     assert world.has("first")
     assert world.has("second")
 

@@ -13,7 +13,7 @@ globalThis.AbortController = class {
 };
 globalThis.crypto = { subtle: { digest: async () => new ArrayBuffer(32) } };
 
-const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0, is_online: true, reoffered: [], entries: [], blobs: [], storage: "", settings: {} };
+const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0, is_online: true, reoffered: [], entries: [], blobs: [], storage: "", settings: {}, stranded: [], let_go: [] };
 Date.now = () => world.now;
 Math.random = () => world.chance;
 globalThis.setTimeout = globalThis.clearTimeout = () => {}; // nothing is slow here
@@ -29,6 +29,8 @@ const outbox = {
   device: async () => world.device,
   setDevice: async (values) => void Object.assign(world.device, values),
   settings: async () => ({ language: "en" }),
+  stranded: async () => world.stranded,
+  letGoOfStranded: async ({ change_id }) => void world.let_go.push(change_id),
   setSettings: async (values) => void Object.assign(world.settings, values),
   entries: async () => world.entries,
   settle: async () => {},
@@ -59,6 +61,7 @@ const blobs = {
 const transport = {
   ask: (_method, path) => answer(path),
   postSync: () => answer("/sync"),
+  postSigned: ({ path }) => answer(path),
   send: ({ method, path }) => answer(`${method} ${path}`),
 };
 const vault = { isLocked: async () => false };
@@ -71,7 +74,7 @@ async function asked(call, given) {
   Object.assign(world, given, { asked: [] });
   navigator.onLine = world.is_online;
   await call();
-  told = { is_offline: phone.isOffline, unreachable_at: phone.unreachableAt, is_full: phone.isFull, asked: world.asked, reoffered: world.reoffered, retry_in: drain.retryInMs };
+  told = { is_offline: phone.isOffline, unreachable_at: phone.unreachableAt, is_full: phone.isFull, let_go: world.let_go, asked: world.asked, reoffered: world.reoffered, retry_in: drain.retryInMs };
 }
 
 let told = null;

@@ -24,6 +24,7 @@ MODULES = (
     "sync/transport.js",
     "sync/uploads.js",
     "sync/holdings.js",
+    "store/mirror.js",
     "worker/enrolment.js",
     "worker/storage.js",
     "worker/uploader.js",
@@ -66,6 +67,10 @@ class Phone:
         told = self._engine.call("() => told")
         return told["is_offline"], told["unreachable_at"]
 
+    def let_go(self) -> list[str]:
+        """The copies that it has let go of."""
+        return [str(each) for each in self._engine.call("() => told")["let_go"]]
+
     def is_full(self) -> bool:
         return bool(self._engine.call("() => told")["is_full"])
 
@@ -83,6 +88,31 @@ def phone() -> Phone:
     phone = Phone()
     phone.run("load", now=START, device=ENROLLED, reply=GOOD)
     return phone
+
+
+# Copies of what a lost database held
+
+
+@pytest.mark.parametrize(
+    ("answer", "let_go"),
+    [
+        ({"now": 1, "epoch": "one", "results": [{"change_id": "a", "outcome": "accepted", "revision": 5}]}, ["a"]),
+        ({"now": 1, "epoch": "one", "results": [{"change_id": "a", "outcome": "held", "revision": 0}]}, ["a"]),
+        ({"now": 1, "epoch": "one", "results": [{"change_id": "a", "outcome": "too_big", "revision": 0}]}, []),
+        ({"now": 1, "epoch": "one", "results": [{"change_id": "b", "outcome": "accepted", "revision": 5}]}, []),
+        ({"now": 1, "results": [{"change_id": "a", "outcome": "accepted", "revision": 5}]}, []),
+        ({"results": "a"}, []),
+    ],
+)
+def test_a_copy_is_let_go_of_by_an_answer_of_our_server_s_that_took_it(
+    phone: Phone, answer: Json, let_go: list[str]
+) -> None:
+    reply = {"status": 200, "text": json.dumps(answer), "retry_after_ms": None}
+
+    asked = phone.run("visible", stranded=[{"change_id": "a"}], replies={"/sync/import": reply})
+
+    assert asked == ["/sync/import", "/sync"]
+    assert phone.let_go() == let_go
 
 
 # What the server orders

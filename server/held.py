@@ -17,6 +17,7 @@ from sqlmodel import Session, col, select
 
 from server.accepting import accept_changes, accept_form
 from server.json_field import field_text
+from server.kinds import KINDS
 from server.models import NEEDS_ATTENTION, Change, Record
 from server.rules import SCHEMA
 from server.scope import Principal, scoped
@@ -52,7 +53,9 @@ class HeldChange:
 
     @property
     def is_takeable(self) -> bool:
-        return self.decision is not Decision.TAKEN and self.change.code in TAKEABLE
+        kind = KINDS.get(self.change.kind)
+        is_no_phones = kind is not None and Role.VOLUNTEER not in kind.writers  # nobody looks at what is in it
+        return self.decision is not Decision.TAKEN and self.change.code in TAKEABLE and not is_no_phones
 
 
 class StillHeld(Exception):

@@ -24,7 +24,12 @@ IDENTIFIERS = frozenset({"household_id", "round_id", "visit_id", "volunteer_id"}
 FOUR_DIGITS = re.compile(r"[0-9]{4}", re.ASCII).fullmatch
 KNOWN_NAMES = frozenset(name for kind in KINDS.values() for name in kind.fields)
 # Every list words them, so no amendment may empty them, either.
-REQUIRED = {"visit": ("outcome",), "outing": ("went_on", "from_time"), "decline": ("round_id",)}
+REQUIRED = {
+    "visit": ("outcome",),
+    "outing": ("went_on", "from_time"),
+    "decline": ("round_id",),
+    "need": ("need_state",),
+}
 
 
 def check(change: Change, record: Record | None) -> Refusal | None:

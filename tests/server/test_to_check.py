@@ -35,6 +35,7 @@ from tests.people import (
     COORDINATOR,
     NOW,
     RED_DOOR,
+    ROUND_ID,
     build_world,
     log_visits,
     made_up_id,
@@ -233,6 +234,41 @@ def test_somebody_elses_visit_is_not_offered_to_be_taken_in(world: World) -> Non
 
     assert [each.outcome for each in stored(world, made_up_id("visit"))] == ["accepted", "held"]
     assert 'value="taken"' not in world.get("/coordinator/held")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("household", {"door": 5}),
+        ("round", {"volunteer_ids": ["x"]}),
+        ("decision", {"change_id": made_up_id("visit"), "decision": "x"}),
+    ],
+)
+def test_what_no_phone_writes_is_not_offered_to_be_taken_in(world: World, kind: str, fields: dict[str, Any]) -> None:
+    """Nobody looks at what is in it, and pages stumbled over it."""
+    record_id = RED_DOOR if kind == "household" else ROUND_ID if kind == "round" else made_up_id("decision")
+    change = replace(visit_change("odd"), kind=kind, record_id=record_id, set=fields, base=2**40)
+    (result,) = log_visits(world.database, ALICE, change)
+    assert result.code == "not_allowed"
+
+    decide(world, change.change_id, "taken")
+
+    assert [each.outcome for each in stored(world, record_id) if each.change_id == change.change_id] == ["held"]
+    assert 'value="taken"' not in world.get("/coordinator/held")
+    for path in ("/coordinator", "/coordinator/needs", "/coordinator/rounds", "/coordinator/map"):
+        world.get(path)
+
+
+def test_a_promise_without_a_state_is_held(world: World) -> None:
+    """It would stand on no list, and nobody had kept it."""
+    visit = visit_change("visit", needs=["meal_delivery"], urgency="days")
+    log_visits(world.database, ALICE, visit)
+    need = need_id(visit, "meal_delivery")
+    emptied = replace(visit_change("odd"), kind="need", record_id=need, set={"need_state": ""}, base=2**40)
+
+    (result,) = log_visits(world.database, ALICE, emptied)
+
+    assert (result.outcome, result.code, result.detail) == (Outcome.HELD, "bad_field", "need_state")
 
 
 def test_the_second_of_two_with_one_id_becomes_a_record_of_its_own(world: World) -> None:

@@ -23,7 +23,7 @@ from server.rules import SCHEMA
 from server.scope import Principal, scoped
 from server.store import SqlStore
 from sync import changes
-from sync.changes import Action, Author, Held, Outcome
+from sync.changes import UNREADABLE, Action, Author, Held, Outcome
 from sync.engine import taken_in_id
 from sync.kinds import Role
 
@@ -55,7 +55,8 @@ class HeldChange:
     def is_takeable(self) -> bool:
         kind = KINDS.get(self.change.kind)
         is_no_phones = kind is not None and Role.VOLUNTEER not in kind.writers  # nobody looks at what is in it
-        return self.decision is not Decision.TAKEN and self.change.code in TAKEABLE and not is_no_phones
+        is_closed = self.decision is Decision.TAKEN or is_no_phones or self.change.kind == UNREADABLE
+        return not is_closed and self.change.code in TAKEABLE
 
 
 class StillHeld(Exception):

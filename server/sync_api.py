@@ -5,6 +5,7 @@ pull. A request without changes only reads. The answer goes out after commit.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -229,7 +230,7 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
     MalformedMessage for what nests so deep, hundreds of levels, that it cannot even be written down."""
 
     def held(code: Held, detail: str = "") -> Change | None:
-        raw = as_text(envelope.sealed if envelope.sealed is not None else canonical_or_empty(envelope.change))
+        raw = as_text(canonical_or_empty(envelope.change) if envelope.sealed is None else opened_text or envelope.sealed)
         if len(raw) > HELD_BYTES_MAX:
             return None
         return unreadable(
@@ -241,6 +242,7 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
         )
 
     wire: Any = envelope.change
+    opened_text = ""
     if envelope.sealed is not None:
         if len(envelope.sealed) > CHANGE_BYTES_MAX:
             return held(Held.BAD_CHANGE, "too big")
@@ -268,7 +270,12 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
     try:
         return decode_change(wire, envelope=envelope)
     except MalformedMessage as error:
-        return held(Held.BAD_CHANGE, error.message)
+        if envelope.sealed is not None:
+            with suppress(RecursionError):
+                opened_text = canonical(wire)  # for a person, who can read no seal
+        schema = wire.get("schema")
+        is_newer = isinstance(schema, int) and schema > SCHEMA
+        return held(Held.UNKNOWN_SCHEMA, str(schema)) if is_newer else held(Held.BAD_CHANGE, error.message)
 
 
 def canonical_or_empty(value: Any) -> str:

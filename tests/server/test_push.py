@@ -230,12 +230,14 @@ def test_each_broken_change_gets_its_own_code_and_its_neighbours_are_taken(world
     add("somebody else's", "not_the_author", wire={"record_id": made_up_id("Bob's visit"), "set": {"note": "mine now"}})
     add("withdrawal of nothing", "not_in_scope", wire={"action": "void", "set": {}})
     add("action of the future", "bad_change", wire={"action": "improve"})
+    add("action of a schema of the future", "unknown_schema", wire={"action": "improve", "schema": 99}, note="READABLE")
     add("no action", "bad_change", wire={"action": None})
     add("fields of another shape", "bad_change", wire={"set": ["outcome", "met"]})
     add("record without an id", "bad_change", wire={"record_id": "7"})
     add("half a character", "bad_change", is_open=True, note="\ud800")
     add("endless change", "bad_change", note="x" * CHANGE_BYTES_MAX)
     add("nested too deep", "bad_change", nested=deep)
+    add("base that nests too deep", "bad_change", wire={"base": deep})
     add("nested too deep in the open", "bad_change", is_open=True, wire={"set": {**at_a_door, "odd": deep[0][0]}})
     add("the character 0", "bad_change", odd="a\0b")
     add("the character 0 in the open", "bad_change", is_open=True, wire={"kind": "vi\0sit"})
@@ -263,6 +265,9 @@ def test_each_broken_change_gets_its_own_code_and_its_neighbours_are_taken(world
     changes, _ = rows_of(world)
     assert Counter(row.outcome for row in changes) == Counter(outcome for outcome, _ in expected)
     assert {row.change_id for row in changes} == set(names)
+    # And where it could be opened a person can read it.
+    (improved,) = [row for row in changes if row.code == "unknown_schema" and row.kind == "unreadable"]
+    assert "READABLE" in json.loads(improved.fields)["raw"]
 
 
 @pytest.mark.parametrize("is_sealed", [False, True])

@@ -28,6 +28,8 @@ NOT_MODELLED = (
     "attachments; pages sent as forms; a server with a wrong clock",
     "a household withdrawn and given back between two pulls (tests/simulation/test_histories.py)",
     "two PostgreSQL transactions that overlap (same file)",
+    "when a phone asks: drain.js, its waits and its transport (tests/worker/test_drain.py)",
+    "in memory: consent, search keys, clone notice, admission; a phone whose own schema is older",
 )
 
 

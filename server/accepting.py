@@ -46,7 +46,8 @@ def accept_form(session: Session, principal: Principal, change: Change, now: int
     change of its own on top of that one: what others wrote since is not overwritten unseen. Each form counts as a device:
     what the same login saved on another screen was not seen from this one either.
     """
-    author, store = replace(principal_author(principal), device_id=change.change_id), SqlStore(session)
+    form_id = change.change_id
+    author, store = replace(principal_author(principal), device_id=form_id), SqlStore(session)
     store.hold(author.community_id)  # two taps may arrive at once: the second must find what became of the first
     known = store.known(author.community_id, [change.change_id]).get(change.change_id)
     if known is not None:
@@ -54,13 +55,15 @@ def accept_form(session: Session, principal: Principal, change: Change, now: int
         standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
         fields = standing.fields if standing else {}
         unlike = {name for name, value in change.set.items() if (fields.get(name) or type(value)()) != value}
-        if was_saved and not unlike:
+        history = store.histories(author.community_id, [change.record_id])[change.record_id]
+        saved = [entry for entry in history if form_id in (entry.change_id, entry.device_id)]
+        if was_saved and (not unlike or saved[-1].set == change.set):
             return known.result
         is_asked = all(known.asked.get(name) == change.set[name] for name in unlike)
         if known.result.outcome is Outcome.CONFLICT and is_asked:  # tapped twice
             asked = [Conflict(change.record_id, name, fields.get(name), change.set[name]) for name in sorted(unlike)]
             return replace(known.result, conflicts=tuple(asked))
-        change = replace(change, change_id=uuid7(now), base=change.change_id if was_saved else change.base)
+        change = replace(change, change_id=uuid7(now), base=saved[-1].change_id if was_saved else change.base)
     return accept_changes(session, author, [change], now)[0]
 
 
@@ -94,7 +97,7 @@ def complete_rounds(session: Session, *, now: int) -> None:
 
 
 def staff_author(staff: Staff) -> Author:
-    """A coordinator at her desk: her own id stands for the device, so she never conflicts with herself."""
+    """A coordinator at her desk: her own id stands for the device, unless a form does (`accept_form`)."""
     return Author(staff.community_id, staff.id, staff.name, staff.id, Role.COORDINATOR)
 
 

@@ -132,16 +132,25 @@ def conflicts_of(change: Change, history: Sequence[Change], record: Record) -> l
             each["proposed"],
             writer_of(each, change, history),
             record,
-            is_open=not any(settles(later, change, each["field"]) for later in history),
+            is_open=not any(settles(later, change, each["field"], history) for later in history),
         )
         for each in json.loads(change.conflicts)
     ]
 
 
-def settles(later: Change, conflict: Change, field: str) -> bool:
-    if later.revision <= conflict.revision or not later.base.isdigit() or int(later.base) < conflict.revision:
+def settles(later: Change, conflict: Change, field: str, history: Sequence[Change]) -> bool:
+    if later.revision <= conflict.revision or seen_by(later, history) < conflict.revision:
         return False
     return field in json.loads(later.fields) and field not in disputed_fields(later)
+
+
+def seen_by(change: Change, history: Sequence[Change]) -> int:
+    """The revision that its writer had seen: a form that is sent again names its own first change (`accept_form`)."""
+    base = change.base
+    for earlier in reversed(history):
+        if earlier.change_id == base:
+            base = earlier.base
+    return int(base) if base.isdigit() else 0
 
 
 def disputed_fields(change: Change) -> set[str]:

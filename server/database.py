@@ -10,7 +10,8 @@ before 3.51.3. What is waiting is committed together (group commit), and nobody 
 failure never takes its neighbours along: then each piece of work is run again in a transaction of its own. (A savepoint
 around each would cost every push a fifth of its time, for what hardly ever happens.) Checkpoints are the writer's own
 statements, after the answer: one that SQLite makes by itself would tell nobody that it failed, and after a failed sync
-this process must end (`end_process`).
+this process must end (`end_process`). A file that another process holds is waited for at BEGIN, when nothing has been done yet
+that would have to be done again (`busy_timeout`); then it is "later".
 
 PostgreSQL: any number of processes; a transaction that lost a race is run again whole. The pushes of a process are
 committed together there too (`write_soon`): each holds its community until the disk has its commit. Everything else has
@@ -214,11 +215,6 @@ class SqliteWriter(Writer):
     def in_one_transaction(self, works: Iterable[Work[Any]]) -> list[Any]:
         with self._connection.begin():
             return [attempt(self._connection, work) for work in works]
-
-    def is_passing(self, error: Exception) -> bool:
-        """Another process, a person's own tool perhaps, has held the file for longer than this connection waits."""
-        own = error.orig if isinstance(error, DBAPIError) else error
-        return getattr(own, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
     def afterwards(self) -> None:
         """A checkpoint when one is due. What cannot be moved now, for a reader or a full disk, is moved another time."""

@@ -97,11 +97,11 @@ def claim_invite(session: Session, *, code: str, device_name: str, public_key: s
         device = new_device(volunteer, name=device_name[:DEVICE_NAME_MAX], public_key=public_key, now=now)
     except ValueError:
         return ClaimProblem.BAD_KEY
-    if invite.spent_at and invite.spent_by != device.id:
-        return ClaimProblem.SPENT_CODE
     known = session.exec(select(Device).where(Device.id == device.id)).first()
     if known is not None and (known.volunteer_id != volunteer.id or known.standing == "revoked"):
-        return ClaimProblem.BAD_KEY
+        return ClaimProblem.BAD_KEY  # first, or a phone whose new key had its answer lost would be told of a spent code
+    if invite.spent_at and invite.spent_by != device.id:
+        return ClaimProblem.SPENT_CODE
     invite.spent_at, invite.spent_by = invite.spent_at or now, device.id
     session.add(invite)
     if known is None:

@@ -230,7 +230,9 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
     MalformedMessage for what nests so deep, hundreds of levels, that it cannot even be written down."""
 
     def held(code: Held, detail: str = "") -> Change | None:
-        raw = as_text(canonical_or_empty(envelope.change) if envelope.sealed is None else opened_text or envelope.sealed)
+        raw = as_text(
+            canonical_or_empty(envelope.change) if envelope.sealed is None else opened_text or envelope.sealed
+        )
         if len(raw) > HELD_BYTES_MAX:
             return None
         return unreadable(

@@ -603,8 +603,8 @@ document.addEventListener("htmx:after:swap", (event) => {
   (problems ?? document.querySelector("h1"))?.focus();
 });
 
-// A list that draws itself again leaves open what somebody opened.
-/** @type {any} */ (window).htmx.config.morphIgnore.push("open");
-
 preparePage();
 void startWorker();
+
+// A list that draws itself again leaves open what somebody opened. Without htmx, which may be lost on the way, none does.
+/** @type {any} */ (window).htmx?.config.morphIgnore.push("open");

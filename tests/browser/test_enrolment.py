@@ -21,6 +21,7 @@ BUTTON = submit_of("enrol-form")
 TURNED_AWAY = "协调员没有通过这部手机，请协调员再发一个邀请码。"
 # One of the worker's assets that no page asks for by itself.
 ICON = re.compile(r"/static/icon-512\.[^\"]+")
+HTMX = re.compile(r"/static/[^\"]*htmx[^\"]*")  # without it the page does less, and is no dead end
 ONLINE = """() => {
     dispatchEvent(new Event("online"));
     return navigator.serviceWorker.controller != null;
@@ -150,12 +151,12 @@ def lose(line: LossyProxy, path: str, phone: Phone, coordinator: Coordinator) ->
     line.closed_paths.clear()
 
 
-@pytest.mark.parametrize("lost", ["the worker", "an asset"])
+@pytest.mark.parametrize("lost", ["the worker", "an asset", "htmx"])
 def test_a_worker_that_was_lost_on_the_way_is_fetched_again(
     server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone, lost: str
 ) -> None:
     script = coordinator.context.request.get(server.url + WORKER).text()
-    path = WORKER if lost == "the worker" else ICON.findall(script)[0]
+    path = {"the worker": WORKER, "an asset": ICON.findall(script)[0], "htmx": HTMX.findall(script)[0]}[lost]
     with LossyProxy(server.port) as line:
         phone = make_phone(line.url)
         lose(line, path, phone, coordinator)

@@ -124,8 +124,9 @@ SLOW_FIRST = """() => {
     const { fetch } = window;
     const end = new Promise((resolve) => { window.letFind = resolve; });
     let asked = 0;
-    window.fetch = async (...given) => {
-        const answer = await fetch(...given);
+    window.fetch = async (path, ...rest) => {
+        const answer = await fetch(path, ...rest);
+        if (!String(path).endsWith("/find")) return answer;
         asked += 1;
         if (asked === 1) await end;
         return answer;

@@ -12,6 +12,10 @@ from tests.browser.test_gallery import take
 pytestmark = pytest.mark.browser
 
 NOTE = "请补充：联系过家人吗？"
+DRAWN_AGAIN = """() => new Promise((resolve) => {
+    document.addEventListener("htmx:after:settle", resolve, { once: true });
+    refreshRecords();
+}).then(() => {})"""
 
 
 def send_back(coordinator: Coordinator, visit: str) -> None:
@@ -139,8 +143,6 @@ def test_what_she_opened_stays_open_while_a_visit_waits(phone: Phone) -> None:
     folded.locator("summary").tap()
     expect(folded).to_have_attribute("open", "")
 
-    with phone.page.expect_response("**/today"):
-        phone.page.evaluate("() => refreshRecords()")
+    phone.page.evaluate(DRAWN_AGAIN)
 
-    phone.page.evaluate("() => new Promise((resolve) => setTimeout(() => requestAnimationFrame(resolve)))")
     expect(folded).to_have_attribute("open", "")

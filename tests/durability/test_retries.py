@@ -1,18 +1,17 @@
 """Transactions that lose: run again whole on PostgreSQL, one after the other on SQLite (RELIABILITY.md 2.1 D3, 2.2 G1 and
 G2, 6.49 to 6.51)."""
 
-import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy import create_engine, event, make_url, text
 from sqlmodel import Session
 
 from server import migrations
@@ -28,6 +27,7 @@ from sync.engine import accept, page
 from sync.errors import TryLater
 from sync.store import Position
 from tests.durability.workload import PHONES, author_of, change_of, push
+from tests.loops import in_own_loop
 from tests.people import COMMUNITY_ID, NOW, build_world
 from tests.postgres import new_database, told_of_statements
 
@@ -92,7 +92,7 @@ def pushed(database: Database, phone: str, wanted: range, *, is_soon: bool = Fal
     def work(session: Session) -> list[Result]:
         return accept_changes(session, author_of(phone), changes, NOW)
 
-    return asyncio.run(database.write_soon(work)) if is_soon else database.write(work)
+    return in_own_loop(database.write_soon(work)) if is_soon else database.write(work)
 
 
 def lines_of(database: Database, changes: Sequence[Change]) -> list[str]:
@@ -348,49 +348,36 @@ def test_sqlalchemy_s_own_way_with_sqlite_is_found_out(counter: Path) -> None:
 
 
 @pytest.fixture
-def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    """On SQLite, and it waits hardly at all for whoever holds the file."""
+def held(tmp_path: Path) -> Iterator[tuple[str, sqlite3.Connection]]:
+    """The address of a database whose file somebody else writes to, and who does."""
     url = sqlite_url(tmp_path / "linli.db")
     migrations.upgrade(url)
-    monkeypatch.setitem(PRAGMAS, "busy_timeout", "20")
-    database = Database(url)
-    build_world(database)
-    yield database
-    database.close()
-
-
-@contextmanager
-def held_by_another(database: Database, *, times: int) -> Iterator[None]:
-    """Somebody else writes to the file until it was found busy so many times."""
-    other = sqlite3.connect(str(make_url(database.url).database), isolation_level=None, check_same_thread=False)
+    with closing(Database(url)) as database:
+        build_world(database)
+    other = sqlite3.connect(tmp_path / "linli.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    found: list[str] = []
-
-    def let_go(context: Any) -> None:
-        found.append(str(context.original_exception))
-        if len(found) == times:
-            other.execute("COMMIT")
-
-    event.listen(Engine, "handle_error", let_go)
-    try:
-        yield
-    finally:
-        event.remove(Engine, "handle_error", let_go)
-        other.close()
-    assert found == ["database is locked"] * min(times, 2)
+    yield url, other
+    other.close()
 
 
 @pytest.mark.parametrize("is_soon", [False, True])
-def test_a_push_that_finds_the_file_busy_is_run_again(impatient: Database, is_soon: bool) -> None:
-    with held_by_another(impatient, times=1):
-        results = pushed(impatient, PHONE, numbers(1), is_soon=is_soon)
+def test_a_push_waits_for_whoever_holds_the_file(held: tuple[str, sqlite3.Connection], is_soon: bool) -> None:
+    url, other = held
+    with closing(Database(url)) as database, ThreadPoolExecutor(1) as thread:
+        push = thread.submit(pushed, database, PHONE, numbers(1), is_soon=is_soon)
+        with pytest.raises(TimeoutError):
+            push.result(timeout=0.3)
+        other.execute("COMMIT")
 
-    assert {result.outcome for result in results} <= {Outcome.ACCEPTED, Outcome.MERGED}
+        assert {result.outcome for result in push.result()} <= {Outcome.ACCEPTED, Outcome.MERGED}
 
 
-def test_a_file_that_stays_busy_says_later(impatient: Database) -> None:
-    with held_by_another(impatient, times=3), pytest.raises(TryLater):
-        pushed(impatient, PHONE, numbers(1))
+def test_a_file_that_stays_busy_says_later(
+    held: tuple[str, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRAGMAS, "busy_timeout", "20")
+    with closing(Database(held[0])) as database, pytest.raises(TryLater):
+        pushed(database, PHONE, numbers(1))
 
 
 # While it ends

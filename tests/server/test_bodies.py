@@ -1,6 +1,5 @@
 """Bodies within their limits: what is too long is not read to its end, and what is packed is not unpacked to its own."""
 
-import asyncio
 import gzip
 import tracemalloc
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ import pytest
 from starlette.requests import Request
 
 from server.bodies import RATIO_MAX, BodyTooLarge, inflate, read_body
+from tests.loops import in_own_loop
 
 LIMIT = 1_000_000
 
@@ -32,14 +32,14 @@ def test_a_body_that_never_ends_is_read_as_far_as_the_limit(headers: list[tuple[
             yield sent[-1]
 
     with pytest.raises(BodyTooLarge):
-        asyncio.run(read_body(arriving(pieces(), headers), limit=LIMIT))
+        in_own_loop(read_body(arriving(pieces(), headers), limit=LIMIT))
     assert len(sent) == LIMIT // 100_000 + 1
 
 
 def test_a_body_as_long_as_the_limit_is_taken() -> None:
     pieces = iter([bytes(LIMIT // 2)] * 2)
 
-    assert len(asyncio.run(read_body(arriving(pieces, []), limit=LIMIT))) == LIMIT
+    assert len(in_own_loop(read_body(arriving(pieces, []), limit=LIMIT))) == LIMIT
 
 
 def test_what_is_packed_is_unpacked_to_the_limit_and_no_further() -> None:

@@ -490,6 +490,20 @@ def test_a_code_that_was_spent_or_is_over_opens_nothing_to_a_phone_that_is_known
     assert claim(world, third.token, other) is ClaimProblem.SPENT_CODE
 
 
+def test_a_phone_whose_key_is_refused_is_told_so_although_its_next_key_has_spent_the_code(world: World) -> None:
+    """The answer to the second one was lost: told of a spent code, it would not send that key again."""
+    phone, next_key = SigningPhone(ALICE), SigningPhone(ALICE)
+    first, second = invite(world), invite(world)
+    device = claim(world, first.token, phone)
+    assert isinstance(device, Device)
+    decide(world, ALICE, device.id, "revoke")
+
+    assert claim(world, second.token, phone) is ClaimProblem.BAD_KEY
+    assert isinstance(claim(world, second.token, next_key), Device)
+    assert claim(world, second.token, phone) is ClaimProblem.BAD_KEY
+    assert isinstance(claim(world, second.token, next_key), Device)
+
+
 def test_an_invite_is_for_the_volunteer_of_that_page_whoever_else_has_her_number(world: World) -> None:
     """In another community, as numbers are each community's own."""
     zoe = Volunteer(community_id=2, id=made_up_id("Zoe"), number=ALICE.number, name="Zoe")

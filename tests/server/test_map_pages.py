@@ -319,9 +319,14 @@ def test_a_household_that_is_amended_after_going_back_overwrites_nothing_that_it
     world.put(RED_DOOR, who=SECOND, members=["甲", "丙"])
 
     statuses = [world.post("/coordinator/map/2-1-101", **form, members=members) for members in ("甲、乙", "甲、丁")]
+    two = world.record(RED_DOOR)
+    statuses += [world.post("/coordinator/map/2-1-101", **form, members=members) for members in ("甲、戊", "甲、戊")]
+    three = world.record(RED_DOOR)
 
-    assert statuses == [303, 303]
-    assert sorted(world.record(RED_DOOR).fields["members"]) == sorted(["甲", "丙", "丁"])
+    assert statuses == [303] * 4
+    assert sorted(two.fields["members"]) == sorted(["甲", "丙", "丁"])
+    assert sorted(three.fields["members"]) == sorted(["甲", "丙", "戊"])
+    assert three.revision == two.revision + 2, "with its search keys, and once"
 
 
 def test_what_somebody_else_changed_too_is_said_and_what_was_typed_may_be_saved_again(world: World) -> None:
@@ -378,6 +383,21 @@ def test_what_is_put_right_and_saved_again_overwrites_nothing_that_came_between(
     assert (wrong.status_code, kept, again) == (422, base, 303)
     assert world.record(RED_DOOR).fields["members"] == ["甲", "乙"]
     assert world.record(RED_DOOR).fields["contact_name"] == "示例女儿"
+
+
+def test_a_saved_form_that_is_put_right_after_a_mistake_does_not_dispute_with_itself(world: World) -> None:
+    world.become(COORDINATOR)
+    path, base = "/coordinator/map/2-1-101", str(world.record(RED_DOOR).revision)
+    form = {"household_id": RED_DOOR, "change_id": uuid7(), "base": base}
+    world.post(path, **form, members="甲、乙", phone="000-0000-0001")
+
+    wrong = world.client.post(path, data=form | {"members": "甲、丁", "phone_ends": "123"}, headers=SAME_ORIGIN)
+    kept = dict(re.findall(r'name="(change_id|base)"[^>]* value="([^"]*)"', wrong.text))
+    again = world.post(path, **form | kept, members="甲、丁", phone="000-0000-0002")
+
+    assert (wrong.status_code, kept, again) == (422, {name: form[name] for name in ("change_id", "base")}, 303)
+    fields = world.record(RED_DOOR).fields
+    assert (fields["members"], fields["phone"]) == (["甲", "丁"], "000-0000-0002")
 
 
 def test_a_conflict_that_is_sent_twice_is_one_conflict(world: World) -> None:
@@ -522,7 +542,8 @@ def test_a_chart_that_is_put_right_and_saved_again_overwrites_no_other(world: Wo
         headers=SAME_ORIGIN,
     )
     (kept,) = re.findall(r'name="base" value="([^"]*)"', wrong.text)
-    again = world.post("/coordinator/buildings/2", change_id=uuid7(), base=kept, name="1", floors="1 商铺")
+    (change_id,) = re.findall(r'name="change_id" value="([^"]*)"', wrong.text)
+    again = world.post("/coordinator/buildings/2", change_id=change_id, base=kept, name="1", floors="1 商铺")
 
     assert (wrong.status_code, kept, again) == (422, base, 422)
     stands = world.record(building_id(COMMUNITY_ID, "2")).fields["stairwells"]

@@ -404,6 +404,19 @@ def test_whoever_goes_back_and_chooses_the_other_has_chosen_the_other(world: Wor
     assert world.database.read(lambda session: held_count(session, COORDINATOR)) == 0
 
 
+def test_a_form_that_is_sent_again_settles_a_conflict_as_its_first_sending_would(world: World) -> None:
+    dispute(world, "phone", "000-0000-0001", "000-0000-0002")
+    standing = record(world, RED_DOOR)
+    assert standing is not None
+    form = {"household_id": RED_DOOR, "change_id": uuid7(), "base": str(standing.revision), "members": "甲"}
+
+    post(world, "/coordinator/map/2-1-101", **form)
+    assert len(world.database.read(lambda session: open_conflicts(session, COORDINATOR))) == 1
+    post(world, "/coordinator/map/2-1-101", **form, phone="000-0000-0003")
+
+    assert world.database.read(lambda session: open_conflicts(session, COORDINATOR)) == []
+
+
 def test_a_conflict_that_somebody_else_just_settled_is_not_called_settled_by_this_choice(world: World) -> None:
     dispute(world)
     found = re.search(r'name="conflict" value="([^"]+)"', world.get("/coordinator/conflicts"))

@@ -1,6 +1,6 @@
 """Drawing a building: a line a floor, so that no building is too irregular."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -47,7 +47,9 @@ async def draw(request: Request, principal: Principal) -> Response:
     bare = next((each["name"] for each in stairwells if not each["floors"]), "")
     is_misread = not are_stairwells(stairwells) or len({each["name"] for each in stairwells}) < len(stairwells)
     if bare or is_misread:
-        return await show(request, principal, typed=stairwells, bare=bare, base=str(base))
+        return await show(
+            request, principal, typed=stairwells, bare=bare, over={"base": str(base), "change_id": change_id}
+        )
     change = Change(
         change_id=change_id,
         device_sequence=0,
@@ -73,7 +75,7 @@ async def show(
     *,
     typed: Sequence[Stairwell] | None = None,
     bare: str = "",
-    base: str = "",
+    over: Mapping[str, str] | None = None,
     unsaved: Result | None = None,
 ) -> Response:
     number = request.path_params["number"]
@@ -87,7 +89,8 @@ async def show(
     found = await in_thread(request.app.state.database.read, work)
     context: dict[str, Any] = {
         "number": number,
-        "base": base or found["base"],  # that which was typed over, while it is put right
+        "base": found["base"],
+        **(over or {}),  # the same form over the same base, while it is put right
         "stairwells": [*(found["stairwells"] if typed is None else typed), {"name": "", "floors": []}],
         "is_misread": typed is not None,
         "bare": bare,

@@ -104,7 +104,8 @@ async def edit_household(request: Request, principal: Principal) -> Response:
     if any(len(digits) < 4 for digits in ends):
         wrong.append("phone_ends")
     if wrong:
-        return await show_door(request, principal, problem_id=household_id, wrong=wrong, filled=wanted | typed | told)
+        filled = wanted | typed | told | {"change_id": change_id}  # the same form, put right
+        return await show_door(request, principal, problem_id=household_id, wrong=wrong, filled=filled)
     wanted |= {name: int(text) if text and name == "interval_days" else text for name, text in told.items()}
     if not (IDENTIFIER(household_id) and IDENTIFIER(change_id)):
         return redirect(request, request.url.path)

@@ -397,6 +397,7 @@ def test_s20_signing_out_destroys_nothing_that_waits(
     phone.wait_for_heading(LEFT)
     server.start()
 
+    phone.wait_for("!document.querySelector('main [data-until-sent]')", seconds=60)
     wait_until_acknowledged(phone)
     assert_there_once(coordinator, visit)
 

@@ -195,6 +195,7 @@ def test_ten_wrong_pins_erase_the_list_and_what_waits_still_uploads(
     expect(phone.page.locator("h1")).to_have_text("密码输错 10 次，名单已清除")
     assert [entry["state"] for entry in entries(phone)] == ["waiting"] * 5
     server.start()
+    expect(phone.page.locator("main [data-until-sent]")).to_have_count(0, timeout=60_000)
     wait_until(
         lambda: [entry["state"] for entry in entries(phone)] == ["acknowledged"] * 5,
         seconds=60,

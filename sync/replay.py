@@ -50,8 +50,8 @@ def left_standing(kind: Kind, history: Sequence[HistoryEntry], names: AbstractSe
 
 
 def fields_seen(history: Sequence[HistoryEntry], base: int | str, left: Sequence[tuple[int, Fields]]) -> Fields:
-    """What stood at the base. One that is the device's own change was seen as it was asked: what it was merged with had
-    come to no page of that device, or the base would be a revision."""
+    """What stood at the base. One that is the device's own change was seen as it was asked: a device names its change for
+    as long as that is on its way, whatever it was merged with."""
     asked: Fields = {}
     link = base
     for entry in reversed(history):

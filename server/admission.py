@@ -15,9 +15,13 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
 
 from sync.errors import TryLater
+
+T = TypeVar("T")
 
 WORKING_MAX = 8
 DESKS = 2  # threads that share Python's one lock with the writer and with pages; a third makes none of them faster
@@ -44,7 +48,7 @@ class Admission:
         self._uploads: deque[asyncio.Future[None]] = deque()
         self._downloads: deque[asyncio.Future[None]] = deque()
         self.is_closed = False
-        self.desk = asyncio.Semaphore(DESKS)  # `async with`, inside of a turn, around what takes a thread
+        self._desks = ThreadPoolExecutor(DESKS, "desk")
 
     @property
     def is_pressed(self) -> bool:
@@ -85,6 +89,10 @@ class Admission:
             yield
         finally:
             self._give_on()
+
+    async def at_desk(self, work: Callable[[], T]) -> T:
+        """What the work makes, in a thread when one is free; inside of a turn."""
+        return await asyncio.get_running_loop().run_in_executor(self._desks, work)
 
     def close(self) -> None:
         """The server is about to stop: who works, or is still sending, may finish; who waits or is new comes back."""

@@ -4,12 +4,13 @@ A statement goes straight to the driver's cursor. SQLAlchemy's work around one c
 visits, and an exchange asks fifteen. Errors are the driver's own, which server/database.py knows.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from sqlmodel import Session
+from sqlalchemy.dialects import postgresql
+from sqlmodel import Session, SQLModel
 
 ROWS_MAX = 64  # in one INSERT; twenty-odd columns each stay far below the 32,766 values that SQLite binds
 # The column of this name is given as the bytes of its JSON: Python would copy Chinese text twice, to text and back.
@@ -63,29 +64,25 @@ class Statements:
             self._cursor.executemany(statement if self.is_sqlite else for_psycopg(statement), rows)
 
     def insert(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
-        """New rows, none is fine. PostgreSQL takes them as one COPY, in half the time of as many INSERTs; SQLite many at
-        once, because between two rows another thread may take Python's one lock and keep it for milliseconds."""
+        """New rows, none is fine. PostgreSQL takes them as one COPY, in half the time of as many INSERTs; SQLite in one
+        statement, because between two another thread may take Python's one lock and keep it for milliseconds. The
+        driver keeps 128 of them prepared, about as many as pushes of up to fifty changes need."""
         if self.is_sqlite:
-            for part in in_powers_of_two(rows):
+            for at in range(0, len(rows), ROWS_MAX):
+                part = rows[at : at + ROWS_MAX]
                 self._cursor.execute(insert_statement(table, columns, len(part)), list(chain.from_iterable(part)))
         elif rows:
-            with self._cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+            with self._cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
+                copy.set_types(copied_types(table, columns))
                 for row in rows:
-                    copy.write_row(self._taken(columns, row))
+                    copy.write_row(row)
 
     def update(self, table: str, columns: tuple[str, ...], rows: Sequence[Row], *, keys: int) -> None:
         """Rows found by their first `keys` columns, and the others set; none is fine."""
         by = " AND ".join(f"{column} = ?" for column in columns[:keys])
-        settings = ", ".join(f"{column} = {place(column) if self.is_sqlite else '?'}" for column in columns[keys:])
-        taken = [self._taken(columns, row) for row in rows]
+        settings = ", ".join(f"{column} = {place(column, is_sqlite=self.is_sqlite)}" for column in columns[keys:])
         statement = f"UPDATE {table} SET {settings} WHERE {by}"  # noqa: S608 -- our own names
-        self.run_each(statement, [(*row[keys:], *row[:keys]) for row in taken])
-
-    def _taken(self, columns: tuple[str, ...], row: Row) -> Row:
-        """A row as this driver takes it: PostgreSQL's has text for text."""
-        if self.is_sqlite:
-            return row
-        return [each.decode() if name == JSON_COLUMN else each for name, each in zip(columns, row, strict=True)]
+        self.run_each(statement, [(*row[keys:], *row[:keys]) for row in rows])
 
     def _run(self, statement: str, values: Values) -> Any:
         if self.is_sqlite:
@@ -102,22 +99,23 @@ def for_psycopg(statement: str, names: tuple[str, ...] = ()) -> str:
     return statement if names else statement.replace("?", "%s")
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=2 * ROWS_MAX)
 def insert_statement(table: str, columns: tuple[str, ...], rows: int) -> str:
-    one = f"({', '.join(map(place, columns))})"
+    """SQLite's."""
+    one = f"({', '.join(place(column, is_sqlite=True) for column in columns)})"
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * rows)}"  # noqa: S608 -- our own names
 
 
-def in_powers_of_two(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """So that a few statements serve every number of rows, and the driver keeps them prepared."""
-    at, size = 0, ROWS_MAX
-    while size:
-        while len(rows) - at >= size:
-            yield rows[at : at + size]
-            at += size
-        size //= 2
+def place(column: str, *, is_sqlite: bool) -> str:
+    """Where a column's value is bound: text that comes as bytes is text all the same."""
+    if column != JSON_COLUMN:
+        return "?"
+    return "CAST(? AS TEXT)" if is_sqlite else "convert_from(?, 'UTF8')"
 
 
-def place(column: str) -> str:
-    """Where SQLite binds a column's value: text that comes as bytes is text all the same."""
-    return "CAST(? AS TEXT)" if column == JSON_COLUMN else "?"
+@lru_cache
+def copied_types(table: str, columns: tuple[str, ...]) -> list[str]:
+    """What a binary COPY brings for each column; PostgreSQL reads the bytes of JSON as the text that they are."""
+    found = SQLModel.metadata.tables[table].columns
+    types = {name: found[name].type.compile(postgresql.dialect()).lower() for name in columns}  # type: ignore[no-untyped-call]
+    return [*(types | {JSON_COLUMN: "bytea"}).values()]

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 from sqlmodel import Session
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -69,8 +68,7 @@ async def exchange(request: Request) -> Response:
         with admission.enter() as bring:
             signed = await read_signed(request, bring=bring)
             async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES):
-                async with admission.desk:
-                    begun = await run_in_threadpool(begin, signed)
+                begun = await admission.at_desk(lambda: begin(signed))
                 answer = await database.write_soon(begun) if isinstance(begun, Exchange) else begun
                 assert answer is not None
                 return await json_response_soon(request, answer)
@@ -90,8 +88,8 @@ async def answered_in_turn(request: Request, work: Callable[[Signed], Answer]) -
     try:
         with admission.enter() as bring:
             signed = await read_signed(request, bring=bring)
-            async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES), admission.desk:
-                return await run_in_threadpool(lambda: json_response(request, work(signed)))
+            async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES):
+                return await admission.at_desk(lambda: json_response(request, work(signed)))
     except SyncError as error:
         return error_response(error)
 

@@ -38,7 +38,7 @@ def assign_round(
     missing = [pair for pair in dict.fromkeys(wanted) if pair not in held]
     if not missing:
         return
-    place = SqlStore(session).take_places(community_id, 1)
+    place = SqlStore(session).take_place(community_id)
     session.add_all(
         Grant(community_id=community_id, person_id=person_id, scope_id=scope_id, revision=place)
         for person_id, scope_id in missing
@@ -58,7 +58,7 @@ def withdraw_round(session: Session, *, community_id: int, round_id: str, person
     ended = [round_id, *(door for door in doors[round_id] if door in held and door not in elsewhere)]
     left = buildings_of(session, community_id, elsewhere & held)
     ended += sorted(buildings_of(session, community_id, doors[round_id]) - left)
-    place = SqlStore(session).take_places(community_id, 1)
+    place = SqlStore(session).take_place(community_id)
     session.exec(
         update(Grant)
         .where(

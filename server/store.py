@@ -5,10 +5,10 @@ much as the rows themselves, and building statements twice as much (SYNC.md 5). 
 Nothing here commits.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Select
@@ -52,17 +52,25 @@ PURGED = """
 BEYOND_EVERY_ID = b"\xff" * 17
 
 
+class FeedEnd(NamedTuple):
+    """The last place given out, how many lines of history there are, and the end of their chain."""
+
+    head: int
+    entries: int
+    chain: bytes
+
+
 class SqlStore:
     """The contract of sync.store.Store over one session, inside the caller's transaction."""
 
     def __init__(self, session: Session) -> None:
         self._statements = statements_of(session)
         self._is_sqlite = self._statements.is_sqlite
-        self._chain_end: tuple[int, bytes] | None = None
+        self._feed_end: FeedEnd | None = None
 
     def hold(self, community_id: int) -> None:
         if not self._is_sqlite:  # there BEGIN IMMEDIATE holds the whole file already
-            self._statements.row("SELECT head FROM feed WHERE community_id = ? FOR UPDATE", (community_id,))
+            self._feed_end = self._locked_feed_end(community_id)
 
     def known(self, community_id: int, change_ids: Collection[str]) -> Mapping[str, Known]:
         rows = self._rows_by_id("change", KNOWN_COLUMNS, "change_id", community_id, change_ids)
@@ -88,40 +96,41 @@ class SqlStore:
             return {}
         among, keys = self._statements.among(spelled_by)
         rows = self._statements.rows(
-            f"SELECT scope_id, revision, ended_revision, ended_at FROM scope_grant"  # noqa: S608 -- our own words
-            f" WHERE community_id = ? AND person_id = ? AND scope_id {among} ORDER BY scope_id, revision",
+            f"""
+            SELECT g.scope_id, g.revision, g.ended_revision, g.ended_at, r.fields FROM scope_grant g
+              LEFT JOIN record r {"INDEXED BY record_closed" if self._is_sqlite else ""}
+                ON r.community_id = g.community_id AND r.record_id = g.scope_id AND {IS_CLOSED}
+             WHERE g.community_id = ? AND g.person_id = ? AND g.scope_id {among} ORDER BY g.scope_id, g.revision
+            """,  # noqa: S608 -- our own words
             (community_id, packed(person_id), *keys),
         )
-        return {(scope_id := spelled_by[bytes(row[0])]): Grant(person_id, scope_id, *row[1:]) for row in rows}
+        latest: dict[str, Grant] = {}
+        for scope, revision, ended_revision, ended_at, household in rows:
+            scope_id = spelled_by[bytes(scope)]
+            latest[scope_id] = Grant(person_id, scope_id, revision, ended_revision, ended_at, is_closed(household))
+        return latest
 
-    def closed(self, community_id: int, scope_ids: Collection[str]) -> Set[str]:
-        scopes = [packed(scope_id) for scope_id in scope_ids]
-        if not scopes:
-            return set()
-        among, keys = self._statements.among(scopes)
-        rows = self._statements.rows(
-            f"SELECT record_id, fields FROM record{' INDEXED BY record_closed' if self._is_sqlite else ''}"  # noqa: S608 -- our own words
-            f" WHERE community_id = ? AND record_id {among} AND {IS_CLOSED}",
-            (community_id, *keys),
+    def take_place(self, community_id: int) -> int:
+        """The next place in the feed, for a grant that is given or ended."""
+        return int(
+            self._statements.value(
+                "UPDATE feed SET head = head + 1 WHERE community_id = ? RETURNING head", (community_id,)
+            )
         )
-        return {text_id(row[0]) for row in rows if msgspec.json.decode(row[1]).get("is_closed") is True}
-
-    def take_places(self, community_id: int, count: int) -> int:
-        head, entries, chain = self._statements.row(
-            "UPDATE feed SET head = head + ? WHERE community_id = ? RETURNING head, entries, chain",
-            (count, community_id),
-        )
-        self._chain_end = (entries, bytes(chain))
-        return int(head) - count + 1
 
     def append(self, community_id: int, entries: Sequence[Entry]) -> None:
-        written, chain = self._chain_end or self._locked_chain_end(community_id)
+        head, written, chain = self._feed_end or self._locked_feed_end(community_id)
+        self._feed_end = None  # it is moved on now
+        for entry in entries:
+            if entry.fields is not None:
+                head += 1
+                entry.revision = head
         asked = [msgspec.json.encode(entry.change.set) for entry in entries]
         changes, chain = history_rows(community_id, entries, asked, written=written, chain=chain)
         self._statements.insert("change", CHANGE_COLUMNS, changes)
-        self._chain_end = (written + len(entries), chain)
         self._statements.run(
-            "UPDATE feed SET entries = ?, chain = ? WHERE community_id = ?", (*self._chain_end, community_id)
+            "UPDATE feed SET head = ?, entries = ?, chain = ? WHERE community_id = ?",
+            (head, written + len(entries), chain, community_id),
         )
         moved = [(entry, text) for entry, text in zip(entries, asked, strict=True) if entry.fields is not None]
         latest = {entry.change.record_id: record_row(community_id, entry, text) for entry, text in moved}
@@ -176,13 +185,13 @@ class SqlStore:
         statement = f"SELECT {', '.join(columns)} FROM {name} WHERE community_id = ? AND {key} {among}"  # noqa: S608 -- our own names
         return self._statements.rows(statement, (community_id, *keys))
 
-    def _locked_chain_end(self, community_id: int) -> tuple[int, bytes]:
+    def _locked_feed_end(self, community_id: int) -> "FeedEnd":
         lock = "" if self._is_sqlite else " FOR UPDATE"
-        entries, chain = self._statements.row(
-            f"SELECT entries, chain FROM feed WHERE community_id = ?{lock}",  # noqa: S608 -- our own words
+        head, entries, chain = self._statements.row(
+            f"SELECT head, entries, chain FROM feed WHERE community_id = ?{lock}",  # noqa: S608 -- our own words
             (community_id,),
         )
-        return entries, bytes(chain)
+        return FeedEnd(head, entries, bytes(chain))
 
 
 def active_scopes(community_id: int, person_id: str) -> Select[Any]:
@@ -201,6 +210,11 @@ def visibility(community_id: int, person_id: str, after: Position) -> dict[str, 
         "place": after.revision,
         "last_id": packed(after.record_id) if after.record_id else BEYOND_EVERY_ID,
     }
+
+
+def is_closed(fields: str | None) -> bool:
+    """What the index has preselected, the JSON decides."""
+    return fields is not None and msgspec.json.decode(fields).get("is_closed") is True
 
 
 def text_id(value: Any) -> str:

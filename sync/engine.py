@@ -10,7 +10,7 @@ counter row is locked for as short a time as the transaction allows.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from uuid import UUID, uuid5
@@ -153,15 +153,13 @@ class _Batch:
         stale = [change.record_id for change in changes if self._needs_history(change)]
         self._histories = self._store.histories(community_id, stale) if stale else {}
         self._grants: Mapping[str, Grant] = {}
-        self._closed: Set[str] = set()
         scopes = [self._scope_of(change) for change in changes]
         if author.role is Role.VOLUNTEER and not author.is_revoked:
             named = {scope for scope in scopes if scope}
             self._grants = self._store.grants(community_id, author.person_id, named) if named else {}
-            self._closed = self._store.closed(community_id, self._grants.keys()) if self._grants else set()
         answers = [self._answer(change, scope) for change, scope in zip(changes, scopes, strict=True)]
         if self._entries:
-            self._place()
+            self._store.append(community_id, list(self._entries.values()))
         return [answer.result() if isinstance(answer, Entry) else self._placed(answer) for answer in answers]
 
     # One change
@@ -242,7 +240,8 @@ class _Batch:
             return Refusal(Held.NOT_IN_SCOPE)
         if not scope_id:
             return Refusal(Held.BAD_FIELD, kind.scope_field)
-        if scope_id in self._closed:
+        grant = self._grants.get(scope_id)
+        if grant is not None and grant.is_closed:
             return Refusal(Held.HOUSEHOLD_CLOSED)
         return None
 
@@ -342,14 +341,6 @@ class _Batch:
             return ""
         scope = change.record_id if kind.scope_field == "id" else change.set.get(kind.scope_field)
         return scope if isinstance(scope, str) and IDENTIFIER(scope) else ""
-
-    def _place(self) -> None:
-        """Takes as many places as records moved, in one step, and writes history and records."""
-        moved = [entry for entry in self._entries.values() if entry.fields is not None]
-        first = self._store.take_places(self._author.community_id, len(moved)) if moved else 0
-        for place, entry in enumerate(moved, first):
-            entry.revision = place
-        self._store.append(self._author.community_id, list(self._entries.values()))
 
     def _placed(self, answer: Result) -> Result:
         """An answer given before the places were taken: `again` for a change that this very batch brought first."""

@@ -5,7 +5,7 @@ sees which scope, and the head of the feed. Everything between `accept` and its 
 the caller owns; a Store never commits.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
@@ -48,6 +48,7 @@ class Grant:
     revision: int
     ended_revision: int = 0
     ended_at: int = 0  # server ms; a change made before it is still taken
+    is_closed: bool = False  # the scope is a household that `is_closed`
 
     @property
     def is_active(self) -> bool:
@@ -59,7 +60,7 @@ class Entry:
     """One line of the history: the change as asked, who asked, what became of it, and the record it led to.
 
     `fields` is the record's state afterwards, None when the change moved no record (it is held, or a discard).
-    `revision` is its place in the feed, given when the whole batch has been judged.
+    `revision` is its place in the feed, given when the whole batch has been judged (`Store.append`).
     """
 
     change: Change
@@ -163,15 +164,10 @@ class Store(Protocol):
     def grants(self, community_id: int, person_id: str, scope_ids: Collection[str]) -> Mapping[str, Grant]:
         """The person's latest grant on each scope, active or ended."""
 
-    def closed(self, community_id: int, scope_ids: Collection[str]) -> Set[str]:
-        """Those of the given scopes whose own record is a household that `is_closed`."""
-
-    def take_places(self, community_id: int, count: int) -> int:
-        """Raises the feed's head by `count` and returns the first new place. Places follow commit order because the
-        counter row stays locked until the transaction ends."""
-
     def append(self, community_id: int, entries: Sequence[Entry]) -> None:
-        """Writes history and current records. A change id that is already there makes it raise, never overwrite."""
+        """Writes history and current records, and gives each entry that moved its record (`fields`) the next place in the
+        feed. Places follow commit order because the counter row stays locked until the transaction ends. A change id that
+        is already there makes it raise, never overwrite."""
 
     def head(self, community_id: int) -> int: ...
 
@@ -202,11 +198,11 @@ class MemoryStore:
     def grant(self, person_id: str, scope_id: str) -> None:
         current = self._grants.get((person_id, scope_id))
         if current is None or not current.is_active:
-            self._grants[person_id, scope_id] = Grant(person_id, scope_id, self.take_places(1, 1))
+            self._grants[person_id, scope_id] = Grant(person_id, scope_id, self._next_place())
 
     def withdraw(self, person_id: str, scope_id: str, *, now: int) -> None:
         current = self._grants[person_id, scope_id]
-        ended = replace(current, ended_revision=self.take_places(1, 1), ended_at=now)
+        ended = replace(current, ended_revision=self._next_place(), ended_at=now)
         self._grants[person_id, scope_id] = ended
         self._withdrawn[ended.ended_revision] = ended
 
@@ -230,17 +226,8 @@ class MemoryStore:
         return histories
 
     def grants(self, community_id: int, person_id: str, scope_ids: Collection[str]) -> Mapping[str, Grant]:
-        keys = [(person_id, scope_id) for scope_id in scope_ids]
-        return {key[1]: self._grants[key] for key in keys if key in self._grants}
-
-    def closed(self, community_id: int, scope_ids: Collection[str]) -> Set[str]:
-        known = self.records(community_id, scope_ids)
-        households = {scope_id: record.fields for scope_id, record in known.items() if record.kind == "household"}
-        return {scope_id for scope_id, fields in households.items() if fields.get("is_closed") is True}
-
-    def take_places(self, community_id: int, count: int) -> int:
-        self._head += count
-        return self._head - count + 1
+        found = [self._grants[person_id, scope_id] for scope_id in scope_ids if (person_id, scope_id) in self._grants]
+        return {grant.scope_id: replace(grant, is_closed=self._is_closed(grant.scope_id)) for grant in found}
 
     def append(self, community_id: int, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -248,6 +235,7 @@ class MemoryStore:
                 raise ValueError(f"change {entry.change.change_id} is already in the history")
             self._entries[entry.change.change_id] = entry
             if entry.fields is not None:
+                entry.revision = self._next_place()
                 self._records[entry.change.record_id] = entry.record()
 
     def head(self, community_id: int) -> int:
@@ -275,6 +263,14 @@ class MemoryStore:
     def holdings(self, community_id: int, person_id: str) -> Sequence[tuple[str, int]]:
         visible = self._visible(person_id, Position(0), with_sent_back=False)
         return [(record.record_id, record.revision) for _, record in visible]
+
+    def _next_place(self) -> int:
+        self._head += 1
+        return self._head
+
+    def _is_closed(self, scope_id: str) -> bool:
+        record = self._records.get(scope_id)
+        return record is not None and record.kind == "household" and record.fields.get("is_closed") is True
 
     def _visible(
         self, person_id: str, after: Position, *, with_sent_back: bool = True

@@ -258,17 +258,14 @@ def test_places_from_a_sequence_are_found_out() -> None:
         def hold(self, community_id: int) -> None:
             """Nor does it wait for anybody."""
 
-        def take_places(self, community_id: int, count: int) -> int:
-            with other_connections.begin() as connection:
-                head = connection.execute(
-                    text("UPDATE feed SET head = head + :count WHERE community_id = :id RETURNING head"),
-                    {"count": count, "id": community_id},
-                ).scalar_one()
-            return int(head) - count + 1
-
         def append(self, community_id: int, entries: Any) -> None:
             """Without the audit chain, whose row would put the sessions in order after all."""
             for entry in entries:
+                with other_connections.begin() as connection:
+                    entry.revision = connection.execute(
+                        text("UPDATE feed SET head = head + 1 WHERE community_id = :id RETURNING head"),
+                        {"id": community_id},
+                    ).scalar_one()
                 self._statements.run(
                     "INSERT INTO record (community_id, record_id, kind, scope_id, revision, author_id, author_name,"
                     " made_at, received_at, is_void, review, fields)"

@@ -156,9 +156,9 @@ def test_whatever_the_work_raises_reaches_who_awaits_it(database: Database) -> N
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_which_households_are_closed_is_asked_of_an_index_of_the_closed_ones(database: Database) -> None:
     with statements(database) as seen:
-        database.read(lambda session: SqlStore(session).closed(1, [uuid7(), uuid7()]))
+        database.read(lambda session: SqlStore(session).grants(1, uuid7(), [uuid7(), uuid7()]))
     (asked,) = (each for each in seen if "is_closed" in each)
 
     plan = database.read(lambda session: statements_of(session).rows(f"EXPLAIN QUERY PLAN {asked}"))
 
-    assert [row[-1] for row in plan] == ["SEARCH record USING INDEX record_closed (community_id=? AND record_id=?)"]
+    assert "USING INDEX record_closed (community_id=? AND record_id=?)" in plan[-1][-1]

@@ -3,7 +3,7 @@
 Alice holds household A, Bob holds household B, and each must see nothing of the other's.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import pytest
@@ -13,7 +13,7 @@ from sync.changes import SKEW_MS_MAX, Action, Author, Change, Held, Outcome, Res
 from sync.engine import Page, accept, page, put_off, unreadable
 from sync.holdings import Verdict, compare, digest_of
 from sync.kinds import Role
-from sync.store import Position, Store
+from sync.store import Grant, Position, Store
 
 COMMUNITY = 1
 
@@ -237,17 +237,20 @@ class StoreContract:
         assert [result.code for result in closed] == ["household_closed", "not_in_scope"]
         assert (opened.outcome, after.outcome) == (Outcome.ACCEPTED, Outcome.ACCEPTED)
 
-    def test_closed_names_only_the_scopes_that_are(self, settled: World) -> None:
-        found: list[object] = []
+    def test_grant_says_whether_its_household_is_closed(self, settled: World) -> None:
+        found: list[Mapping[str, Grant]] = []
 
         def look(store: Store) -> None:
-            found.append(store.closed(COMMUNITY, [HOUSEHOLD_A, HOUSEHOLD_B, ROUND]))
-            found.append(store.closed(COMMUNITY, []))
+            found.append(store.grants(COMMUNITY, ALICE.person_id, [HOUSEHOLD_A, HOUSEHOLD_B, ROUND]))
+            found.append(store.grants(COMMUNITY, ALICE.person_id, []))
 
+        settled.grant(ALICE.person_id, HOUSEHOLD_B)
         settled.accept(change(7, HOUSEHOLD_B, kind="household", base=1, set={"is_closed": True}), author=SERVER)
         settled.act(look)
 
-        assert found == [{HOUSEHOLD_B}, set()]
+        closed = [{scope_id for scope_id, grant in each.items() if grant.is_closed} for each in found]
+        assert closed == [{HOUSEHOLD_B}, set()]
+        assert HOUSEHOLD_A in found[0]
 
     def test_push_that_is_put_off_says_that_more_waits_and_stays_where_it_was(self, settled: World) -> None:
         pages: list[Page | None] = []

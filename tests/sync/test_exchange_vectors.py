@@ -162,7 +162,7 @@ class SqliteServer(Server):
 
     def withdraw(self, person: str, scope: str, at: int) -> None:
         def end(session: Session) -> None:
-            place = SqlStore(session).take_places(COMMUNITY, 1)
+            place = SqlStore(session).take_place(COMMUNITY)
             session.exec(
                 update(models.Grant)
                 .where(col(models.Grant.person_id) == person, col(models.Grant.scope_id) == scope)

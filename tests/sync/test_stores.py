@@ -82,7 +82,7 @@ def sql_world(database: Database) -> World:
 
     def withdraw(person_id: str, scope_id: str) -> None:
         def end(session: Session) -> None:
-            place = SqlStore(session).take_places(COMMUNITY, 1)
+            place = SqlStore(session).take_place(COMMUNITY)
             session.exec(
                 update(models.Grant)
                 .where(col(models.Grant.person_id) == person_id, col(models.Grant.scope_id) == scope_id)

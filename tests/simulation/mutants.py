@@ -50,6 +50,7 @@ class NoDedupe(SimulatedStore):
         for entry in entries:
             self._entries[f"{entry.change.change_id} {len(self._entries)}"] = entry
             if entry.fields is not None:
+                entry.revision = self._next_place()
                 self._records[entry.change.record_id] = entry.record()
 
 

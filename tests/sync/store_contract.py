@@ -503,6 +503,50 @@ class StoreContract:
 
         settled.act(look)
 
+    def test_a_visit_that_was_sent_back_and_amended_since_is_an_older_one_again(self, settled: World) -> None:
+        visits = [visit(number, scope=HOUSEHOLD_B) for number in range(1, 6)]
+        settled.accept(*visits, author=BOB)
+        sent_back = amended(visits[0], 11, base=2**40, review_state="sent_back", review_note="示例：请再问一次")
+        place = settled.place(sent_back, author=COORDINATOR)
+        settled.accept(amended(visits[0], 12, base=place, note="示例：问过了"), author=BOB)
+        end = settled.pull().end
+        settled.grant(ALICE.person_id, HOUSEHOLD_B)
+
+        assert settled.pull_to_end(after=end) == [HOUSEHOLD_B, *(each.record_id for each in visits[2:])]
+
+    def test_last_visits_are_those_of_each_household(self, settled: World) -> None:
+        settled.accept(*[visit(number) for number in range(1, 5)])
+        settled.accept(*[visit(number, scope=HOUSEHOLD_B) for number in range(5, 9)], author=BOB)
+        settled.grant(ALICE.person_id, HOUSEHOLD_B)
+
+        last = [visit(number).record_id for number in (2, 3, 4, 6, 7, 8)]
+        assert sorted(settled.pull_to_end()) == sorted([HOUSEHOLD_A, HOUSEHOLD_B, *last])
+
+    def test_a_visit_that_a_page_brought_comes_again_when_it_changed_before_the_next_one(self, settled: World) -> None:
+        """By then it is no longer among the last three; the second one, which no page brought, is left out."""
+        first, second, third = (visit(number, scope=HOUSEHOLD_B) for number in (1, 2, 3))
+        settled.accept(first, second, third, author=BOB)
+        end = settled.pull().end
+        settled.grant(ALICE.person_id, HOUSEHOLD_B)
+        begun = settled.pull(after=end, limit=2)
+        settled.accept(
+            amended(first, 11, base=first.change_id, note="示例：改了"),
+            amended(second, 12, base=second.change_id, note="示例：改了"),
+            *[visit(number, scope=HOUSEHOLD_B) for number in (4, 5, 6)],
+            author=BOB,
+        )
+
+        assert begun.record_ids == [HOUSEHOLD_B, first.record_id]
+        assert settled.pull_to_end(after=begun.end) == [visit(number).record_id for number in (1, 4, 5, 6)]
+
+    def test_a_grant_that_is_given_twice_is_given_once(self, settled: World) -> None:
+        end = settled.pull().end
+
+        settled.grant(ALICE.person_id, HOUSEHOLD_A)
+        answer = settled.pull(after=end)
+
+        assert (answer.record_ids, answer.purge) == ([], [])
+
     def test_household_withdrawn_is_named_in_purge_once(self, settled: World) -> None:
         end = settled.pull().end
 

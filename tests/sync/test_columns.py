@@ -25,3 +25,12 @@ def test_null_is_what_a_record_does_not_have() -> None:
     read = from_columns(to_columns({"visit": [record]}))
 
     assert read == {"visit": [{"kind": "visit", "id": record["id"]}]}
+
+
+def test_a_column_that_is_cut_short_is_no_null() -> None:
+    packed = to_columns(CASES[0]["records"])
+    values = next(iter(packed["kinds"].values()))["values"]
+    next(iter(values.values())).pop()
+
+    with pytest.raises(ValueError, match="shorter"):
+        from_columns(packed)

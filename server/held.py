@@ -5,7 +5,7 @@ that a coordinator answers for; what she decided is a record of its own (kind `d
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -119,7 +119,7 @@ def take_in(session: Session, principal: Principal, held: HeldChange, *, decisio
         return
     asked, authority = held.change, Role.COORDINATOR
     author = Author(asked.community_id, asked.person_id, asked.person_name, asked.device_id, authority)
-    again = asked_again(asked)
+    again = without(asked_again(asked), said_since(session, principal, asked))
     standing = SqlStore(session).records(asked.community_id, [again.record_id]).get(again.record_id)
     if standing is not None and standing.is_void and withdrawn_at(session, principal, again.record_id) > asked.position:
         raise StillHeld("withdrawn")  # by its author, after this had come
@@ -127,6 +127,21 @@ def take_in(session: Session, principal: Principal, held: HeldChange, *, decisio
     if result.outcome is Outcome.HELD:
         raise StillHeld(result.code)
     decide(session, principal, held, Decision.TAKEN, reason="", decision_id=decision_id, now=now)
+
+
+def said_since(session: Session, principal: Principal, asked: Change) -> set[str]:
+    """The fields that its author has set since it came, of a record that is hers alone to amend: her later words stand."""
+    statement = select(Change.fields).where(
+        col(Change.record_id) == asked.record_id,
+        col(Change.person_id) == asked.person_id,
+        col(Change.position) > asked.position,
+        col(Change.revision) > 0,
+    )
+    return {name for fields in session.exec(scoped(principal, statement)) for name in json.loads(fields)}
+
+
+def without(change: changes.Change, names: Collection[str]) -> changes.Change:
+    return replace(change, set={name: value for name, value in change.set.items() if name not in names})
 
 
 def withdrawn_at(session: Session, principal: Principal, record_id: str) -> int:

@@ -175,6 +175,23 @@ def test_an_amendment_after_the_visit_was_taken_in_is_its_authors(world: World) 
     assert (after.author_id, '"补"' in after.fields) == (ALICE.id, True)
 
 
+def test_what_its_author_wrote_later_stands_when_an_older_edit_is_taken_in(world: World) -> None:
+    first = visit_change("hers", note="第一句")
+    log_visits(world.database, ALICE, first)
+    revoked = replace(ALICE.author(), is_revoked=True)
+    older = visit_change("hers", base=first.change_id, note="第二句", wb_mood="poor")
+    world.database.write(lambda session: accept_changes(session, revoked, [older], NOW))
+    log_visits(world.database, ALICE, visit_change("hers", base=older.change_id, note="第三句"))
+
+    said = decide(world, older.change_id, "taken")
+
+    standing = record(world, made_up_id("hers"))
+    assert said.startswith("/coordinator/held?said=taken")
+    assert standing is not None
+    assert '"note":"第三句"' in standing.fields
+    assert '"wb_mood":"poor"' in standing.fields
+
+
 @pytest.mark.parametrize("years", [-9, 0, 9])
 def test_what_its_author_wrote_before_she_took_the_visit_back_brings_it_not_back(world: World, years: int) -> None:
     log_visits(world.database, ALICE, visit_change("hers"))

@@ -13,11 +13,12 @@ from typing import Any
 from sqlalchemy import and_
 from sqlmodel import Session, col, select
 
-from server.accepting import accept_form
+from server.accepting import SAVED, accept_form
 from server.kinds import KINDS
 from server.models import NEEDS_ATTENTION, Change, Record
 from server.rules import SCHEMA
 from server.scope import Principal, scoped
+from server.store import SqlStore
 from sync import changes
 from sync.changes import Action, Outcome, Result
 from sync.kinds import Rule
@@ -99,6 +100,21 @@ def all_conflicts(session: Session, principal: Principal) -> list[Conflict]:
         for change in disputed
         for conflict in conflicts_of(change, histories[change.record_id], records[change.record_id])
     ]
+
+
+def settle(
+    session: Session, principal: Principal, conflict_id: str, choice: Choice, *, change_id: str, now: int
+) -> bool:
+    """Whether the choice stands. Nobody else writes between the look and the word: somebody may just have decided. Her own
+    choice she may change."""
+    store = SqlStore(session)
+    store.hold(principal.community_id)
+    found = next((each for each in all_conflicts(session, principal) if each.id == conflict_id), None)
+    if found is None or (choice == Choice.BOTH and not found.can_keep_both):
+        return False
+    if not found.is_open and not store.known(principal.community_id, [change_id]):
+        return False
+    return resolve(session, principal, found, choice, change_id=change_id, now=now).outcome in SAVED
 
 
 def resolve(

@@ -45,7 +45,9 @@ Waiting = tuple[Work[Any], Future[Any]]
 
 GROUP_MAX = 64  # pieces of work in one commit
 ATTEMPTS_MAX = 5
-RETRIED_STATES = frozenset({"40001", "40P01"})  # serialisation failure, deadlock
+# Serialisation failure, deadlock, a row that another process had put in first, a transaction that was kept waiting too long.
+RETRIED_STATES = frozenset({"40001", "40P01", "23505", "25P03"})
+IDLE_MS_MAX = 30_000
 LOST_CLASSES = frozenset({"08", "57"})  # SQLSTATE: connection exception, operator intervention (shutdown)
 UNREACHABLE = (OperationalError, sqlite3.OperationalError, psycopg.OperationalError, PoolTimeout)
 READERS_MAX = 8
@@ -79,11 +81,17 @@ class Database:
     """What the app holds. Safe to call from any thread.
 
     checkpoint_rows: changed rows between two checkpoints (SQLite).
+    idle_ms_max: how long a writing transaction may ask nothing (PostgreSQL).
     end: what happens when only a new process can write safely; the tests give one that ends a server of theirs.
     """
 
     def __init__(
-        self, url: str, *, checkpoint_rows: int = CHECKPOINT_ROWS, end: Callable[[Exception], None] = end_process
+        self,
+        url: str,
+        *,
+        checkpoint_rows: int = CHECKPOINT_ROWS,
+        idle_ms_max: int = IDLE_MS_MAX,
+        end: Callable[[Exception], None] = end_process,
     ) -> None:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
@@ -93,7 +101,8 @@ class Database:
         else:
             self.engine = create_engine(url, pool_size=READERS_MAX, max_overflow=READERS_MAX, pool_pre_ping=True)
             self._look = self.engine.execution_options(isolation_level="REPEATABLE READ")  # as SQLite's readers have it
-            self._writer = PostgresqlWriter(self.engine, end)
+            self._writing = bounded(self.engine, idle_ms_max)
+            self._writer = PostgresqlWriter(self._writing, end)
 
     def read(self, work: Work[T]) -> T:
         """One look at one moment, however many statements it takes. Raises what the work raises, and TryLater when the disk or the database does not answer."""
@@ -108,7 +117,7 @@ class Database:
         nothing written; raises TryLater when the disk or the database would not take it."""
         if self.is_sqlite:
             return self._writer.submit(work).result()
-        return write_with_retries(self.engine, work)
+        return write_with_retries(self._writing, work)
 
     async def write_soon(self, work: Work[T]) -> T:
         """As `write`, for the event loop: no thread waits for the commit."""
@@ -299,6 +308,18 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, StopIteration):  # none may end in a future: whoever awaits it would wait for ever
         return RuntimeError(repr(error))
     return error
+
+
+def bounded(engine: Engine, idle_ms_max: int) -> Engine:
+    """For writing: a machine that vanishes in the middle of a transaction would hold its community's row until TCP gives it
+    up, after two hours. Readers hold nothing that anybody waits for."""
+    writing = engine.execution_options()
+
+    @event.listens_for(writing, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {idle_ms_max}")
+
+    return writing
 
 
 def sqlite_engine(url: str, *, is_writer: bool) -> Engine:

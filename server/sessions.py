@@ -8,7 +8,7 @@ day of use gives it thirty more, up to half a year. It never decides about `/syn
 import hashlib
 import secrets
 
-from sqlmodel import Session, col, delete, select
+from sqlmodel import Session, col, delete, select, update
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -99,8 +99,12 @@ def slide_session(session: Session, token: str, now: int) -> None:
     found = sign_in_for(session, token, now)
     if found is None or not is_slidable(found, now):
         return
-    found.expires_at = min(now + VOLUNTEER_MS, found.created_at + VOLUNTEER_MAX_MS)
-    session.add(found)
+    # In words of its own: who signed out in this very moment has no row left, and needs none.
+    session.exec(
+        update(SignIn)
+        .where(col(SignIn.token_hash) == found.token_hash)
+        .values(expires_at=min(now + VOLUNTEER_MS, found.created_at + VOLUNTEER_MAX_MS))
+    )
 
 
 def is_slidable(found: SignIn, now: int) -> bool:

@@ -7,16 +7,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.accepting import SAVED
 from server.bodies import FORM_BYTES_MAX
-from server.conflicts import Choice, Conflict, all_conflicts, open_conflicts, resolve
+from server.conflicts import Choice, Conflict, open_conflicts, settle
 from server.held import held_count
 from server.identifiers import uuid7
 from server.pages.coordinator.answers import field_answer
 from server.pages.coordinator.guard import for_coordinators
 from server.render import in_thread, page, redirect
 from server.scope import Principal
-from server.store import SqlStore
 from server.urlencoded import read_form
 from server.visits import doors_by_id
 from server.writing import first
@@ -52,14 +50,7 @@ async def choose(request: Request, principal: Principal) -> Response:
         return redirect(request, "/coordinator/conflicts")
 
     def work(session: Session) -> bool:
-        """Looked up and settled in one transaction: somebody else may just have decided. Her own choice she may change."""
-        found = next((each for each in all_conflicts(session, principal) if each.id == wanted), None)
-        if found is None or (choice == Choice.BOTH and not found.can_keep_both):
-            return False
-        if not found.is_open and not SqlStore(session).known(principal.community_id, [change_id]):
-            return False
-        result = resolve(session, principal, found, Choice(choice), change_id=change_id, now=now)
-        return result.outcome in SAVED
+        return settle(session, principal, wanted, Choice(choice), change_id=change_id, now=now)
 
     is_resolved = await in_thread(request.app.state.database.write, work)
     return redirect(request, f"/coordinator/conflicts?said={'resolved' if is_resolved else 'not_resolved'}")

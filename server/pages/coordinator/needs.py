@@ -11,6 +11,7 @@ from server.needs import need_changes, open_needs
 from server.pages.coordinator.guard import for_coordinators
 from server.render import in_thread, page, redirect
 from server.scope import Principal
+from server.store import SqlStore
 from server.urlencoded import read_form
 from server.vocabularies import NEED_STATE
 from server.writing import first
@@ -36,6 +37,7 @@ async def settle(request: Request, principal: Principal) -> Response:
         return redirect(request, request.url.path)
 
     def work(session: Session) -> bool:
+        SqlStore(session).hold(principal.community_id)  # of two taps at once one finds it done
         made = need_changes(session, principal, need_id, need_state=need_state, now=now)
         if made is None:
             return False

@@ -1,0 +1,127 @@
+"""Two app processes over one PostgreSQL: what one does in the middle of the other's transaction (RELIABILITY.md 2.2)."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import pytest
+from sqlmodel import Session
+
+from server import migrations
+from server.accepting import accept_changes, principal_author
+from server.conflicts import Choice, open_conflicts, settle
+from server.database import Database
+from server.enrolment import ClaimProblem, claim_invite, create_invite, volunteer_by_number
+from server.identifiers import uuid7
+from server.models import Device
+from server.scope import Principal
+from server.sealing import encode_base64url
+from server.sessions import end_session, slide_session
+from server.store import SqlStore
+from sync.changes import Action, Change
+from sync.kinds import Role
+from tests.people import ALICE, COMMUNITY_ID, COORDINATOR, NOW, RED_DOOR, build_world, made_up_id, sign_in
+from tests.postgres import new_database, told_of_statements
+from tests.signing_phone import SigningPhone
+
+DAY = 24 * 3600_000
+SECOND = Principal(Role.COORDINATOR, made_up_id("Second"), COMMUNITY_ID, "Second")
+
+
+@pytest.fixture
+def one() -> Iterator[Database]:
+    url = new_database()
+    migrations.upgrade(url)
+    with closing(Database(url)) as database:
+        build_world(database)
+        yield database
+
+
+@pytest.fixture
+def other(one: Database) -> Iterator[Database]:
+    with closing(Database(one.url)) as database:
+        yield database
+
+
+@contextmanager
+def meanwhile(database: Database, before: str, work: Callable[[], object]) -> Iterator[None]:
+    """Once, just before `database` sends a statement with these words: what another process does. Where it has to wait for
+    this transaction, this one goes on after a moment."""
+    begun: list[threading.Thread] = []
+
+    def tell(_connection: object, statement: str) -> None:
+        if before in statement and not begun:
+            begun.append(threading.Thread(target=work))
+            begun[0].start()
+            begun[0].join(0.5)
+
+    with told_of_statements(database.engine, tell):
+        yield
+    begun[0].join()
+
+
+def test_of_two_who_settle_a_conflict_at_once_one_is_told_that_it_is_settled(one: Database, other: Database) -> None:
+    base = one.read(lambda session: SqlStore(session).records(COMMUNITY_ID, [RED_DOOR])[RED_DOOR].revision)
+    for who, address in ((COORDINATOR, "一号"), (SECOND, "二号")):
+        said = Change(uuid7(), 0, "household", RED_DOOR, Action.PUT, base, {"address": address}, NOW, 1)
+        one.write(lambda session, who=who, said=said: accept_changes(session, principal_author(who), [said], NOW))  # type: ignore[misc]
+    (conflict,) = one.read(lambda session: open_conflicts(session, COORDINATOR))
+    told: dict[str, bool] = {}
+
+    def choose(database: Database, who: Principal, choice: Choice) -> None:
+        told[who.name] = database.write(
+            lambda session: settle(session, who, conflict.id, choice, change_id=uuid7(), now=NOW)
+        )
+
+    with meanwhile(one, "FROM record", lambda: choose(other, SECOND, Choice.PROPOSED)):
+        choose(one, COORDINATOR, Choice.CURRENT)
+
+    assert sorted(told.values()) == [False, True]
+    address = one.read(lambda session: SqlStore(session).records(COMMUNITY_ID, [RED_DOOR])[RED_DOOR].fields["address"])
+    assert address == ("一号" if told[COORDINATOR.name] else "二号")
+
+
+def test_a_session_that_ends_while_it_is_extended_is_ended(one: Database, other: Database) -> None:
+    token = sign_in(one, ALICE)
+
+    with meanwhile(one, "UPDATE session", lambda: other.write(lambda session: end_session(session, token))):
+        one.write(lambda session: slide_session(session, token, NOW + 2 * DAY))
+
+
+def test_a_phone_that_claims_two_codes_at_once_is_one_phone(one: Database, other: Database) -> None:
+    key = encode_base64url(SigningPhone(ALICE).public_key)
+
+    def invite(session: Session) -> str:
+        return create_invite(session, volunteer_by_number(session, ALICE.number), now=NOW).token
+
+    def claim(database: Database, code: str) -> object:
+        claimed = database.write(
+            lambda session: claim_invite(session, code=code, device_name="", public_key=key, now=NOW)
+        )
+        return claimed.id if isinstance(claimed, Device) else claimed
+
+    first, second = one.write(invite), one.write(invite)
+    seen: list[object] = []
+    with meanwhile(one, "INSERT INTO device", lambda: seen.append(claim(other, second))):
+        seen.append(claim(one, first))
+
+    assert len(set(seen)) == 1
+    assert seen[0] not in list(ClaimProblem)
+
+
+def test_a_machine_that_vanishes_in_a_transaction_holds_nobody_up(other: Database) -> None:
+    vanished = threading.Event()
+
+    def hold_and_vanish(session: Session) -> None:
+        SqlStore(session).hold(COMMUNITY_ID)
+        has_begun.set()
+        vanished.wait()
+
+    has_begun = threading.Event()
+    with closing(Database(other.url, idle_ms_max=1000)) as gone, ThreadPoolExecutor(1) as thread:
+        held = thread.submit(gone.write, hold_and_vanish)
+        has_begun.wait()
+        other.write(lambda session: SqlStore(session).hold(COMMUNITY_ID))
+        vanished.set()
+        held.result()  # it comes back, and does its work once more

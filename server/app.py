@@ -79,7 +79,8 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     app.state.release = release.name
     app.state.clock = clock
     app.state.admission = Admission(in_house_max=settings.exchanges_max)
-    app.state.blob_admission = blob_api.new_line()
+    app.state.blob_admission = blob_api.upload_line(settings.exchanges_max)
+    app.state.photo_admission = blob_api.photo_line()
     app.state.blobs = open_blobs(settings)
     app.state.operator_token = operator_token
     app.state.utc_offset_minutes = 480

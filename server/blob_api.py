@@ -8,19 +8,22 @@ A blob is whole when the row is committed. Whatever is killed before that is fou
 PATCH at its end goes on from there. Photos have a line of their own in front of them: they take no place from the text.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO
 
 from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from server.admission import Admission, busy
 from server.attachments import Blob, blob_seen_by, has_too_many_unnamed, note_upload, upload_of
 from server.blobs.opening import Blobs
-from server.blobs.store import NoSuchBlob, StoreTrouble
+from server.blobs.store import PIECE_BYTES, NoSuchBlob, StoreTrouble
 from server.blobs.unfinished import Part, Progress, TooManyUnfinished, WrongOffset
 from server.callers import Caller, authenticated, confirmed
 from server.database import Database
@@ -33,7 +36,7 @@ from sync.errors import MalformedMessage, SyncError, TryLater, UnknownDevice
 from sync.kinds import Role
 from sync.protocol import BLOB_BYTES_MAX, BLOB_CHUNK_BYTES_MAX
 
-IN_HOUSE_MAX = 64
+SEEN_MAX = 64
 WORKING_MAX = 2
 QUOTA_SECONDS = 3600
 DIGITS_MAX = 15
@@ -49,9 +52,15 @@ ENDINGS = {
 POLICY = "default-src 'none'; sandbox"
 
 
-def new_line() -> Admission:
-    """In front of photos: short, and apart from the text's."""
-    return Admission(in_house_max=IN_HOUSE_MAX, working_max=WORKING_MAX)
+def upload_line(in_house_max: int) -> Admission:
+    """In front of photos that come, apart from the text's. As long as that one: nobody has signed for a place yet, and
+    whoever sends slowly must not keep the others out."""
+    return Admission(in_house_max=in_house_max, working_max=WORKING_MAX)
+
+
+def photo_line() -> Admission:
+    """In front of photos that are looked at: no browser asks for one again."""
+    return Admission(in_house_max=SEEN_MAX, working_max=WORKING_MAX)
 
 
 class BlobRefusal(SyncError):
@@ -106,45 +115,47 @@ class Uploader:
 
 
 async def head(request: Request) -> Response:
-    async def look() -> Response:
+    async def look(_: Callable[[int], None]) -> Response:
         digest, signed = digest_of(request), await read_signed(request, limit=0)
         async with line_of(request).turn(is_upload=False):
             standing = await run_in_threadpool(look_up, request, signed, digest)
         return Response(status_code=200, headers=standing.headers())
 
-    return await answered(request, look)
+    return await answered(line_of(request), look)
 
 
 async def patch(request: Request) -> Response:
-    async def take() -> Response:
+    async def take(bring: Callable[[int], None]) -> Response:
         if request.app.state.admission.is_pressed:
             raise busy()  # text first
         digest = digest_of(request)
         offset, length = whole_number(request, "upload-offset"), whole_number(request, "upload-length")
         # Both are signed, as a part of the place: a piece is good at its own place only.
-        signed = await read_signed(request, limit=BLOB_CHUNK_BYTES_MAX, place=f" {offset}/{length}")
+        signed = await read_signed(request, limit=BLOB_CHUNK_BYTES_MAX, place=f" {offset}/{length}", bring=bring)
         piece = Piece(digest, offset, length, signed.body)
         async with line_of(request).turn(is_upload=True):
             standing = await run_in_threadpool(take_piece, request, signed, piece)
         return Response(status_code=204, headers=standing.headers())
 
-    return await answered(request, take)
+    return await answered(line_of(request), take)
 
 
 async def download(request: Request) -> Response:
-    async def send() -> Response:
+    line: Admission = request.app.state.photo_admission
+
+    async def send(_: Callable[[int], None]) -> Response:
         digest, reader = digest_of(request), await reader_of(request)
-        async with line_of(request).turn(is_upload=False):
+        async with line.turn(is_upload=False):
             return await run_in_threadpool(blob_response, request, reader, digest)
 
-    return await answered(request, send)
+    return await answered(line, send)
 
 
-async def answered(request: Request, work: Callable[[], Awaitable[Response]]) -> Response:
-    """What the work answers, or its refusal as an answer."""
+async def answered(line: Admission, work: Callable[[Callable[[int], None]], Awaitable[Response]]) -> Response:
+    """What the work answers, or its refusal as an answer. The work hears what to tell of a body's bytes as they come."""
     try:
-        with line_of(request).enter():
-            return await work()
+        with line.enter() as bring:
+            return await work(bring)
     except BlobRefusal as refusal:
         return refusal_response(refusal)
     except SyncError as error:
@@ -262,7 +273,7 @@ def blob_response(request: Request, reader: Principal | None, digest: str) -> Re
     if blob is None:
         raise no_such_blob()
     try:
-        pieces = blobs_of(request).store.read(digest)
+        file = blobs_of(request).store.read(digest)
     except NoSuchBlob as error:
         raise no_such_blob() from error
     headers = {
@@ -271,7 +282,19 @@ def blob_response(request: Request, reader: Principal | None, digest: str) -> Re
         "Content-Security-Policy": POLICY,
         "X-Content-Type-Options": "nosniff",
     }
-    return StreamingResponse(pieces, media_type=blob.media_type, headers=headers)
+    return OfFile(file, media_type=blob.media_type, headers=headers)
+
+
+class OfFile(StreamingResponse):
+    """A file in pieces, closed at the end, also when its reader has gone before the first one."""
+
+    def __init__(self, file: BinaryIO, *, media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(iter(partial(file.read, PIECE_BYTES), b""), media_type=media_type, headers=headers)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 # HTTP

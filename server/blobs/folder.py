@@ -6,10 +6,10 @@ A name exists only once its bytes do, so whatever is killed in between leaves no
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from server.blobs.store import PIECE_BYTES, NoSuchBlob, StoreTrouble
+from server.blobs.store import NoSuchBlob, StoreTrouble
 
 
 class FolderStore:
@@ -40,23 +40,16 @@ class FolderStore:
         except OSError as error:
             raise StoreTrouble("the folder of blobs cannot be read") from error
 
-    def read(self, digest: str) -> Iterator[bytes]:
+    def read(self, digest: str) -> BinaryIO:
         try:
-            handle = os.open(self._path(digest), os.O_RDONLY)
+            return self._path(digest).open("rb")
         except FileNotFoundError as error:
             raise NoSuchBlob(digest) from error
         except OSError as error:
             raise StoreTrouble("the folder of blobs cannot be read") from error
-        return pieces(handle)
 
     def _path(self, digest: str) -> Path:
         return self.folder / digest[:2] / digest
-
-
-def pieces(handle: int) -> Iterator[bytes]:
-    with os.fdopen(handle, "rb") as file:
-        while piece := file.read(PIECE_BYTES):
-            yield piece
 
 
 def replace_whole(file: Path, target: Path) -> None:

@@ -6,10 +6,13 @@ The digest is also the hash of the payload that the request is signed over, so t
 import hashlib
 import http.client
 import os
-from collections.abc import Callable, Iterator
-from contextlib import closing
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from server.blobs.signature import Credentials, signed_headers
@@ -17,6 +20,7 @@ from server.blobs.store import PIECE_BYTES, NoSuchBlob, StoreTrouble
 from server.logs import get_logger
 
 SECONDS = 20  # to connect, and between two pieces
+WHOLE_SECONDS = 60  # for all of one
 EMPTY = hashlib.sha256(b"").hexdigest()
 MISSING, DONE = 404, 200
 
@@ -54,15 +58,13 @@ class S3Store:
             self._expect_done(answer)
             return declared_length(answer)
 
-    def read(self, digest: str) -> Iterator[bytes]:
-        connection = self._connect()
-        answer = self._ask(connection, "GET", digest)
-        if answer.status == DONE:
-            return pieces(connection, answer)
-        connection.close()
-        if answer.status == MISSING:
-            raise NoSuchBlob(digest)
-        raise trouble(answer.status)
+    def read(self, digest: str) -> BinaryIO:
+        with closing(self._connect()) as connection:
+            answer = self._ask(connection, "GET", digest)
+            if answer.status == MISSING:
+                raise NoSuchBlob(digest)
+            self._expect_done(answer)
+            return fetched(answer)
 
     def _connect(self) -> http.client.HTTPConnection:
         host, port = self._address.hostname or "", self._address.port
@@ -102,17 +104,23 @@ class S3Store:
             raise trouble(answer.status)
 
 
-def pieces(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    missing = declared_length(answer)  # http.client takes an early end for the end when it reads in pieces
-    with closing(connection):
+def fetched(answer: http.client.HTTPResponse) -> BinaryIO:
+    """All of it, in a file without a name: a bucket that stops in the middle is known before anybody is answered."""
+    give_up_at = time.monotonic() + WHOLE_SECONDS
+    with ExitStack() as until_whole:
+        file = until_whole.enter_context(TemporaryFile())
         try:
-            while piece := answer.read(PIECE_BYTES):
-                missing -= len(piece)
-                yield piece
+            while piece := answer.read1(PIECE_BYTES):
+                file.write(piece)
+                if time.monotonic() > give_up_at:
+                    raise TimeoutError
         except (OSError, http.client.HTTPException) as error:
             raise StoreTrouble("the S3 store stopped in the middle") from error
-    if missing:
-        raise StoreTrouble("the S3 store stopped in the middle")
+        if file.tell() != declared_length(answer):  # http.client takes an early end for the end when it reads in pieces
+            raise StoreTrouble("the S3 store stopped in the middle")
+        file.seek(0)
+        until_whole.pop_all()
+        return file
 
 
 def declared_length(answer: http.client.HTTPResponse) -> int:

@@ -8,9 +8,8 @@ A store knows no people: who may see what is decided in server/attachments.py. W
 (unfinished.py).
 """
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 PIECE_BYTES = 64 * 1024
 
@@ -33,5 +32,5 @@ class BlobStore(Protocol):
     def length(self, digest: str) -> int | None:
         """How many bytes it holds under this digest; None when it holds none. Raises StoreTrouble."""
 
-    def read(self, digest: str) -> Iterator[bytes]:
-        """The bytes, in pieces. Raises NoSuchBlob or StoreTrouble at the call, StoreTrouble also on the way."""
+    def read(self, digest: str) -> BinaryIO:
+        """An open file of this machine with all the bytes. Raises NoSuchBlob or StoreTrouble."""

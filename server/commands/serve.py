@@ -61,7 +61,8 @@ def serve(settings: Settings, operator_token: str, listener: socket.socket, *, a
     get_logger().info("serving", address=settings.local_url)
     with contextlib.suppress(KeyboardInterrupt):
         announce()
-        Server(config, app.state.admission, app.state.blob_admission).run(sockets=[listener])
+        lines = (app.state.admission, app.state.blob_admission, app.state.photo_admission)
+        Server(config, *lines).run(sockets=[listener])
 
 
 def share_memory_pools() -> None:

@@ -90,7 +90,8 @@ def small_app(settings: Settings) -> Iterator[TestClient]:
     app.state.blobs = open_blobs(settings)
     app.state.catalogue = load_catalogue()
     app.state.admission = Admission(in_house_max=1)
-    app.state.blob_admission = blob_api.new_line()
+    app.state.blob_admission = blob_api.upload_line(8)
+    app.state.photo_admission = blob_api.photo_line()
     app.state.clock = lambda: NOW
     with TestClient(app, base_url=settings.public_url) as client:
         yield client

@@ -21,7 +21,7 @@ from server.blobs.unfinished import RESERVE_BYTES
 from server.commands.doctor import FREE_BYTES_MIN
 from server.settings import SettingError, Settings
 from tests.s3_server import S3Server
-from tests.server.blob_store_contract import BlobStoreContract, written
+from tests.server.blob_store_contract import BlobStoreContract, whole, written
 from tests.server.test_commands import linli
 
 
@@ -73,7 +73,7 @@ class TestFolderStore(BlobStoreContract):
 
         if not has_finished:
             store.put(digest, first)
-        assert b"".join(store.read(digest)) == content
+        assert whole(store, digest) == content
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> BlobStore:
@@ -101,7 +101,7 @@ class TestFolderStore(BlobStoreContract):
 
         store.put(digest, file)
 
-        assert b"".join(store.read(digest)) == content
+        assert whole(store, digest) == content
 
     def test_a_folder_that_cannot_be_used_is_trouble(self, tmp_path: Path) -> None:
         file, _, digest = written(tmp_path, 10)
@@ -185,12 +185,12 @@ class TestS3Store(BlobStoreContract):
 
         server.cuts_after = 100_000
         with pytest.raises(StoreTrouble):
-            b"".join(store.read(digest))
+            whole(store, digest)
         server.cuts_after, server.is_unwell = None, True
         with pytest.raises(StoreTrouble):
             store.read(digest)
         server.is_unwell = False
-        assert b"".join(store.read(digest)) == content
+        assert whole(store, digest) == content
 
     def test_a_server_that_is_not_there_is_trouble(self, tmp_path: Path) -> None:
         with S3Server(tmp_path / "bucket") as server:

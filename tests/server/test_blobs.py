@@ -19,7 +19,7 @@ from sqlmodel import Session
 from starlette.testclient import TestClient
 
 from server import attachments, held, migrations
-from server.admission import PRESSED_FROM, WORKING_MAX, Admission
+from server.admission import BYTES_MAX, PRESSED_FROM, WORKING_MAX, Admission
 from server.app import create_app
 from server.blobs.folder import FolderStore
 from server.blobs.opening import Blobs, blob_folder, open_store
@@ -557,6 +557,68 @@ def test_a_crowd_of_photos_takes_no_place_from_text(world: World) -> None:
     assert (photo_answer.status_code, photo_answer.json()["code"]) == (503, "busy")
     assert int(photo_answer.headers["retry-after"]) >= 5
     assert (text_answer.status_code, text_answer.json()["results"][0]["outcome"]) == (200, "accepted")
+
+
+def test_photos_that_come_slowly_keep_nobody_from_looking_at_one(world: World) -> None:
+    world.log(ALICE, "visit", PHOTO)
+    world.upload(world.alices)
+    full = Admission(in_house_max=1)
+    world.state.blob_admission = full
+
+    with full.enter():
+        answer = world.get(world.alices)
+
+    assert (answer.status_code, answer.content) == (200, PHOTO.content)
+
+
+def test_bodies_of_photos_share_the_memory_of_their_line(world: World) -> None:
+    with world.state.blob_admission.enter() as bring:
+        bring(BYTES_MAX - 1000)
+        answer = world.patch(world.alices, PHOTO.content[:2000], 0)
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "busy")
+
+
+def test_a_reader_who_has_gone_leaves_no_file_open(world: World) -> None:
+    """As a page is left with ten photos that wait for their turn. uvicorn speaks ASGI 2.3."""
+    world.log(ALICE, "visit", PHOTO)
+    world.upload(world.alices)
+    signed = world.alices.headers(b"", origin=world.settings.public_url, method="GET", path=PHOTO.path)
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": PHOTO.path,
+        "raw_path": PHOTO.path.encode(),
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in signed.items()],
+    }
+    sent: list[str] = []
+
+    async def leave() -> None:
+        begun = False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal begun
+            begun, was_begun = True, begun
+            return {"type": "http.disconnect"} if was_begun else {"type": "http.request", "body": b""}
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        await world.client.app(scope, receive, send)
+
+    portal = world.client.portal
+    assert portal is not None
+    portal.call(leave)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        portal.call(leave)
+
+    assert sent
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_photos_wait_while_text_is_pressed(world: World) -> None:

@@ -190,8 +190,8 @@ def decide(
 
 
 def is_held() -> ColumnElement[bool]:
-    """In the very words of the index."""
-    return and_(NEEDS_ATTENTION, col(Change.outcome) == Outcome.HELD.value)
+    """In the very words of the index. A discard says nothing, whoever sends it."""
+    return and_(NEEDS_ATTENTION, col(Change.outcome) == Outcome.HELD.value, col(Change.action) != Action.DISCARD.value)
 
 
 def held_change(change: Change, decision: Record | None) -> HeldChange:

@@ -1,5 +1,6 @@
 """What waits for a person: held changes decided about, conflicts settled, phones that need help."""
 
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -173,6 +174,40 @@ def test_an_amendment_after_the_visit_was_taken_in_is_its_authors(world: World) 
 
     assert after is not None
     assert (after.author_id, '"补"' in after.fields) == (ALICE.id, True)
+
+
+def test_a_withdrawal_that_is_held_says_what_it_takes_back(world: World) -> None:
+    visit = visit_change("hers", note="敲门没人应")
+    log_visits(world.database, ALICE, visit)
+    revoked = replace(ALICE.author(), is_revoked=True)
+    void = replace(visit, change_id=uuid7(), action=Action.VOID, set={}, base=visit.change_id)
+    unknown = replace(void, change_id=uuid7(), record_id=uuid7())
+    world.database.write(lambda session: accept_changes(session, revoked, [void, unknown], NOW))
+
+    page = html.unescape(world.get("/coordinator/held"))
+
+    assert page.count("志愿者要撤回") == 2
+    assert "敲门没人应" in page
+    assert re.search(r"2号楼", page)
+
+
+def test_a_promise_that_is_held_says_which_one_at_which_door(world: World) -> None:
+    said = visit_change("visit", needs=["meal_delivery"], urgency="h24")
+    log_visits(world.database, ALICE, said)
+    done = Change(uuid7(), 0, "need", need_id(said, "meal_delivery"), Action.PUT, 0, {"need_state": "done"}, NOW, 1)
+    revoked = replace(ALICE.author(), is_revoked=True)
+    world.database.write(lambda session: accept_changes(session, revoked, [done], NOW))
+
+    assert "送餐" in html.unescape(world.get("/coordinator/held"))
+
+
+def test_a_discard_of_a_phone_that_was_switched_off_asks_nobody(world: World) -> None:
+    revoked = replace(ALICE.author(), is_revoked=True)
+    discard = replace(visit_change("given up"), action=Action.DISCARD, set={})
+    world.database.write(lambda session: accept_changes(session, revoked, [discard], NOW))
+
+    assert world.database.read(lambda session: held_count(session, COORDINATOR)) == 0
+    assert "这里没有记录" in world.get("/coordinator/held")
 
 
 def test_what_its_author_wrote_later_stands_when_an_older_edit_is_taken_in(world: World) -> None:

@@ -68,6 +68,13 @@ def answers(fields: Mapping[str, Any]) -> list[Answer]:
     return [*asked, *others]
 
 
+def answers_of(kind: str, fields: Mapping[str, Any]) -> list[Answer]:
+    """Of what several people write each field by its name, of all else as `answers`."""
+    if kind not in SHARED_KINDS:
+        return answers(fields)
+    return [field_answer(kind, name, value) for name, value in fields.items() if name not in LEFT_OUT]
+
+
 def emptied(fields: Mapping[str, Any]) -> list[str]:
     """The form's fields that a change set to nothing: an edit, too."""
     return [each.name for each in VISIT_FORM.fields if each.name in fields and fields[each.name] in (None, "", [])]

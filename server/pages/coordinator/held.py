@@ -24,7 +24,7 @@ from server.held import (
     take_in,
 )
 from server.identifiers import uuid7
-from server.pages.coordinator.answers import answers
+from server.pages.coordinator.answers import answers_of
 from server.pages.coordinator.guard import for_coordinators
 from server.render import in_thread, page, redirect
 from server.scope import Principal
@@ -32,7 +32,7 @@ from server.store import SqlStore
 from server.urlencoded import read_form
 from server.visits import doors_by_id
 from server.writing import first, whole_number
-from sync.changes import IDENTIFIER, UNREADABLE, Held
+from sync.changes import IDENTIFIER, UNREADABLE, Action, Held, Record
 
 CODES = frozenset(code.value for code in Held)
 RAW_SHOWN = 4000
@@ -57,12 +57,15 @@ async def held(request: Request, principal: Principal) -> Response:
 
     def work(session: Session) -> dict[str, Any]:
         found = held_changes(session, principal, page=number, decision=decision)
-        fields_of = [json.loads(each.change.fields) for each in found]
-        doors = doors_by_id(session, principal, {household_of(fields) for fields in fields_of} - {""})
+        asked = [json.loads(each.change.fields) for each in found]
+        silent = [each.change.record_id for each, fields in zip(found, asked, strict=True) if not household_of(fields)]
+        standing = SqlStore(session).records(principal.community_id, silent)
+        about = [fields_meant(each, fields, standing) for each, fields in zip(found, asked, strict=True)]
+        doors = doors_by_id(session, principal, {household_of(fields) for fields in about} - {""})
         return {
             "held": [
                 held_shown(each, fields, doors.get(household_of(fields), ""))
-                for each, fields in zip(found[:PAGE_SIZE], fields_of, strict=False)
+                for each, fields in zip(found[:PAGE_SIZE], about, strict=False)
             ],
             "has_more": len(found) > PAGE_SIZE,
             "counts": held_counts(session, principal),
@@ -123,6 +126,16 @@ def household_of(fields: Mapping[str, Any]) -> str:
     return named if isinstance(named, str) and IDENTIFIER(named) else ""
 
 
+def fields_meant(each: HeldChange, asked: Mapping[str, Any], standing: Mapping[str, Record]) -> Mapping[str, Any]:
+    """What it says, and of which door and promise. A withdrawal says nothing: it is about what it takes back."""
+    record = standing.get(each.change.record_id)
+    if record is None:
+        return asked
+    if each.change.action == Action.VOID:
+        return record.fields
+    return {name: record.fields[name] for name in ("household_id", "service") if name in record.fields} | dict(asked)
+
+
 def held_shown(each: HeldChange, fields: Mapping[str, Any], door: str) -> dict[str, Any]:
     """Of what could not be read at all the beginning is shown as it came."""
     change = each.change
@@ -132,8 +145,9 @@ def held_shown(each: HeldChange, fields: Mapping[str, Any], door: str) -> dict[s
         "door": door,
         "decision": each,
         "new_id": uuid7(),
+        "withdraws": change.action == Action.VOID,
         "reason": f"coordinator.held.{change.code}" if change.code in CODES else "coordinator.held.other",
-        "answers": answers(fields) if change.kind != UNREADABLE else [],
+        "answers": answers_of(change.kind, fields) if change.kind != UNREADABLE else [],
         "raw": raw[:RAW_SHOWN],
         "more": max(0, len(raw) - RAW_SHOWN),
     }

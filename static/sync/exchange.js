@@ -54,24 +54,32 @@ import { encodeBase64, isTaken, readAnswer, readFailure } from "./protocol.js";
  */
 
 const QUICK_MS = 2000;
+const PAGE_RECORDS_MIN = 25;
 const EXCHANGE_PAGES_MAX = 1000; // a server that never says "no more" must not keep a phone awake
 const PAUSE_MAX_MS = 60_000;
 const DONE = /** @type {const} */ ({ isDone: true, reason: "", code: "", retry_after_ms: null });
 
 /** How many changes a batch may hold: more after quick answers, fewer when the network does not carry them. */
 export class Batch {
+  least = 1;
+  most = CHANGES_MAX;
   size = CHANGES_AT_FIRST;
 
   grow() {
-    this.size = Math.min(CHANGES_MAX, this.size * 2);
+    this.size = Math.min(this.most, this.size * 2);
   }
 
-  /** @returns {boolean} false when it cannot get smaller */
-  shrink() {
-    const isShrunk = this.size > 1;
-    this.size = Math.max(1, Math.floor(this.size / 2));
-    return isShrunk;
+  /** @param {number} tried it may have been cut by its bytes, or all there was */
+  shrink(tried) {
+    this.size = Math.max(this.least, Math.floor(tried / 2));
   }
+}
+
+/** How many records a page may bring: one that does not arrive in time begins again from nothing, and its push with it. */
+export class Pages extends Batch {
+  least = PAGE_RECORDS_MIN;
+  most = PAGE_RECORDS;
+  size = PAGE_RECORDS;
 }
 
 /**
@@ -80,12 +88,13 @@ export class Batch {
  * @param {(message: object) => Promise<Reply>} given.post rejects with a TimeoutError, or another error when unreachable
  * @param {{ now: () => number, pause: (milliseconds: number) => Promise<void> }} given.clock
  * @param {Batch} given.batch kept by the caller from one exchange to the next
+ * @param {Pages} given.pages likewise
  * @param {number} given.schema
  * @param {(changeIds: string[]) => void} [given.onOffer] what is on its way, and [] when nothing is
  * @param {(standing: string) => Promise<void>} [given.onStanding] of this device, before anything of the answer is stored: there may be no room
  * @returns {Promise<Outcome>}
  */
-export async function runExchange({ store, post, clock, batch, schema, onOffer = () => {}, onStanding = async () => {} }) {
+export async function runExchange({ store, post, clock, batch, pages, schema, onOffer = () => {}, onStanding = async () => {} }) {
   const refused = new Set(); // tried in this exchange and not taken; must not stand in the way of the others
   const answered = new Set();
   store.refresh();
@@ -94,7 +103,7 @@ export async function runExchange({ store, post, clock, batch, schema, onOffer =
     const startedAt = clock.now();
     onOffer(offered.map((entry) => entry.change_id));
     const isShut = (await store.isShut?.()) ?? false;
-    const message = await writeMessage({ store, offered, schema, now: startedAt, limit: isShut ? 1 : PAGE_RECORDS });
+    const message = await writeMessage({ store, offered, schema, now: startedAt, limit: isShut ? 1 : pages.size });
     const reply = await tryPost(post, message);
 
     if (reply.status === 413 && offered.length > 0) {
@@ -102,20 +111,22 @@ export async function runExchange({ store, post, clock, batch, schema, onOffer =
         refused.add(offered[0].change_id);
         await store.note(offered[0].change_id, "too_big");
       }
-      batch.size = offered.length; // it may have been cut by its bytes
-      batch.shrink();
+      batch.shrink(offered.length);
       continue;
     }
     const answer = reply.status === 200 ? readAnswer(reply.text) : null;
     if (!answer) {
-      if (reply.reason === "timeout") batch.shrink();
+      if (reply.reason === "timeout" && offered.length > 1) batch.shrink(offered.length);
+      if (reply.reason === "timeout" && !isShut) pages.shrink(message.limit);
       onOffer([]);
       return failed(reply);
     }
     await onStanding(answer.standing ?? "");
     await take({ store, answer, asked: message, offered, refused, answered, isShut, now: clock.now() });
     onOffer([]); // not before the store says what became of it
-    if (clock.now() - startedAt < QUICK_MS && offered.length >= batch.size) batch.grow();
+    const isQuick = clock.now() - startedAt < QUICK_MS;
+    if (isQuick && offered.length >= batch.size) batch.grow();
+    if (isQuick && answer.more && !isShut) pages.grow();
     if ((isShut || !answer.more) && chooseBatch(await store.entries(), refused, 1).length === 0) {
       const { epoch, now, oldest_schema = 0, standing = "" } = answer;
       return { ...DONE, oldest_schema, standing, server: { epoch, now } };

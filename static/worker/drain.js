@@ -4,7 +4,7 @@
 import { BACKOFF_MAX_MS, waitAfter } from "../sync/backoff.js";
 import { IMPORT_PATH } from "../store/mirror.js";
 import { KEPT_MS } from "../sync/entries.js";
-import { Batch, isAnswered, runExchange } from "../sync/exchange.js";
+import { Batch, isAnswered, Pages, runExchange } from "../sync/exchange.js";
 import { digestOf, holdingsText } from "../sync/holdings.js";
 import { readFailure } from "../sync/protocol.js";
 import { askStanding } from "./enrolment.js";
@@ -39,6 +39,7 @@ export class Drain {
   #onChange;
   #onLeft;
   #batch = new Batch();
+  #pages = new Pages();
   #failures = 0;
   #nextAt = 0;
   #isOrdered = false;
@@ -188,6 +189,7 @@ export class Drain {
       post: this.#transport.postSync,
       clock: { now: Date.now, pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) },
       batch: this.#batch,
+      pages: this.#pages,
       schema: app.schema,
       onOffer: (changeIds) => {
         this.#phone.uploading = new Set(changeIds);

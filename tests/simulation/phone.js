@@ -323,6 +323,7 @@ class Worker {
     const outbox = new Proxy({}, { get: (_, name) => (...given) => this.outbox[name](...given) });
     this.store = exchangeStore(/** @type {any} */ ({ outbox, replica: this.replica, vault: plainVault }));
     this.batch = new Batch();
+    this.pages = new Pages();
     this.post = (message) => send(this, message);
     MUTANTS[sim.mutant]?.(this);
     phone.workers.add(this);
@@ -364,6 +365,7 @@ const COMMANDS = {
       post: (message) => worker.post(message),
       clock: clockOf(worker),
       batch: worker.batch,
+      pages: worker.pages,
       schema: phone.schema,
     });
     sim.events.push({ event: "drained", phone: phone.name, tab, ...outcome });

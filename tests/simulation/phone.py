@@ -28,7 +28,7 @@ REPLACED = frozenset(
 )
 IMPORTED = re.compile(r'^import\b[^;]*?from "([^"]+)";', re.MULTILINE)
 # What the harness takes out of them; everything else stays inside, so that no two names meet.
-PARTS = "runExchange, Batch, Outbox, Replica, layOver, exchangeStore, readAnswer, encodeBase64, decodeBase64"
+PARTS = "runExchange, Batch, Pages, Outbox, Replica, layOver, exchangeStore, readAnswer, encodeBase64, decodeBase64"
 
 Json = dict[str, Any]
 

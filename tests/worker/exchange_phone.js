@@ -15,6 +15,7 @@ class MemoryPhone {
   pauses = [];
   offers = [];
   batch = new Batch();
+  pages = new Pages();
   outgoing = null;
   outcome = null;
 
@@ -81,6 +82,7 @@ class MemoryPhone {
       post: (message) => new Promise((resolve, reject) => (this.outgoing = { message, resolve, reject })),
       clock: { now: () => this.now, pause: async (milliseconds) => void this.pauses.push(milliseconds) },
       batch: this.batch,
+      pages: this.pages,
       schema: 1,
       onOffer: (changeIds) => this.offers.push([changeIds.length, ...this.entries.map(({ state }) => state)]),
     }).then(

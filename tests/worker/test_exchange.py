@@ -75,11 +75,18 @@ class Server:
         held = self.asked[change_id]
         accept(self.store, RULES, [replace(held, change_id=taken_in_id(change_id))], author=ALICE, received_at=1)
 
-    def write(self, record_id: str, note: str) -> None:
+    def write(self, record_id: str, note: str, *, household: str = HOME) -> None:
         change_id = str(UUID(int=3000 + self.store.head(COMMUNITY)))
-        fields = {"household_id": HOME, "note": note}
+        fields = {"household_id": household, "note": note}
         change = Change(change_id, 0, "visit", record_id, Action.PUT, 0, fields, 1, 1)
         accept(self.store, RULES, [change], author=ALICE, received_at=1)
+
+    def fill(self, households: int) -> None:
+        """With a visit in each."""
+        for number in range(households):
+            household = str(UUID(int=9000 + number))
+            self.store.grant("alice", household)
+            self.write(record_id(9000 + number), "", household=household)
 
     def notes(self) -> list[str]:
         rows = self.store.records(COMMUNITY, [record_id(number) for number in range(1, 1000)])
@@ -343,6 +350,65 @@ def test_timeouts_halve_the_batch_down_to_one(phone: Phone) -> None:
         phone.exchange(drop)
 
     assert offered == [50, 25, 12, 6, 3, 1, 1, 1]
+
+
+def test_a_time_out_halves_what_was_offered(phone: Phone, server: Server) -> None:
+    for number in range(150):
+        phone.visit(str(number))
+    phone.exchange_with(server)
+    for number in range(12):
+        phone.visit(str(number))
+    offered: list[int] = []
+
+    def drop(message: str) -> None:
+        offered.append(len(json.loads(message)["changes"]))
+        phone.fail("TimeoutError")
+
+    for _ in range(5):
+        phone.exchange(drop)
+
+    assert offered == [12, 6, 3, 1, 1]
+
+
+def test_a_line_that_carries_few_records_in_time_brings_the_whole_list_and_takes_a_visit(
+    phone: Phone, server: Server
+) -> None:
+    server.fill(400)
+    phone.visit("mine")
+    clock = iter(range(5000, 10**9, 5000))
+
+    def carry(message: str) -> None:
+        answer = server.answer(message)
+        if json.loads(message)["limit"] > 100:
+            return phone.fail("TimeoutError")
+        phone.at(next(clock))
+        return phone.reply(200, json.dumps(answer))
+
+    outcomes = [phone.exchange(carry)["reason"] for _ in range(5)]
+
+    assert outcomes == [*["timeout"] * 4, ""]
+    assert (len(phone.state()["records"]), phone.states()) == (401, ["acknowledged"])
+    assert server.notes() == ["mine"]
+
+
+def test_time_outs_ask_for_fewer_records_and_quick_answers_for_more(phone: Phone, server: Server) -> None:
+    server.fill(900)
+    asked: list[int] = []
+
+    def carry(message: str, *, is_lost: bool) -> None:
+        asked.append(json.loads(message)["limit"])
+        if is_lost:
+            phone.fail("TimeoutError")
+        else:
+            phone.reply(200, json.dumps(server.answer(message)))
+
+    for _ in range(7):
+        phone.exchange(lambda message: carry(message, is_lost=True))
+    assert asked == [1000, 500, 250, 125, 62, 31, 25]
+
+    asked.clear()
+    phone.exchange(lambda message: carry(message, is_lost=False))
+    assert asked == [25, 50, 100, 200, 400, 800]
 
 
 def test_too_large_a_batch_is_halved_until_it_fits(phone: Phone, server: Server) -> None:

@@ -15,7 +15,8 @@ import { BLOB_CHUNK_BYTES_MAX, readRefusal } from "./protocol.js";
  * @typedef {import("./transport.js").FullReply} FullReply
  *
  * @typedef {object} Ended
- * @property {"" | "stopped" | "unreachable" | "timeout" | "refused" | "foreign"} reason why not all of them are up
+ * @property {"" | "stopped" | "stuck" | "unreachable" | "timeout" | "refused" | "foreign"} reason why not all of them are up;
+ *   `stuck` is one that does not fit through, however small its pieces
  * @property {number | null} retry_after_ms what the server asks for
  *
  * @typedef {object} Step what a reply leads to: the next byte that is wanted, or an end
@@ -60,13 +61,16 @@ export class Pieces {
  */
 export async function runUploads({ isStopped, isWithheld = () => false, ...given }) {
   let failure = null;
+  /** @type {Ended | null} */
+  let stuck = null;
   for (const blob of (await given.blobs.all()).filter(({ state, sha256 }) => state === "waiting" && !isWithheld(sha256))) {
     const end = await upload(blob, { ...given, isStopped }).catch((error) => void (failure ??= error));
     if (isStopped()) return { reason: "stopped", retry_after_ms: null };
-    if (end) return end;
+    if (end?.reason === "stuck") stuck = end;
+    else if (end) return end;
   }
   if (failure) throw failure;
-  return { reason: "", retry_after_ms: null };
+  return stuck ?? { reason: "", retry_after_ms: null };
 }
 
 /** @returns {Promise<Ended | null>} null when this one is settled */
@@ -114,11 +118,11 @@ function stepFrom(reply, offset, { length, pieces }) {
   if (standing) return standing;
   const refusal = readRefusal(reply.text);
   const { code } = refusal;
-  if (reply.status === 413 && code === "too_large" && pieces.shrink()) return { offset };
   if (reply.status === 415 || code === "blob_too_large") return { offset, refusal };
+  if (reply.status === 413 && pieces.shrink()) return { offset }; // ours, or that of a proxy which refuses large bodies
   if (reply.status === 422) return { offset: 0 }; // damaged on its way
   if (reply.reason === "timeout") pieces.shrink();
-  const reason = reply.reason ?? (code ? "refused" : "foreign");
+  const reason = reply.reason ?? (reply.status === 413 ? "stuck" : code ? "refused" : "foreign");
   return { offset, end: { reason, retry_after_ms: reply.retry_after_ms } };
 }
 

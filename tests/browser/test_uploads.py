@@ -122,11 +122,43 @@ def test_too_large_a_piece_gets_smaller(page: Page) -> None:
     assert pieces(found)[:3] == [(0, 65_536), (0, 32_768), (0, 16_384)]
 
 
+def test_a_piece_that_is_too_large_for_a_proxy_gets_smaller(page: Page) -> None:
+    found = upload(page, HEAD, {"status": 413, "text": "<h1>Request Entity Too Large</h1>"}, stands(32_768))
+
+    assert pieces(found)[:2] == [(0, 65_536), (0, 32_768)]
+
+
 def test_a_piece_that_never_fits_ends_the_run(page: Page) -> None:
     found = upload(page, HEAD, *[refused(413, "too_large")] * 10)
 
     assert pieces(found)[-1] == (0, 8 * KIB)
-    assert (found["end"]["reason"], found["kept"]) == ("refused", WAITING)
+    assert (found["end"]["reason"], found["kept"]) == ("stuck", WAITING)
+
+
+def test_a_photo_that_cannot_move_keeps_no_other_from_being_tried(page: Page) -> None:
+    script = """
+    for (const first of [1, 2, 3, 4]) await blobs.keep(made(2000, first), "photo");
+    await blobs.keep(made(20_000), "photo");
+    const send = async ({ method, headers: { "Upload-Length": length } = {}, body }) => {
+      if (length > 2000) return { status: 413, text: "<h1>Request Entity Too Large</h1>", headers: new Headers() };
+      const isWhole = method === "PATCH";
+      const headers = { "Upload-Offset": isWhole ? length : "0", "Upload-Complete": isWhole ? "?1" : "?0", "Linli-Epoch": "one" };
+      return { status: isWhole ? 204 : 200, text: "", retry_after_ms: null, headers: new Headers(headers) };
+    };
+    const { reason } = await runUploads({ blobs, send, pieces: new Pieces(), now: () => 1, at: 5, isStopped: () => false });
+    return [reason, (await blobs.all()).map(({ state, length }) => [length, state]).sort()];
+    """
+
+    assert run(page, script) == ["stuck", [[2000, "whole"]] * 4 + [[20_000, "waiting"]]]
+
+
+@pytest.mark.parametrize("reply", [refused(503, "busy"), {"status": 502, "headers": {}}, {"error": "TimeoutError"}])
+def test_what_is_said_of_the_way_or_the_server_ends_the_run(page: Page, reply: Reply) -> None:
+    script = "await blobs.keep(made(2000, 2), 'photo');" + UPLOAD
+
+    found = run(page, script, {"length": LENGTH, "replies": [HEAD, reply]})
+
+    assert len(found["asked"]) == 2
 
 
 def test_bytes_damaged_on_the_way_start_over(page: Page) -> None:

@@ -25,10 +25,11 @@ const PACKED_FROM_BYTES = 1024; // below that packing saves no round trip and ha
  */
 export function createTransport({ fetch, device }) {
   /**
-   * The answer and its text, or a TimeoutError.
+   * The answer, or a TimeoutError.
    * @param {string} path
    * @param {RequestInit} options
    * @param {AbortSignal} [signal]
+   * @returns {Promise<FullReply>}
    */
   async function fetchInTime(path, options, signal) {
     const giveUp = new AbortController();
@@ -37,7 +38,9 @@ export function createTransport({ fetch, device }) {
     try {
       // A captive portal sends us elsewhere; our server never does.
       const response = await fetch(path, { ...options, signal: giveUp.signal, cache: "no-store", redirect: "error" });
-      return { response, text: await response.text() };
+      const { status, headers } = response;
+      const retry_after_ms = readRetryAfter(headers.get("Retry-After"), Date.now());
+      return { status, text: await response.text(), retry_after_ms, headers };
     } catch (error) {
       throw giveUp.signal.aborted ? giveUp.signal.reason : error;
     } finally {
@@ -53,16 +56,13 @@ export function createTransport({ fetch, device }) {
     const signed = { method, path: path + place, body: body ?? new Uint8Array() };
     const signature = await signRequest(signed, await device());
     const options = /** @type {RequestInit} */ ({ method, headers: { ...headers, ...signature }, body, credentials: "same-origin" });
-    const { response, text } = await fetchInTime(path, options, signal);
-    const retry_after_ms = readRetryAfter(response.headers.get("Retry-After"), Date.now());
-    return { status: response.status, text, retry_after_ms, headers: response.headers };
+    return fetchInTime(path, options, signal);
   }
 
   /** What was signed long ago, as it is. @param {{ path: string, device_id: string, signature: string, body: string }} signed */
   async function postSigned({ path, device_id, signature, body }) {
     const headers = { "Content-Type": "application/json", "Linli-Device": device_id, "Linli-Signature": signature };
-    const { response, text } = await fetchInTime(path, { method: "POST", headers, body });
-    return { status: response.status, text };
+    return fetchInTime(path, { method: "POST", headers, body });
   }
 
   const ask = async (method, path, message) => send({ method, path, ...(await writeBody(message)) });

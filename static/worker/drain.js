@@ -125,7 +125,15 @@ export class Drain {
 
   async #attempt() {
     await this.#phone.prepare();
-    await this.#rescue().catch((error) => console.error("rescue", error)); // tried again with the next attempt
+    try {
+      await this.#bringUpToDate();
+    } finally {
+      // Last, so that a copy that nobody answers holds up no text; a phone without a key or without room has copies, too.
+      if (Date.now() >= this.#nextAt) await this.#rescue().catch((error) => console.error("rescue", error));
+    }
+  }
+
+  async #bringUpToDate() {
     const { keyPair } = await this.#phone.outbox.device();
     if (!keyPair) return;
     const before = JSON.stringify(await this.#phone.outboxState());
@@ -172,7 +180,7 @@ export class Drain {
     for (const copy of await outbox.stranded()) {
       if (this.#refusedCopies.has(copy.change_id)) continue;
       const reply = await this.#transport.postSigned({ path: IMPORT_PATH, ...copy });
-      if (isPutOff(reply)) return;
+      if (isPutOff(reply)) return this.#leaveAlone({ retryAfterMs: reply.retry_after_ms });
       if (reply.status === 200 && isAnswerTo(copy, reply.text)) await outbox.letGoOfStranded(copy);
       else this.#refusedCopies.add(copy.change_id);
     }
@@ -203,7 +211,8 @@ export class Drain {
     });
     if (!outcome.isDone) await this.#fail(outcome);
     else await this.#succeed();
-    this.#uploader.allow(this.#phone.givingUp.size > 0 ? null : outcome.server); // a photo may be given up as well
+    const isPutOffSince = this.#failures > 0; // by its comparison
+    this.#uploader.allow(isPutOffSince || this.#phone.givingUp.size > 0 ? null : outcome.server); // a photo may be given up as well
     await this.#heed(STANDING_BY_CODE[outcome.code] ?? outcome.standing, device_id);
     // This worker is too old to be answered; a newer one has been waiting to be fetched.
     if (outcome.oldest_schema > app.schema) void registration()?.update().catch(() => {});
@@ -285,8 +294,14 @@ export class Drain {
     // To the minute, as pages show it: they are told of what has changed, and fetch it.
     phone.unreachableAt = isServerDown ? Date.now() - (Date.now() % SHOWN_TO_MS) : null;
     this.#failures += 1;
-    this.#isOrdered = retryAfterMs !== null;
-    this.#nextAt = Date.now() + waitAfter(this.#failures, { longest: await this.#backoffMax(reason), retryAfterMs });
+    this.#leaveAlone({ longest: await this.#backoffMax(reason), retryAfterMs });
+  }
+
+  /** @param {{ longest?: number, retryAfterMs: number | null }} given */
+  #leaveAlone(given) {
+    this.#uploader.allow(null);
+    this.#isOrdered = given.retryAfterMs !== null;
+    this.#nextAt = Date.now() + waitAfter(this.#failures, given);
   }
 
   async #backoffMax(reason) {

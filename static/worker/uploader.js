@@ -42,7 +42,7 @@ export class Uploader {
 
   // Actions
 
-  /** All text is up, or the last exchange did not get that far: then null. */
+  /** All text is up, or the last exchange did not get that far, or the server asks for a pause: then null. */
   allow(server) {
     this.#server = server;
   }
@@ -76,7 +76,7 @@ export class Uploader {
     await blobs.reoffer(epoch);
     await blobs.forget({ epoch, now: at });
     const send = (request) => this.#transport.send({ ...request, signal });
-    const isStopped = () => signal.aborted;
+    const isStopped = () => signal.aborted || !this.#server;
     const withheld = await this.#withheld();
     const isWithheld = (sha256) => withheld.includes(sha256);
     const given = { blobs, send, pieces: this.#pieces, now: Date.now, at, isStopped, isWithheld };

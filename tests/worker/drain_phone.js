@@ -13,16 +13,24 @@ globalThis.AbortController = class {
 };
 globalThis.crypto = { subtle: { digest: async () => new ArrayBuffer(32) } };
 
-const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0, is_online: true, reoffered: [], entries: [], blobs: [], storage: "", settings: {}, stranded: [], let_go: [] };
+const world = { now: 1_000_000, chance: 0, asked: [], reply: null, replies: {}, device: {}, waiting: 0, is_online: true, reoffered: [], entries: [], blobs: [], storage: "", settings: {}, stranded: [], let_go: [], piece_takes: null };
 Date.now = () => world.now;
 Math.random = () => world.chance;
 globalThis.setTimeout = globalThis.clearTimeout = () => {}; // nothing is slow here
 
 async function answer(path) {
   world.asked.push(path);
+  if (path.startsWith("PATCH")) await world.piece_takes;
   const { error, headers = {}, ...reply } = world.replies[path] ?? world.reply;
   if (error) throw Object.assign(new Error(error), { name: error });
   return { ...reply, headers: new Map(Object.entries(headers)) };
+}
+
+/** The same, as a browser has it. */
+async function fetched(path) {
+  const { status, text, retry_after_ms } = await answer(path);
+  const headers = new Map(retry_after_ms ? [["Retry-After", String(retry_after_ms / 1000)]] : []);
+  return { status, headers, text: async () => text };
 }
 
 const outbox = {
@@ -61,7 +69,7 @@ const blobs = {
 const transport = {
   ask: (_method, path) => answer(path),
   postSync: () => answer("/sync"),
-  postSigned: ({ path }) => answer(path),
+  postSigned: createTransport({ fetch: fetched, device: null }).postSigned,
   send: ({ method, path }) => answer(`${method} ${path}`),
 };
 const vault = { isLocked: async () => false };

@@ -62,6 +62,11 @@ class Phone:
         """The same while an exchange for another cause is under way."""
         return self._asked(f"(drain.run('timer'), drain.run({json.dumps(cause)}))", given)
 
+    def run_beside_photos(self, cause: str, **given: Any) -> list[str]:
+        """The same while a piece of a photo is on its way."""
+        drained = f"world.piece_takes = drain.run({json.dumps(cause)})"
+        return self._asked(f"Promise.all([uploader.run(), {drained}])", given)
+
     def said(self) -> tuple[bool, int | None]:
         """Is there no network, and when was the server last tried in vain?"""
         told = self._engine.call("() => told")
@@ -111,8 +116,37 @@ def test_a_copy_is_let_go_of_by_an_answer_of_our_server_s_that_took_it(
 
     asked = phone.run("visible", stranded=[{"change_id": "a"}], replies={"/sync/import": reply})
 
-    assert asked == ["/sync/import", "/sync"]
+    assert asked == ["/sync", "/sync/import"]
     assert phone.let_go() == let_go
+
+
+@pytest.mark.parametrize("device", [{}, ENROLLED])
+def test_the_order_counts_as_well_when_the_phone_sent_a_copy(phone: Phone, device: Json) -> None:
+    copies = [{"change_id": "a"}, {"change_id": "b"}]
+    before = ["/sync"] if device else []
+
+    asked = phone.run("timer", device=device, stranded=copies, replies={"/sync/import": refusal(503, 7000)})
+
+    assert asked == [*before, "/sync/import"]
+    assert [phone.run(cause, now=START + 6999) for cause in CAUSES] == [[]] * len(CAUSES)
+    assert phone.run("timer", now=START + 7000) == [*before, "/sync/import"]
+
+
+def test_no_copy_is_sent_to_a_server_that_asked_for_a_pause(phone: Phone) -> None:
+    assert phone.run("timer", stranded=[{"change_id": "a"}], reply=refusal(503, 7000)) == ["/sync"]
+
+
+def test_a_copy_that_does_not_get_through_holds_up_nothing_else(phone: Phone) -> None:
+    lost = {"/sync/import": {"error": "TimeoutError"}, LOOK: refusal(503)}
+
+    asked = phone.run("timer", stranded=[{"change_id": "a"}], blobs=[PHOTO], replies=lost)
+
+    assert asked == ["/sync", "/sync/import", LOOK]
+
+
+@pytest.mark.parametrize("storage", ["", "QuotaExceededError"])
+def test_a_copy_is_sent_from_a_full_phone_as_well(phone: Phone, storage: str) -> None:
+    assert phone.run("timer", stranded=[{"change_id": "a"}], storage=storage) == ["/sync", "/sync/import"]
 
 
 # What the server orders
@@ -343,6 +377,29 @@ def test_photos_come_after_the_text(phone: Phone) -> None:
 
 def test_no_photo_is_offered_while_text_is_refused(phone: Phone) -> None:
     assert phone.run("timer", blobs=[PHOTO], reply=refusal(503)) == ["/sync"]
+
+
+@pytest.mark.parametrize("path", ["/sync/hello", "/sync/audit", "/sync/import"])
+def test_no_photo_is_offered_to_a_server_that_asked_for_a_pause(phone: Phone, path: str) -> None:
+    later = START + 25 * HOUR_MS  # it asks how it stands, and compares
+
+    asked = phone.run(
+        "timer", now=later, blobs=[PHOTO], stranded=[{"change_id": "a"}], replies={path: refusal(503, 7000)}
+    )
+
+    assert asked[-1] == path
+    assert phone.run("timer", now=later + 6999) == []
+    assert phone.run("timer", now=later + 7000, replies={LOOK: refusal(503)})[-1] == LOOK
+
+
+def test_photos_that_are_going_up_stop_when_the_server_asks_for_a_pause(phone: Phone) -> None:
+    stands = {"status": 200, "text": "", "headers": {"Upload-Offset": "0", "Linli-Epoch": "one"}}
+    path = f"/sync/blobs/{'0' * 64}"  # the only hash that this phone makes
+    replies = {f"HEAD {path}": stands, f"PATCH {path}": stands, "/sync": refusal(503, 7000)}
+
+    asked = phone.run_beside_photos("timer", blobs=[PHOTO | {"sha256": "0" * 64}], replies=replies)
+
+    assert sorted(asked) == ["/sync", f"HEAD {path}", f"PATCH {path}"]
 
 
 def test_photos_wait_by_themselves(phone: Phone) -> None:

@@ -15,8 +15,8 @@ const PATIENCE_MS = 15_000; // a decoder that never answers must not hold up tex
  * @param {number} before how many the record names already
  */
 export async function keepAttachments(blobs, form, before) {
-  /** @type {import("../store/blobs.js").Attachment[]} */
-  const kept = [];
+  /** @type {import("../store/blobs.js").Attachment[][]} `fresh`: those of them that were not on this phone before */
+  const [kept, fresh] = [[], []];
   let leftOut = 0;
   for (const kind of /** @type {const} */ (["photo", "voice"])) {
     for (const file of form.getAll(kind)) {
@@ -25,15 +25,18 @@ export async function keepAttachments(blobs, form, before) {
         if (before + kept.length >= ATTACHMENTS_MAX) throw new RangeError("too many");
         const bytes = await (kind === "photo" ? inTime(redrawn(file)) : file.arrayBuffer());
         if (bytes.byteLength > (kind === "voice" ? VOICE_BYTES_MAX : BLOB_BYTES_MAX)) throw new RangeError("too large");
+        const known = await blobs.all();
         const one = await blobs.keep(bytes, kind);
-        if (!kept.some(({ sha256 }) => sha256 === one.sha256)) kept.push(one);
+        const isSame = ({ sha256 }) => sha256 === one.sha256;
+        if (!known.some(isSame)) fresh.push(one);
+        if (!kept.some(isSame)) kept.push(one);
       } catch (error) {
         console.error("not kept", error);
         leftOut += 1;
       }
     }
   }
-  return { kept, leftOut };
+  return { kept, fresh, leftOut };
 }
 
 /** Upright, no larger than a screen needs, and without what the camera wrote beside it: where it was taken. */

@@ -57,25 +57,39 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   const wrong = filled.find(({ problems }) => Object.keys(problems).length > 0);
   if (wrong) return showAgain(wrong, wrong.problems, 422);
   const before = loaded[write.record ?? ""]?.attachments?.length ?? 0;
-  const { kept, leftOut } = await keepAttachments(phone.blobs, write.each ? new FormData() : posted, before);
+  const photos = await keepAttachments(phone.blobs, write.each ? new FormData() : posted, before);
+  const { kept, fresh } = photos;
+  let { leftOut } = photos;
+  const record_id = filled[0]?.hidden.record_id;
   try {
     for (const one of filled) {
       const stuck = await stuckOf(phone, one.hidden);
-      const change = await changeFrom(phone, write, { ...one, attachments: kept, stuck, now });
-      if (change) await saveChange(phone, seal, change);
+      const changeWith = (attachments) => changeFrom(phone, write, { ...one, attachments, stuck, now });
+      let change = await changeWith(kept);
+      try {
+        if (change) await saveChange(phone, seal, change);
+      } catch (error) {
+        if (fresh.length === 0 || !isQuota(error)) throw error;
+        // Text before photos: they make room for it.
+        await forgetUnnamed(phone, write.kind, record_id, fresh);
+        leftOut += fresh.length;
+        change = await changeWith(kept.filter((each) => !fresh.includes(each)));
+        if (change) await saveChange(phone, seal, change);
+        await noteFull(phone.outbox, now);
+      }
       if (change && stuck.length > 0) await giveUp(phone, seal, stuck, now, false);
       // Nothing was altered, so nothing is unsaved; of what is withdrawn no form is left at all.
       else await phone.outbox.dropDrafts(({ record_id, path }) => record_id === one.hidden.record_id && (write.action === "void" || path === formPath));
     }
   } catch (error) {
     console.error("not saved", error);
+    await forgetUnnamed(phone, write.kind, record_id, fresh); // the form has its own copies
     // The server may take it instead; the form's ids keep it from being saved twice.
     const answer = await handOver(copy).catch(() => null);
     if (!answer) return showAgain(filled[0], notSaved(phone.app.forms[write.form]), 507);
     if (answer.status !== 422) await phone.outbox.dropDrafts(({ change_id }) => change_id === filled[0].hidden.change_id).catch(() => {});
     return answer;
   }
-  const record_id = filled[0]?.hidden.record_id;
   if (posted.has("photo") || posted.has("voice")) await letGoOfChosen(phone, record_id);
   const urgent = write.urgent && isHeld(write.urgent, filled[0]?.values ?? {}) ? write.urgent.next : "";
   const next = fillPath(urgent || write.next, { ...params, visit_id: record_id });
@@ -83,6 +97,16 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   // What was there before is not undone by withdrawing it.
   const told = (write.record ? "&edited=1" : "") + (leftOut ? `&left_out=${leftOut}` : "");
   return seeOther(record_id ? `${path}?saved=${record_id}${told}` : path);
+}
+
+/** Photos of a record that was not saved with them would go up for nobody. */
+async function forgetUnnamed(phone, kind, record_id, photos) {
+  if (photos.length === 0) return;
+  const forget = async () => {
+    const named = (await phone.record(kind, record_id))?.attachments?.map(({ sha256 }) => sha256) ?? [];
+    await phone.blobs.remove(photos.map(({ sha256 }) => sha256).filter((sha256) => !named.includes(sha256)));
+  };
+  await forget().catch((error) => console.error("photos", error));
 }
 
 /**
@@ -196,9 +220,12 @@ export async function saveChange(phone, seal, change) {
   try {
     await save();
   } catch (error) {
-    if (/** @type {Error} */ (error).name !== "QuotaExceededError") throw error;
+    if (!isQuota(error)) throw error;
     await forgetPageCopies();
     await save();
     await noteFull(phone.outbox, made_at);
   }
 }
+
+/** @param {any} error */
+const isQuota = (error) => error.name === "QuotaExceededError";

@@ -261,6 +261,60 @@ def test_p04_a_full_phone_leaves_the_photo_out_and_keeps_the_text(phone: Phone, 
     assert visit in coordinator.visit_ids()
 
 
+# There is room for a photo or for a visit, and not for both.
+ROOM_FOR_ONE = """() => {
+    const kept = new Set();
+    const { add, put, delete: remove } = IDBObjectStore.prototype;
+    Object.assign(IDBObjectStore.prototype, {
+        put(value, key) {
+            if (this.name === "bytes" && !key.startsWith("draft ")) kept.add(key);
+            return put.call(this, ...(key === undefined ? [value] : [value, key]));
+        },
+        delete(key) {
+            if (this.name === "bytes") kept.delete(key);
+            return remove.call(this, key);
+        },
+        add(value) {
+            if (this.name === "entries" && kept.size > 0) throw new DOMException("no room", "QuotaExceededError");
+            return add.call(this, value);
+        },
+    });
+}"""
+
+
+def test_p04_photos_that_were_kept_first_make_room_for_the_text(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    worker_of(phone).evaluate(ROOM_FOR_ONE)
+
+    visit = phone.save()
+
+    expect(phone.page.locator(".dock")).to_contain_text("文字已保存。有 1 张照片或录音没能存下")
+    assert [each.id for each in phone.my_visits()] == [visit]
+    assert kept(phone) == []
+
+
+def test_photos_of_a_visit_that_was_not_saved_do_not_go_up(phone: Phone) -> None:
+    """The form has its own copies; one that stands with another visit stays."""
+    phone.context.set_offline(True)
+    taken = photograph(phone, 400, 300)
+    log_visit_with(phone, taken)
+    (standing,) = kept(phone)
+    open_form(phone)
+    worker_of(phone).evaluate(REFUSE, {"error": "DataError", "times": 1})
+    phone.page.locator(TAKE).set_input_files([file_of(taken)])
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 800, 600))])
+    phone.page.locator(submit_of("visit-form")).tap()
+    expect(phone.page.locator("#problems")).to_contain_text("没能存下")
+
+    assert kept(phone) == [standing]
+    visit = phone.save()
+    assert len(kept(phone)) == 2
+    phone.open(f"/visits/{visit}")
+    expect(phone.page.locator(".attached img")).to_have_count(2)
+
+
 def test_a_photo_that_is_left_out_of_a_visit_in_danger_is_spoken_of_where_she_is_led(phone: Phone) -> None:
     open_form(phone)
     phone.answer({"danger": ["fall"]})
@@ -484,6 +538,7 @@ def test_photos_are_spoken_of_when_a_phone_that_cannot_save_hands_its_form_to_th
     phone.save()
 
     expect(phone.page.locator(".dock")).to_contain_text("没能存下")
+    assert kept(phone) == []
 
 
 def test_s06_no_outcome_asks_for_a_photo_and_a_form_without_one_is_sent_as_ever(phone: Phone) -> None:

@@ -1,5 +1,6 @@
 // The photos and voice notes that are sent with a form, in fields named after their kind, and the way back to them.
 
+import { sha256Of } from "../sync/hash.js";
 import { BLOB_BYTES_MAX } from "../sync/protocol.js";
 
 const ATTACHMENTS_MAX = 10;
@@ -12,7 +13,7 @@ const PATIENCE_MS = 15_000; // a decoder that never answers must not hold up tex
  * large, or for which there is no room, is left out, and counted.
  * @param {import("../store/blobs.js").Blobs} blobs
  * @param {FormData} form
- * @param {number} before how many the record names already
+ * @param {import("../store/blobs.js").Attachment[]} before what the record names already
  */
 export async function keepAttachments(blobs, form, before) {
   /** @type {import("../store/blobs.js").Attachment[][]} `fresh`: those of them that were not on this phone before */
@@ -22,14 +23,16 @@ export async function keepAttachments(blobs, form, before) {
     for (const file of form.getAll(kind)) {
       if (typeof file === "string" || file.size === 0) continue;
       try {
-        if (before + kept.length >= ATTACHMENTS_MAX) throw new RangeError("too many");
         const bytes = await (kind === "photo" ? inTime(redrawn(file)) : file.arrayBuffer());
         if (bytes.byteLength > (kind === "voice" ? VOICE_BYTES_MAX : BLOB_BYTES_MAX)) throw new RangeError("too large");
-        const known = await blobs.all();
+        const digest = await sha256Of(bytes);
+        const isSame = ({ sha256 }) => sha256 === digest;
+        const [named, known] = [[...before, ...kept], await blobs.all()];
+        if (named.length >= ATTACHMENTS_MAX && !named.some(isSame)) throw new RangeError("too many");
         const one = await blobs.keep(bytes, kind);
-        const isSame = ({ sha256 }) => sha256 === one.sha256;
+        if (named.some(isSame)) continue;
+        kept.push(one);
         if (!known.some(isSame)) fresh.push(one);
-        if (!kept.some(isSame)) kept.push(one);
       } catch (error) {
         console.error("not kept", error);
         leftOut += 1;

@@ -56,11 +56,12 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   };
   const wrong = filled.find(({ problems }) => Object.keys(problems).length > 0);
   if (wrong) return showAgain(wrong, wrong.problems, 422);
-  const before = loaded[write.record ?? ""]?.attachments?.length ?? 0;
-  const photos = await keepAttachments(phone.blobs, write.each ? new FormData() : posted, before);
+  const record_id = filled[0]?.hidden.record_id;
+  // A form that is sent again is about a record that stands.
+  const standing = write.each ? null : await phone.record(write.kind, record_id);
+  const photos = await keepAttachments(phone.blobs, write.each ? new FormData() : posted, standing?.attachments ?? []);
   const { kept, fresh } = photos;
   let { leftOut } = photos;
-  const record_id = filled[0]?.hidden.record_id;
   try {
     for (const one of filled) {
       const stuck = await stuckOf(phone, one.hidden);

@@ -588,6 +588,33 @@ def test_s07_a_photo_that_was_chosen_and_not_saved_outlives_its_page(phone: Phon
     expect(phone.page.locator(".attached img")).to_have_count(1)
 
 
+def test_a_form_that_is_sent_again_leaves_out_what_is_over_ten_and_is_taken(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    phone.context.set_offline(True)
+    open_form(phone)
+    photos = [photograph(phone, 40 + place, 30) for place in range(11)]
+
+    def send(photo: bytes) -> str:
+        given = {"name": "photo", "file": base64.b64encode(photo).decode(), "type": "image/jpeg"}
+        url: str = phone.page.evaluate(SEND, given)
+        return url.partition("saved=")[2]
+
+    sent = [send(photo) for photo in photos]
+    again = send(photos[0])
+
+    visit = sent[0]
+    assert sent == [visit] * 10 + [f"{visit}&left_out=1"]
+    assert again == visit
+    assert len(kept(phone)) == 10
+    phone.open(f"/visits/{visit}")
+    expect(phone.page.locator(".attached img")).to_have_count(10)
+    phone.context.set_offline(False)
+    phone.wait_for_header("全部已上传", seconds=2 * SECONDS)
+    assert visit in coordinator.visit_ids()
+    assert [each.states for each in phone.my_visits()] == [("uploaded",)]
+
+
 def test_a_photo_is_still_there_and_sent_after_a_form_with_a_problem(phone: Phone) -> None:
     phone.context.set_offline(True)
     open_form(phone)

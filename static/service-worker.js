@@ -8,7 +8,7 @@ import { createTransport } from "./sync/transport.js";
 import { createSealer } from "./sync/seal.js";
 import { decodeBase64 } from "./sync/protocol.js";
 import { answerAsset, forgetOldAssets, installAssets } from "./worker/assets.js";
-import { answerKept } from "./worker/attachments.js";
+import { answerKept, fetchSigned } from "./worker/attachments.js";
 import { answerChosen, postDraft } from "./worker/drafts.js";
 import { Drain } from "./worker/drain.js";
 import {
@@ -244,7 +244,8 @@ function filling(event, url) {
 
 /** A photo or a voice note of a visit: this phone's own, or else the server's. */
 async function keptBytes(event, url) {
-  return (await answerKept(phone, url.pathname)) ?? fetch(event.request);
+  const { request } = event;
+  return (await answerKept(phone, url.pathname)) ?? (await fetchSigned(phone, request).catch(() => null)) ?? fetch(request);
 }
 
 /** What was typed comes in the body, so that it stands in no address. */

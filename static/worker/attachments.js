@@ -2,6 +2,7 @@
 
 import { sha256Of } from "../sync/hash.js";
 import { BLOB_BYTES_MAX } from "../sync/protocol.js";
+import { signRequest } from "../sync/seal.js";
 
 const ATTACHMENTS_MAX = 10;
 const SIDE_MAX = 1600;
@@ -71,4 +72,17 @@ export async function answerKept(phone, path) {
   if (!bytes) return null;
   const type = { 0xff: "image/jpeg", 0x1a: "audio/webm", 0x4f: "audio/ogg" }[new Uint8Array(bytes)[0]] ?? "audio/mp4";
   return new Response(bytes, { headers: { "Content-Type": type, "X-Content-Type-Options": "nosniff" } });
+}
+
+/**
+ * The same from the server, and from there to the page alone. Signed: where this worker answers nearly every page, a session runs out.
+ * @param {import("./phone.js").Phone} phone
+ * @param {Request} request
+ * @returns {Promise<Response | null>} null for what the signature does not open: a coordinator on this phone has her session
+ */
+export async function fetchSigned(phone, { url, signal }) {
+  const path = `/sync/blobs/${new URL(url).pathname.split("/").at(-1)}`;
+  const headers = await signRequest({ method: "GET", path, body: new Uint8Array() }, /** @type {any} */ (await phone.outbox.device()));
+  const answer = await fetch(path, { headers, signal, redirect: "error" });
+  return answer.ok ? answer : null;
 }

@@ -435,6 +435,49 @@ def test_s06_a_voice_note_is_recorded_offline_heard_again_and_goes_up_later(
     assert at_the_desk(coordinator, note["sha256"]) == bytes_kept(phone, note["sha256"])
 
 
+# The phone lets go of its copies, as it does after a month.
+LET_GO = """() => new Promise((resolve) => {
+    indexedDB.open("linli-blobs", 1).onsuccess = ({ target }) => {
+        const transaction = target.result.transaction(["blobs", "bytes"], "readwrite");
+        for (const name of ["blobs", "bytes"]) transaction.objectStore(name).clear();
+        transaction.oncomplete = () => { target.result.close(); resolve(); };
+    };
+})"""
+FETCH = """async (path) => {
+    const answer = await fetch(path);
+    const bytes = new Uint8Array(await answer.arrayBuffer());
+    return { ok: answer.ok, headers: Object.fromEntries(answer.headers), text: btoa(String.fromCharCode(...bytes)) };
+}"""
+
+
+def test_a_photo_that_is_on_this_phone_no_more_is_seen_without_a_session(phone: Phone) -> None:
+    visit = log_visit_with(phone, photograph(phone, 40, 30))
+    wait_for_state(phone, "whole")
+    digest = digest_kept(phone)
+    taken = bytes_kept(phone, digest)
+    phone.page.evaluate(LET_GO)
+    phone.context.clear_cookies()
+    phone.stop_workers()
+
+    phone.open(f"/visits/{visit}")
+    image = phone.page.locator(".attached img")
+    wait_until(lambda: image.evaluate(SEEN) == 40, seconds=SECONDS, failure=lambda: "the photo is not shown")
+
+    path = f"/visits/{visit}/kept/{digest}"
+    answer = phone.page.evaluate(FETCH, path)
+    assert base64.b64decode(answer["text"]) == taken
+    headers = answer["headers"]
+    assert headers["content-type"] == "image/jpeg"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert headers["content-disposition"].startswith("attachment")
+    assert headers["cache-control"] == "no-store"
+    assert kept(phone) == []
+    assert phone.page.evaluate("async (path) => (await caches.match(path)) === undefined", path)
+
+    assert not phone.page.evaluate(FETCH, f"/visits/{visit}/kept/{'0' * 64}")["ok"]
+
+
 # A phone that takes no word on how much a second of sound may weigh.
 LAVISH = """() => {
     const { MediaRecorder: Real } = window;

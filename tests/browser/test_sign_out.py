@@ -18,7 +18,15 @@ from tests.browser.test_drafts import drafts
 from tests.browser.test_gallery import take
 from tests.browser.test_hazards import DRAIN
 from tests.browser.test_lock import NOTE, doors_of, names_in, restart, set_pin
-from tests.browser.test_photos import ONE_PHOTO_WAITS, at_the_desk, digest_kept, log_visit_with, wait_for_state
+from tests.browser.test_photos import (
+    FETCH,
+    LET_GO,
+    ONE_PHOTO_WAITS,
+    at_the_desk,
+    digest_kept,
+    log_visit_with,
+    wait_for_state,
+)
 from tests.browser.test_saving import entries, worker_of
 from tests.browser.test_trust import ALL_TOO_LARGE, bring_in
 
@@ -166,6 +174,25 @@ def test_pages_of_a_phone_that_is_taken_away_stop_showing_people_at_once(
     phone.page.evaluate(DRAIN, "asked")
     phone.page.evaluate(TOLD_AGAIN)
     assert [page.evaluate("() => window.isTheSame") for page in (in_hand, other)] == [True, True]
+
+
+def test_a_phone_that_is_taken_away_is_shown_no_photo_before_it_knows_and_after(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    visit = log_visit_with(phone, photograph(phone, 40, 30))
+    wait_for_state(phone, "whole")
+    path = f"/visits/{visit}/kept/{digest_kept(phone)}"
+    phone.page.evaluate(LET_GO)
+    phone.context.clear_cookies()
+    assert phone.page.evaluate(FETCH, path)["headers"]["content-type"] == "image/jpeg"
+    revoke(coordinator)
+
+    before = phone.page.evaluate(FETCH, path)
+    phone.page.evaluate(DRAIN, "asked")
+    expect(phone.page.locator("h1")).to_have_text("这部手机已停用")
+    after = phone.page.evaluate(FETCH, path)
+
+    assert "image/jpeg" not in (before["headers"]["content-type"], after["headers"]["content-type"])
 
 
 def test_a_second_tab_stops_showing_people_when_the_pin_was_wrong_ten_times_in_the_first(phone: Phone) -> None:

@@ -243,9 +243,8 @@ function filling(event, url) {
 }
 
 /** A photo or a voice note of a visit: this phone's own, or else the server's. */
-async function keptBytes(event, url) {
-  const { request } = event;
-  return (await answerKept(phone, url.pathname)) ?? (await fetchSigned(phone, request).catch(() => null)) ?? fetch(request);
+async function keptBytes({ request }) {
+  return (await answerKept(phone, request)) ?? (await fetchSigned(phone, request).catch(() => null)) ?? fetch(request);
 }
 
 /** What was typed comes in the body, so that it stands in no address. */

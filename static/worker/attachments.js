@@ -62,16 +62,28 @@ const inTime = (promise) =>
 /**
  * The bytes of /visits/{id}/kept/{sha256}, from this phone, before and after they went up.
  * @param {import("./phone.js").Phone} phone
+ * @param {Request} request
  * @returns {Promise<Response | null>} null for what that visit does not name or this phone does not have
  */
-export async function answerKept(phone, path) {
-  const [, , id, , sha256] = path.split("/");
+export async function answerKept(phone, { url, headers: asked }) {
+  const [, , id, , sha256] = new URL(url).pathname.split("/");
   const visit = await phone.record("visit", id);
   const isNamed = visit?.attachments?.some((each) => each.sha256 === sha256);
   const bytes = isNamed && (await phone.blobs.bytes(sha256));
   if (!bytes) return null;
   const type = { 0xff: "image/jpeg", 0x1a: "audio/webm", 0x4f: "audio/ogg" }[new Uint8Array(bytes)[0]] ?? "audio/mp4";
-  return new Response(bytes, { headers: { "Content-Type": type, "X-Content-Type-Options": "nosniff" } });
+  const headers = { "Accept-Ranges": "bytes", "Content-Type": type, "X-Content-Type-Options": "nosniff" };
+  const [start, end] = partAsked(asked.get("Range") ?? "", bytes.byteLength);
+  if (start >= end) return new Response(bytes, { headers });
+  const range = { "Content-Range": `bytes ${start}-${end - 1}/${bytes.byteLength}` };
+  return new Response(bytes.slice(start, end), { status: 206, headers: { ...headers, ...range } });
+}
+
+/** From where to where; nothing where no single part is asked for. The twin of part_asked in server/blob_api.py. */
+function partAsked(range, length) {
+  const [, first = "", last = ""] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(range) ?? [];
+  if (first) return [Number(first), Math.min(Number(last || length) + 1, length)];
+  return last ? [Math.max(0, length - Number(last)), length] : [0, 0];
 }
 
 /**
@@ -80,9 +92,10 @@ export async function answerKept(phone, path) {
  * @param {Request} request
  * @returns {Promise<Response | null>} null for what the signature does not open: a coordinator on this phone has her session
  */
-export async function fetchSigned(phone, { url, signal }) {
+export async function fetchSigned(phone, { url, headers: asked, signal }) {
   const path = `/sync/blobs/${new URL(url).pathname.split("/").at(-1)}`;
-  const headers = await signRequest({ method: "GET", path, body: new Uint8Array() }, /** @type {any} */ (await phone.outbox.device()));
-  const answer = await fetch(path, { headers, signal, redirect: "error" });
+  const signature = await signRequest({ method: "GET", path, body: new Uint8Array() }, /** @type {any} */ (await phone.outbox.device()));
+  const range = asked.get("Range");
+  const answer = await fetch(path, { headers: { ...signature, ...(range && { Range: range }) }, signal, redirect: "error" });
   return answer.ok ? answer : null;
 }

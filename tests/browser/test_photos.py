@@ -443,10 +443,11 @@ LET_GO = """() => new Promise((resolve) => {
         transaction.oncomplete = () => { target.result.close(); resolve(); };
     };
 })"""
-FETCH = """async (path) => {
-    const answer = await fetch(path);
+FETCH = """async (given) => {
+    const [path, headers = {}] = [given].flat();
+    const answer = await fetch(path, { headers });
     const bytes = new Uint8Array(await answer.arrayBuffer());
-    return { ok: answer.ok, headers: Object.fromEntries(answer.headers), text: btoa(String.fromCharCode(...bytes)) };
+    return { status: answer.status, headers: Object.fromEntries(answer.headers), text: btoa(String.fromCharCode(...bytes)) };
 }"""
 
 
@@ -475,7 +476,27 @@ def test_a_photo_that_is_on_this_phone_no_more_is_seen_without_a_session(phone: 
     assert kept(phone) == []
     assert phone.page.evaluate("async (path) => (await caches.match(path)) === undefined", path)
 
-    assert not phone.page.evaluate(FETCH, f"/visits/{visit}/kept/{'0' * 64}")["ok"]
+    assert phone.page.evaluate(FETCH, f"/visits/{visit}/kept/{'0' * 64}")["status"] == 401
+
+
+def test_a_player_is_given_the_part_of_a_voice_note_that_it_asks_for(phone: Phone) -> None:
+    """Apple's begin with `bytes=0-1`, and play nothing of what is not answered with 206."""
+    sound = b"OggS\0\x02" + bytes(range(200))
+    visit = log_visit_with(phone, sound, name="voice")
+    wait_for_state(phone, "whole")
+    path = f"/visits/{visit}/kept/{digest_kept(phone)}"
+
+    for _ in ("from the phone", "from the server"):
+        for asked, part in (("bytes=0-1", sound[:2]), ("bytes=200-", sound[200:]), ("bytes=-5", sound[-5:])):
+            answer = phone.page.evaluate(FETCH, [path, {"Range": asked}])
+            start = sound.index(part)
+            found = (answer["status"], base64.b64decode(answer["text"]), answer["headers"]["content-range"])
+            assert found == (206, part, f"bytes {start}-{start + len(part) - 1}/{len(sound)}")
+            assert answer["headers"]["content-type"] == "audio/ogg"
+        for asked in ("bytes=900-", "bytes=0-1,3-4"):
+            answer = phone.page.evaluate(FETCH, [path, {"Range": asked}])
+            assert (answer["status"], base64.b64decode(answer["text"])) == (200, sound)
+        phone.page.evaluate(LET_GO)
 
 
 # A phone that takes no word on how much a second of sound may weigh.

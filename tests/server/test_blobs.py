@@ -111,8 +111,8 @@ class World:
     def head(self, phone: SigningPhone, of: Photo = PHOTO) -> Response:
         return self.ask(phone, "HEAD", of.path)
 
-    def get(self, phone: SigningPhone, of: Photo = PHOTO) -> Response:
-        return self.ask(phone, "GET", of.path)
+    def get(self, phone: SigningPhone, of: Photo = PHOTO, **headers: str) -> Response:
+        return self.ask(phone, "GET", of.path, **headers)
 
     def get_as(self, who: Principal | Person | None, of: Photo = PHOTO) -> Response:
         """From a browser, with a session instead of a signature."""
@@ -501,6 +501,50 @@ def test_bytes_are_served_so_that_nothing_in_them_runs(world: World) -> None:
 
 
 # Text first
+
+
+RANGES = [
+    ("bytes=0-1", 0, 2),  # as Apple's players begin
+    ("bytes=0-", 0, LENGTH),
+    ("bytes=5-5", 5, 6),
+    (f"bytes=7-{LENGTH * 9}", 7, LENGTH),
+    ("bytes=-3", LENGTH - 3, LENGTH),
+    (f"bytes=-{LENGTH * 9}", 0, LENGTH),
+]
+NO_RANGES = [
+    "bytes=-",
+    "bytes=2-1",
+    "bytes=-0",
+    f"bytes={LENGTH}-",
+    "bytes=0-1,4-5",
+    "pages=0-1",
+    f"bytes={'9' * 5000}-",
+]
+
+
+@pytest.mark.parametrize(("asked", "start", "end"), RANGES)
+def test_a_player_is_given_the_part_that_it_asks_for(world: World, asked: str, start: int, end: int) -> None:
+    world.log(ALICE, "hers", PHOTO)
+    world.upload(world.alices)
+
+    answer = world.get(world.bobs, range=asked)
+
+    assert (answer.status_code, answer.content) == (206, PHOTO.content[start:end])
+    assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/{LENGTH}"
+    assert answer.headers["content-length"] == str(end - start)
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+
+
+@pytest.mark.parametrize("asked", NO_RANGES)
+def test_what_asks_for_no_single_part_is_given_all(world: World, asked: str) -> None:
+    world.log(ALICE, "hers", PHOTO)
+    world.upload(world.alices)
+
+    answer = world.get(world.bobs, range=asked)
+
+    assert (answer.status_code, answer.content) == (200, PHOTO.content)
+    assert "content-range" not in answer.headers
 
 
 def test_a_visit_is_taken_before_its_photo_has_come(world: World) -> None:

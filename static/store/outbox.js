@@ -33,6 +33,7 @@ import { isSealed } from "./vault.js";
  * @property {string} record_id
  * @property {number} at
  * @property {{ change_id: string, record_id?: string, display: Display }[]} changes of this record, unless one names another
+ * @property {string[]} [photos] the hashes of those that nothing else names
  *
  * @typedef {{ record_id: string, at: number, photos: string[], sealed: ArrayBuffer, carried?: boolean }} StoredDiscarded `photos`: their hashes
  */
@@ -369,8 +370,7 @@ export class Outbox {
 
   /** @returns {Promise<StoredDiscarded>} */
   async #sealDiscarded(discarded) {
-    const { record_id, at, changes } = discarded;
-    const photos = changes.flatMap(({ display }) => (display.set.attachments ?? []).map(({ sha256 }) => sha256));
+    const { record_id, at, photos = [] } = discarded;
     return { record_id, at, photos, sealed: await this.#vault.seal(discarded, discardedBinding(discarded)) };
   }
 

@@ -6,6 +6,7 @@
 import { IMPORT_PATH } from "../store/mirror.js";
 import { isGivenUp } from "../sync/entries.js";
 import { writeMessage } from "../sync/exchange.js";
+import { layOver } from "../sync/rebase.js";
 import { sealBinding, signRequest } from "../sync/seal.js";
 import { CHANGES_MAX } from "../sync/protocol.js";
 import { exchangeStore } from "./drain.js";
@@ -122,8 +123,21 @@ async function replaceByDiscards(phone, seal, entries, now, isKept) {
   const changes = /** @type {any[]} */ (
     entries.map(({ record_id, display }) => ({ change_id: newUuid(now), record_id, display }))
   );
-  const kept = isKept ? [{ record_id: entries[0].record_id, at: now, changes }] : [];
+  const { record_id } = entries[0];
+  const kept = isKept ? [{ record_id, at: now, changes, photos: await photosOf(phone, record_id, entries) }] : [];
   await outbox.discard(entries, instead, kept, (changeId) => phone.uploading.has(changeId));
+}
+
+/** The photos that only these entries of a record name: what it had before goes up, wherever the record itself has gone. */
+async function photosOf(phone, recordId, entries) {
+  const isAnother = (entry) => entry.record_id === recordId && entries.every(({ sequence }) => sequence !== entry.sequence);
+  const others = (await phone.outbox.entries()).filter(isAnother);
+  const record = await phone.replica.record(recordId);
+  const before = layOver({ record, entries: others, me: await phone.me() });
+  // The server has it, and this phone no more: which of them it had is not known, and one too many goes up rather than none.
+  if (!before && others.some(({ revision }) => revision)) return [];
+  const hashes = (attachments = []) => attachments.map(({ sha256 }) => sha256);
+  return entries.flatMap(({ display }) => hashes(display?.set.attachments)).filter((sha256) => !hashes(before?.attachments).includes(sha256));
 }
 
 async function takeBack(phone, seal, recordId, now) {

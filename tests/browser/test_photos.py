@@ -357,6 +357,48 @@ def test_photos_of_a_discarded_visit_wait_with_it_and_go_when_it_does(phone: Pho
     )
 
 
+def test_a_photo_of_a_visit_that_is_up_goes_up_whatever_becomes_of_an_edit_and_of_the_visit(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    """Three newer ones push it off the phone, which had taken its photo for one that only the discarded edit named."""
+    with LossyProxy(server.port) as line:
+        phone = make_phone(line.url)
+        enrol(phone, coordinator)
+        line.pieces_left = 0
+        open_form(phone)
+        door = phone.page.url.removeprefix(phone.url)
+        phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+        visit = phone.save()
+        phone.wait_for_header(ONE_PHOTO_WAITS)
+        first = digest_kept(phone)
+        phone.context.set_offline(True)
+        phone.open(f"/visits/{visit}/edit")
+        phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 800, 600))])
+        phone.save()
+        phone.open(f"/visits/{visit}")
+        phone.page.locator("#unsent [value=discard]").tap()
+        phone.page.wait_for_url("**/discarded")
+        for _ in range(3):
+            phone.open(door)
+            phone.save()
+        phone.context.set_offline(False)
+        phone.wait_for_header(ONE_PHOTO_WAITS)
+        for _ in range(2):  # what is left out of a page is let go of with the next one
+            phone.exchange()
+        phone.open(f"/visits/{visit}")
+        expect(phone.page.locator("#unsent")).to_have_count(0)
+
+        line.pieces_left = None
+        phone.page.evaluate(DRAIN)
+
+        wait_until(
+            lambda: {blob["sha256"]: blob["state"] for blob in kept(phone)}[first] == "whole",
+            seconds=2 * SECONDS,
+            failure=lambda: f"not up: {kept(phone)}",
+        )
+        assert sorted(blob["state"] for blob in kept(phone)) == ["waiting", "whole"]
+
+
 def set_clock(phone: Phone, days: int) -> None:
     """The worker's own, as if its phone had been so many days off."""
     worker_of(phone).evaluate(

@@ -24,12 +24,12 @@ export async function postEnrolment(phone, request) {
 
 /**
  * A phone that was left may become somebody else's device, as soon as nothing of the first one waits; no photo, either: what
- * another device brings up is seen through no record of hers. One that a coordinator refused, or that waits under another
- * volunteer, becomes a new device.
+ * another device brings up is seen through no record of hers. Copies that are stranded have a key of their own, and go up as
+ * before. One that a coordinator refused, or that waits under another volunteer, becomes a new device.
  */
 async function enrolAnother(phone, request, form, refused) {
   const { outbox } = phone;
-  const isTextWaiting = (await outbox.entries()).some(({ state }) => state === "waiting") || (await outbox.stranded()).length > 0;
+  const isTextWaiting = (await outbox.entries()).some(({ state }) => state === "waiting");
   if (isTextWaiting || (await phone.photosToSend()) > 0) return refused;
   const other = await newDevice();
   const response = await claim(request, form, other);

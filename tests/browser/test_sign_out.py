@@ -16,7 +16,7 @@ from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_drafts import drafts
 from tests.browser.test_gallery import take
-from tests.browser.test_hazards import DRAIN
+from tests.browser.test_hazards import BAD_COPIES, DRAIN
 from tests.browser.test_lock import NOTE, doors_of, names_in, restart, set_pin
 from tests.browser.test_photos import (
     FETCH,
@@ -449,6 +449,19 @@ def test_another_volunteer_may_take_the_phone_over(phone: Phone, coordinator: Co
     phone.open("/settings")
     expect(phone.page.locator(".answers")).to_contain_text("示例志愿者")
     assert entries(phone) == []
+
+
+def test_a_copy_that_no_server_takes_keeps_nobody_from_taking_the_phone_over(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    """Of a key that was lost, it stands on no page that it could be discarded on."""
+    phone.page.evaluate(BAD_COPIES)
+    sign_out(phone)
+    expect_left(phone)
+
+    enrol(phone, coordinator, number="0002")
+
+    assert phone.page.evaluate("async () => Boolean(await caches.match('/mirror/b'))")
 
 
 def test_another_volunteer_waits_for_the_photos_of_the_first_one(

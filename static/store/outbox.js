@@ -18,6 +18,7 @@ import { isSealed } from "./vault.js";
 
 /**
  * @typedef {import("../sync/entries.js").Entry} Entry
+ * @typedef {Pick<Entry, "change_id" | "created_at" | "state" | "epoch" | "acknowledged_at">} AnsweredCopy of an entry that another key signed
  * @typedef {import("../sync/entries.js").Display} Display
  * @typedef {import("../sync/entries.js").Settled} Settled
  *
@@ -113,20 +114,28 @@ export class Outbox {
   }
 
   /**
-   * What another key signed than this device has: its database was lost, or does not open. Only the copies are left.
+   * What another key signed than this device has: its database was lost, or does not open, or the device has become another.
+   * Only the copies are left. One that was answered is offered again in another epoch.
    * @returns {Promise<import("./mirror.js").Copy[]>}
    */
   async stranded() {
-    const device = await this.device().catch(() => ({ device_id: null }));
+    const device = await this.device().catch(() => ({ device_id: null, epoch: "", answered: [] }));
     const entries = await this.entries().catch(() => []);
+    const { epoch, answered = [] } = device;
+    const settled = answered.filter((copy) => !epoch || copy.epoch === epoch);
     const ids = await this.#mirror.changeIds();
-    for (const { change_id } of entries) ids.delete(change_id);
+    for (const { change_id } of [...entries, ...settled]) ids.delete(change_id);
     return (await this.#mirror.copies(ids)).filter((copy) => copy.signature && !isOwn(copy, device));
   }
 
-  /** The server has answered for it. */
-  async letGoOfStranded({ change_id }) {
-    await this.#mirror.remove([change_id]);
+  /** The server has answered for it: it is kept as an answered entry is, or not at all where that cannot be noted. */
+  async letGoOfStranded({ change_id, created_at }) {
+    const note = async () => {
+      const { epoch = "" } = await this.device(); // one that is out of date has it offered once more
+      const copy = { change_id, created_at, state: /** @type {const} */ ("acknowledged"), epoch, acknowledged_at: null };
+      await this.#noteAnswered((answered) => [...answered.filter((each) => each.change_id !== change_id), copy]);
+    };
+    await note().catch(() => this.#mirror.remove([change_id]));
   }
 
   // Writing
@@ -250,7 +259,8 @@ export class Outbox {
   }
 
   /** Offers again what was answered in another epoch: that database may have been restored from an older backup. */
-  reoffer(epoch) {
+  async reoffer(epoch) {
+    if ((await this.device()).epoch !== epoch) await this.setDevice({ epoch }).catch((error) => console.error("epoch", error));
     return this.reofferLost((entry) => entry.epoch !== epoch);
   }
 
@@ -266,6 +276,7 @@ export class Outbox {
 
   /** Removes what has been kept long enough, with its mirror. */
   async forget(when) {
+    await this.#forgetAnswered(when);
     const old = (await this.entries()).filter((entry) => isForgettable(entry, when));
     if (old.length === 0) return;
     await this.#database.write(["entries"], (transaction) => {
@@ -317,20 +328,21 @@ export class Outbox {
   }
 
   /**
-   * Becomes another device's, with no entry of the one before, whose work must be up. What began to wait while the server
-   * was asked keeps its copy, and goes up as what is stranded.
+   * Becomes another device's, with no entry of the one before, whose work must be up. Their copies stay, sealed and signed by
+   * the key before: those that were answered for their thirty days, and what began to wait while the server was asked goes up
+   * as what is stranded.
    */
   async beginAnew(device) {
-    const answered = await this.#database.write(["entries", "device"], async (transaction) => {
+    await this.#database.write(["entries", "device"], async (transaction) => {
       const entries = transaction.objectStore("entries");
-      const before = await requested(entries.getAll());
+      const store = transaction.objectStore("device");
+      const [before, answered = []] = await Promise.all([requested(entries.getAll()), requested(store.get("answered"))]);
+      answered.push(...before.filter(({ state }) => state !== "waiting").map(answeredCopy));
       entries.clear();
-      transaction.objectStore("device").clear();
-      putNamed(transaction.objectStore("device"), device);
-      return before.filter(({ state }) => state !== "waiting").map(({ change_id }) => change_id);
+      store.clear();
+      putNamed(store, { ...device, answered });
     });
     this.refresh();
-    await this.#mirror.remove(answered);
   }
 
   /** Puts into the vault what an older worker left in clear text. */
@@ -379,6 +391,26 @@ export class Outbox {
     if (await this.#vault.isLocked()) return null;
     const open = async () => JSON.parse(new TextDecoder().decode(await this.#vault.openPhoto(sealed, bound)));
     return (carried ? open() : this.#vault.open(sealed, bound)).catch(() => null);
+  }
+
+  /** @param {(answered: AnsweredCopy[]) => AnsweredCopy[]} change */
+  async #noteAnswered(change) {
+    await this.#database.write(["device"], async (transaction) => {
+      const device = transaction.objectStore("device");
+      device.put(change((await requested(device.get("answered"))) ?? []), "answered");
+    });
+    this.#device = null;
+  }
+
+  /** Of one that was posted alone the time counts from the next answer on. */
+  async #forgetAnswered(when) {
+    const { answered = [] } = await this.device();
+    const isOld = (copy) => isForgettable(copy, when);
+    const old = answered.filter(isOld);
+    if (old.length === 0 && answered.every(({ acknowledged_at }) => acknowledged_at !== null)) return;
+    await this.#mirror.remove(old.map(({ change_id }) => change_id));
+    const stamp = (copy) => ({ ...copy, acknowledged_at: copy.acknowledged_at ?? when.now });
+    await this.#noteAnswered((noted) => noted.filter((copy) => !isOld(copy)).map(stamp));
   }
 
   #readDevice() {
@@ -449,7 +481,7 @@ export class Outbox {
   async #compare(stored) {
     const device = await this.device();
     const kept = await this.#mirror.changeIds();
-    const known = new Set(stored.map(({ change_id }) => change_id));
+    const known = new Set([...stored, ...(device.answered ?? [])].map(({ change_id }) => change_id));
     // A full phone makes no copy now, and takes back all the same what it has one of.
     for (const entry of stored) if (!kept.has(entry.change_id)) await this.#mirror.add(entry, device).catch(() => {});
     const copies = await this.#mirror.copies([...kept].filter((id) => !known.has(id)));
@@ -492,6 +524,8 @@ const discardedBinding = ({ record_id, at }) => `discarded\n${record_id}\n${at}`
 
 /** Of this device: of no other, and not from before the database was lost with its key. */
 const isOwn = ({ device_id }, device) => device_id === (device.device_id ?? "");
+/** @returns {AnsweredCopy} */
+const answeredCopy = ({ change_id, created_at, state, epoch, acknowledged_at }) => ({ change_id, created_at, state, epoch, acknowledged_at });
 const pick = ({ sequence, change_id, record_id, created_at }) => ({ sequence, change_id, record_id, created_at });
 
 /** @param {IDBObjectStore} store */

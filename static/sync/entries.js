@@ -93,7 +93,7 @@ export function concealEntry(entry, isCovered) {
 
 /**
  * Was it answered in this very epoch, and kept long enough?
- * @param {Entry} entry
+ * @param {Pick<Entry, "state" | "epoch" | "acknowledged_at">} entry
  * @param {{ epoch: string, now: number }} when
  */
 export function isForgettable(entry, { epoch, now }) {

@@ -90,7 +90,7 @@ export async function askStanding(outbox, ask, now) {
   const { standing, server_key, epoch, language, first_sync = null } = hello;
   const me = known.left ? undefined : hello.me; // nobody's, once it was left
   const asked_at = now;
-  await keep(standing === "active" ? { standing, me, server_key, epoch, asked_at, first_sync } : { standing, asked_at });
+  await keep(standing === "active" ? { standing, me, server_key, epoch, asked_at, first_sync } : { standing, epoch, asked_at });
   const settings = await outbox.settings();
   if (!settings.language && language) await outbox.setSettings({ language }).catch(() => {});
   return reply;

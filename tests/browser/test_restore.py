@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from server.backup import back_up, restore
+from tests.browser.conftest import enrol
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
-from tests.browser.server_process import ServerProcess
+from tests.browser.server_process import ServerProcess, wait_until
+from tests.browser.test_hazards import DRAIN
+from tests.browser.test_sign_out import revoke
 
 pytestmark = pytest.mark.browser
 
@@ -40,3 +44,32 @@ def test_visits_that_a_restored_backup_lacks_come_back_from_the_phone_once(
     phone.open("/my-visits")
     shown = {visit.id: visit.states for visit in phone.my_visits()}
     assert [shown[visit] for visit in (kept, *lost, waiting)] == [("uploaded",)] * 4
+
+
+def test_visits_of_a_phone_that_became_another_device_come_back_from_it_as_well(
+    server: ServerProcess, coordinator: Coordinator, phone: Phone, tmp_path: Path
+) -> None:
+    """Revoked by mistake, and enrolled anew: the backup of the night before knows neither the visit nor the new device."""
+    live, backup = server.data_dir / "linli.db", tmp_path / "backup.db"
+    server.stop()
+    back_up(live, backup)
+    server.start()
+    visit = phone.log_visit("no_answer")
+    phone.wait_for_header("全部已上传")
+    revoke(coordinator)
+    phone.page.evaluate(DRAIN, "asked")
+    expect(phone.page.locator("h1")).to_have_text("这部手机已停用")
+    enrol(phone, coordinator)
+
+    server.stop()
+    restore(backup, live)
+    server.start()
+    assert visit not in coordinator.visit_ids()
+    enrol(phone, coordinator)
+
+    def is_back() -> bool:
+        phone.exchange()
+        return visit in coordinator.visit_ids()
+
+    wait_until(is_back, seconds=60, failure=lambda: "the visit is nowhere")
+    assert coordinator.open_visit(visit).history == ("accepted",)

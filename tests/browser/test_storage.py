@@ -98,7 +98,9 @@ def test_p01_every_write_of_the_outbox_is_strict(page: Page) -> None:
         """,
     )
 
-    assert durabilities == ["strict"] * 7  # the first one is the vault's, which makes its keys
+    assert (
+        durabilities == ["strict"] * 8
+    )  # the first one is the vault's, which makes its keys; the last two, that of another epoch
 
 
 def test_p11_the_layout_of_the_outbox_is_the_frozen_one(page: Page) -> None:
@@ -500,6 +502,41 @@ def test_what_began_to_wait_while_the_phone_became_another_s_is_left_as_its_copy
     )
 
     assert found == [[], [["change-a", "first"]]]
+
+
+def test_what_was_answered_outlives_another_identity_by_thirty_days_and_is_offered_again_in_another_epoch(
+    page: Page,
+) -> None:
+    """A phone that was revoked by mistake is the last to have what a restored backup lacks."""
+    found = run(
+        page,
+        """
+        const { makeDeviceKeys } = await import("/static/sync/seal.js");
+        const outbox = new Outbox(caches, vault);
+        const stranded = async () => (await new Outbox(caches, vault).stranded()).map(({ change_id }) => change_id);
+        const copies = async () => (await (await caches.open("linli-outbox-mirror")).keys()).map(({ url }) => new URL(url).pathname);
+        await outbox.setDevice({ device_id: "first", keyPair: await makeDeviceKeys() });
+        await save(outbox, "a");
+        await outbox.settle([{ change_id: "change-a", state: "acknowledged", revision: 1, code: "" }], { epoch: "one", now: 1 });
+        await outbox.beginAnew({ device_id: "second", keyPair: await makeDeviceKeys() });
+        await outbox.beginAnew({ device_id: "third", keyPair: await makeDeviceKeys() });
+        const found = [await numbers(outbox), await stranded()];
+        await outbox.reoffer("one");
+        found.push(await stranded());
+        await outbox.reoffer("two");
+        found.push(await stranded());
+        for (const copy of await outbox.stranded()) await outbox.letGoOfStranded(copy);
+        found.push(await stranded());
+        const month = 30 * 24 * 60 * 60 * 1000;
+        await outbox.forget({ epoch: "two", now: 2 + month }); // the first time that the server says is counted from
+        await outbox.forget({ epoch: "two", now: 2 + 2 * month });
+        found.push(await copies());
+        await outbox.forget({ epoch: "two", now: 3 + 2 * month });
+        return [...found, await copies(), (await outbox.device()).answered];
+        """,
+    )
+
+    assert found == [[], [], [], ["change-a"], [], ["/mirror/change-a"], [], []]
 
 
 def test_mirror_that_was_lost_is_made_again(page: Page) -> None:

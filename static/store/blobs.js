@@ -1,7 +1,7 @@
 // Photos and voice notes: their bytes by their hash, in a database of their own, until the server has them and for thirty
 // days more. What names them is a change in the outbox; neither store waits for the other.
 //
-//     kept ──> waiting ──> whole ──> forgotten after 30 days, by the server's clock
+//     kept ──> waiting ──> whole ──> forgotten after 30 days, by both clocks
 //                 ▲ └─> refused       │
 //                 └── another epoch ──┘
 //
@@ -22,9 +22,10 @@ import { Database, requested } from "./database.js";
  *   state: "waiting" | "whole" | "refused",
  *   epoch: string,
  *   whole_at: number,
+ *   noted_at?: number,
  *   code: string,
  *   words: string,
- * }} KeptBlob `words` are the server's, for the volunteer, when it is refused
+ * }} KeptBlob `words` are the server's, for the volunteer, when it is refused; `whole_at` is by its clock, `noted_at` by the phone's
  */
 
 const BLOB_KEPT_MS = 30 * 24 * 60 * 60 * 1000;
@@ -122,8 +123,8 @@ export class Blobs {
   }
 
   /** Notes that the server has all of it. */
-  settle(sha256, { epoch, now }) {
-    const whole = /** @type {const} */ ({ state: "whole", epoch, whole_at: now });
+  settle(sha256, { epoch, now, phoneNow }) {
+    const whole = /** @type {const} */ ({ state: "whole", epoch, whole_at: now, noted_at: phoneNow });
     return this.#update((blob) => (blob.sha256 === sha256 ? { ...blob, ...whole } : null));
   }
 
@@ -138,10 +139,11 @@ export class Blobs {
     return this.#update((blob) => (blob.state === "whole" && blob.epoch !== epoch ? { ...blob, state: "waiting" } : null));
   }
 
-  /** Removes what has been whole in this epoch for long enough. */
-  async forget({ epoch, now }) {
-    const isOld = (blob) => blob.state === "whole" && blob.epoch === epoch && now - blob.whole_at > BLOB_KEPT_MS;
-    await this.remove((await this.all()).filter(isOld).map(({ sha256 }) => sha256));
+  /** Removes what has been whole in this epoch for long enough by both clocks, of which either may have been put right since. */
+  async forget({ epoch, now, phoneNow }) {
+    const isOld = ({ whole_at, noted_at = 0 }) => now - whole_at > BLOB_KEPT_MS && Math.abs(phoneNow - noted_at) > BLOB_KEPT_MS;
+    const old = (await this.all()).filter((blob) => blob.state === "whole" && blob.epoch === epoch && isOld(blob));
+    await this.remove(old.map(({ sha256 }) => sha256));
   }
 
   /** Lets go of those that the server has or will not have. */

@@ -23,7 +23,7 @@
  * @property {ArrayBuffer} sealed
  * @property {Display | null} display
  * @property {1} version
- * @property {number | null} acknowledged_at when the server answered, by the phone's clock
+ * @property {number | null} acknowledged_at when the server answered, by its own clock
  * @property {number | null} revision
  * @property {string | null} epoch of the answer
  * @property {string} code why it is held, or could not be sent
@@ -92,12 +92,13 @@ export function concealEntry(entry, isCovered) {
 }
 
 /**
- * Was it answered in this very epoch, and kept long enough?
- * @param {Pick<Entry, "state" | "epoch" | "acknowledged_at">} entry
- * @param {{ epoch: string, now: number }} when
+ * Was it answered in this very epoch, and kept long enough by both clocks? Either may have been wrong, and put right since.
+ * @param {Pick<Entry, "state" | "epoch" | "acknowledged_at" | "created_at">} entry
+ * @param {{ epoch: string, now: number, phoneNow: number }} when
  */
-export function isForgettable(entry, { epoch, now }) {
-  return entry.state !== "waiting" && entry.epoch === epoch && now - (entry.acknowledged_at ?? now) > KEPT_MS;
+export function isForgettable({ state, epoch: answeredIn, acknowledged_at, created_at }, { epoch, now, phoneNow }) {
+  const isOld = now - (acknowledged_at ?? now) > KEPT_MS && Math.abs(phoneNow - created_at) > KEPT_MS;
+  return state !== "waiting" && answeredIn === epoch && isOld;
 }
 
 /** A discard, which is nothing that people see. @param {Entry} entry */

@@ -30,7 +30,7 @@ import { encodeBase64, isTaken, readAnswer, readFailure } from "./protocol.js";
  * @property {(isLost: (entry: Entry) => boolean) => Promise<void>} reofferLost
  * @property {(answer: Answer, when: { now: number, asked: Asked }) => Promise<boolean>} apply false when the checkpoint has moved
  * @property {(isCovered: (entry: Entry) => boolean) => Promise<void>} conceal
- * @property {(when: { epoch: string, now: number }) => Promise<void>} forget
+ * @property {(when: { epoch: string, now: number, phoneNow: number }) => Promise<void>} forget
  * @property {(id: string) => Promise<Record<string, any> | null>} record
  * @property {() => Promise<{ epoch: string, cursor: string, ready: boolean }>} checkpoint
  * @property {() => Promise<number>} highWater the last sequence number given out
@@ -190,8 +190,8 @@ function failed({ reason, text, retry_after_ms }) {
 }
 
 /**
- * Takes an answer in, in the order drawn above. How long an answered entry has been kept is counted by the server's
- * clock: a phone's may jump by years, and would let go of what a restored server still needs.
+ * Takes an answer in, in the order drawn above. How long an answered entry has been kept is counted by the server's clock
+ * and the phone's: either may jump by years, and would let go of what a restored server still needs.
  */
 async function take({ store, answer, asked, offered, refused, answered, isShut, now }) {
   const { epoch, now: serverNow } = answer;
@@ -220,7 +220,7 @@ async function take({ store, answer, asked, offered, refused, answered, isShut, 
   // waits for the next one, in case its page was read before its changes were written.
   const isLeftOut = (entry) => !answer.more && entry.acknowledged_at < serverNow;
   await store.conceal((entry) => reached.get(entry.record_id) >= entry.revision || isLeftOut(entry));
-  await store.forget({ epoch, now: serverNow });
+  await store.forget({ epoch, now: serverNow, phoneNow: now });
 }
 
 export const isAnswered = (result) => isTaken(result) || result.outcome === "held";

@@ -80,7 +80,7 @@ async function upload({ sha256, length }, { blobs, send, pieces, now, at, isStop
   let step = stepFrom(await trySend(send, { method: "HEAD", path: upload.path }), 0, upload);
   if (!bytes && !step.whole && !step.end) step.refusal = { code: "damaged", words: "" };
   for (let useless = 0; useless < USELESS_MAX && !isStopped(); ) {
-    if (step.whole) await blobs.settle(sha256, { epoch: step.whole, now: at });
+    if (step.whole) await blobs.settle(sha256, { epoch: step.whole, now: at, phoneNow: now() });
     if (step.refusal) await blobs.refuse(sha256, step.refusal);
     if (step.whole || step.refusal || step.end) return step.end ?? null;
     const startedAt = now();

@@ -74,7 +74,7 @@ export class Uploader {
     const { signal } = (this.#interrupt = new AbortController());
     const blobs = this.#blobs;
     await blobs.reoffer(epoch);
-    await blobs.forget({ epoch, now: at });
+    await blobs.forget({ epoch, now: at, phoneNow: Date.now() });
     const send = (request) => this.#transport.send({ ...request, signal });
     const isStopped = () => signal.aborted || !this.#server;
     const withheld = await this.#withheld();

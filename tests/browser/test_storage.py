@@ -415,7 +415,7 @@ def test_what_was_given_up_does_not_come_back_from_its_copy_a_month_later(page: 
         await next.settle([{ change_id: "change-discard", state: "acknowledged", revision: 0, code: "" }], { epoch: "one", now: 1 });
         await next.conceal(() => true);
         const later = 31 * 24 * 60 * 60 * 1000;
-        await next.forget({ epoch: "one", now: later });
+        await next.forget({ epoch: "one", now: later, phoneNow: later });
         return [await numbers(next), await numbers(new Outbox(caches, vault))];
         """,
     )
@@ -528,10 +528,10 @@ def test_what_was_answered_outlives_another_identity_by_thirty_days_and_is_offer
         for (const copy of await outbox.stranded()) await outbox.letGoOfStranded(copy);
         found.push(await stranded());
         const month = 30 * 24 * 60 * 60 * 1000;
-        await outbox.forget({ epoch: "two", now: 2 + month }); // the first time that the server says is counted from
-        await outbox.forget({ epoch: "two", now: 2 + 2 * month });
+        await outbox.forget({ epoch: "two", now: 2 + month, phoneNow: 2 * month }); // the first time that the server says is counted from
+        await outbox.forget({ epoch: "two", now: 2 + 2 * month, phoneNow: 2 * month });
         found.push(await copies());
-        await outbox.forget({ epoch: "two", now: 3 + 2 * month });
+        await outbox.forget({ epoch: "two", now: 3 + 2 * month, phoneNow: 2 * month });
         return [...found, await copies(), (await outbox.device()).answered];
         """,
     )
@@ -577,9 +577,9 @@ def test_forgotten_entry_leaves_the_mirror_as_well(page: Page) -> None:
         await save(outbox, "b");
         await outbox.settle([{ change_id: "change-a", state: "acknowledged", revision: 1, code: "" }], { epoch: "one", now: 1 });
         const later = 1 + 31 * 24 * 60 * 60 * 1000;
-        await outbox.forget({ epoch: "two", now: later });
+        await outbox.forget({ epoch: "two", now: later, phoneNow: later });
         const kept = (await numbers(outbox)).length;
-        await outbox.forget({ epoch: "one", now: later });
+        await outbox.forget({ epoch: "one", now: later, phoneNow: later });
         const mirror = await caches.open("linli-outbox-mirror");
         return [kept, await numbers(outbox), (await mirror.keys()).map(({ url }) => new URL(url).pathname)];
         """,

@@ -397,7 +397,7 @@ def test_every_write_is_strict(page: Page) -> None:
 
 KEPT_WHOLE = """
 const { sha256 } = await blobs.keep(made(10), "photo");
-await blobs.settle(sha256, { epoch: "one", now: 1000 });
+await blobs.settle(sha256, { epoch: "one", now: 1000, phoneNow: 1000 });
 """
 
 
@@ -414,7 +414,7 @@ def test_another_epoch_asks_after_it_again(page: Page) -> None:
     assert found == ["whole", "waiting"]
 
 
-def test_bytes_are_kept_thirty_days_of_the_server(page: Page) -> None:
+def test_bytes_are_kept_thirty_days_of_both_clocks(page: Page) -> None:
     script = """
     const counts = [];
     for (const when of given) {
@@ -424,9 +424,14 @@ def test_bytes_are_kept_thirty_days_of_the_server(page: Page) -> None:
     return counts;
     """
     late = 1000 + 30 * DAY_MS
-    when = [{"epoch": "one", "now": late}, {"epoch": "two", "now": late + 1}, {"epoch": "one", "now": late + 1}]
+    when = [
+        {"epoch": "one", "now": late, "phoneNow": late + 1},
+        {"epoch": "two", "now": late + 1, "phoneNow": late + 1},
+        {"epoch": "one", "now": late + 1, "phoneNow": late},
+        {"epoch": "one", "now": late + 1, "phoneNow": late + 1},
+    ]
 
-    assert run(page, KEPT_WHOLE + script, when) == [1, 1, 1, 1, 0, 0]
+    assert run(page, KEPT_WHOLE + script, when) == [1, 1, 1, 1, 1, 1, 0, 0]
 
 
 def test_what_waits_or_was_refused_is_never_forgotten(page: Page) -> None:
@@ -434,7 +439,7 @@ def test_what_waits_or_was_refused_is_never_forgotten(page: Page) -> None:
     const { sha256 } = await blobs.keep(made(10), "photo");
     await blobs.keep(made(11), "photo");
     await blobs.refuse(sha256, { code: "unsupported_type", words: "" });
-    await blobs.forget({ epoch: "one", now: Number.MAX_SAFE_INTEGER });
+    await blobs.forget({ epoch: "one", now: Number.MAX_SAFE_INTEGER, phoneNow: Number.MAX_SAFE_INTEGER });
     return (await blobs.all()).map(({ state }) => state).sort();
     """
 

@@ -692,10 +692,11 @@ def test_standing_is_handed_on(phone: Phone, server: Server) -> None:
 # Keeping and forgetting
 
 
-def test_sealed_copies_are_kept_thirty_days_of_the_server(phone: Phone, server: Server) -> None:
+def test_sealed_copies_are_kept_thirty_days_of_both_clocks(phone: Phone, server: Server) -> None:
     phone.visit("a")
     phone.exchange_with(server)
 
+    phone.at(40 * DAY_MS)
     server.now += 30 * DAY_MS
     phone.exchange_with(server)
     assert phone.states() == ["acknowledged"]
@@ -712,6 +713,17 @@ def test_clock_of_the_phone_forgets_nothing(phone: Phone, server: Server, now: i
     phone.exchange_with(server)
 
     phone.at(now)
+    phone.exchange_with(server)
+
+    assert phone.states() == ["acknowledged"]
+
+
+def test_a_server_whose_clock_was_years_behind_and_is_put_right_forgets_nothing(phone: Phone, server: Server) -> None:
+    """It came up after a power cut without its battery's time."""
+    phone.visit("a")
+    phone.exchange_with(server)
+
+    server.now += 700 * DAY_MS
     phone.exchange_with(server)
 
     assert phone.states() == ["acknowledged"]

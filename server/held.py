@@ -119,9 +119,12 @@ def take_in(session: Session, principal: Principal, held: HeldChange, *, decisio
         return
     asked, authority = held.change, Role.COORDINATOR
     author = Author(asked.community_id, asked.person_id, asked.person_name, asked.device_id, authority)
-    again = without(asked_again(asked), said_since(session, principal, asked))
+    again = asked_again(asked)
+    since = [each for each in what_stood(session, principal, again.record_id) if each.position > asked.position]
+    later = {name for each in since if each.person_id == asked.person_id for name in json.loads(each.fields)}
+    again = without(again, later)  # of a record that is hers alone to amend: what she wrote later stands
     standing = SqlStore(session).records(asked.community_id, [again.record_id]).get(again.record_id)
-    if standing is not None and standing.is_void and withdrawn_at(session, principal, again.record_id) > asked.position:
+    if standing is not None and standing.is_void and any(each.action == Action.VOID for each in since):
         raise StillHeld("withdrawn")  # by its author, after this had come
     (result,) = accept_changes(session, author, [again], now)
     if result.outcome is Outcome.HELD:
@@ -129,35 +132,21 @@ def take_in(session: Session, principal: Principal, held: HeldChange, *, decisio
     decide(session, principal, held, Decision.TAKEN, reason="", decision_id=decision_id, now=now)
 
 
-def said_since(session: Session, principal: Principal, asked: Change) -> set[str]:
-    """The fields that its author has set since it came, of a record that is hers alone to amend: her later words stand."""
-    statement = select(Change.fields).where(
-        col(Change.record_id) == asked.record_id,
-        col(Change.person_id) == asked.person_id,
-        col(Change.position) > asked.position,
-        col(Change.revision) > 0,
-    )
-    return {name for fields in session.exec(scoped(principal, statement)) for name in json.loads(fields)}
-
-
 def without(change: changes.Change, names: Collection[str]) -> changes.Change:
     return replace(change, set={name: value for name, value in change.set.items() if name not in names})
 
 
-def withdrawn_at(session: Session, principal: Principal, record_id: str) -> int:
-    """The place in the history at which the last word came that withdrew it; of one that was held and taken in, its first."""
-    statement = select(Change.change_id, Change.position, Change.revision).where(
-        col(Change.record_id) == record_id, col(Change.action) == Action.VOID.value
-    )
-    voids = session.exec(scoped(principal, statement)).all()
-    stood = {change_id for change_id, _, revision in voids if revision > 0}
-    copies = {taken_in_id(change_id) for change_id, *_ in voids}
-    came = (
-        place
-        for change_id, place, _ in voids
-        if stood & {change_id, taken_in_id(change_id)} and change_id not in copies
-    )
-    return max(came, default=0)
+def what_stood(session: Session, principal: Principal, record_id: str) -> list[Change]:
+    """The changes of a record that were accepted, each once, at the place in the history at which it first came: what was
+    held and taken in is of when it was held."""
+    found = session.exec(scoped(principal, select(Change).where(col(Change.record_id) == record_id))).all()
+    stood = {change.change_id for change in found if change.revision > 0}
+    copies = {taken_in_id(change.change_id) for change in found}
+    return [
+        change
+        for change in found
+        if change.change_id not in copies and stood & {change.change_id, taken_in_id(change.change_id)}
+    ]
 
 
 def decide(

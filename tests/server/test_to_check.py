@@ -1,6 +1,7 @@
 """What waits for a person: held changes decided about, conflicts settled, phones that need help."""
 
 import html
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -227,6 +228,25 @@ def test_what_its_author_wrote_later_stands_when_an_older_edit_is_taken_in(world
     assert '"wb_mood":"poor"' in standing.fields
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_held_edits_the_later_one_stands_whichever_is_taken_in_first(
+    world: World, order: tuple[int, int]
+) -> None:
+    first = visit_change("hers", note="第一句")
+    log_visits(world.database, ALICE, first)
+    revoked = replace(ALICE.author(), is_revoked=True)
+    older = visit_change("hers", base=first.change_id, note="第二句")
+    newer = visit_change("hers", base=older.change_id, note="第三句")
+    world.database.write(lambda session: accept_changes(session, revoked, [older, newer], NOW))
+
+    for place in order:
+        decide(world, (older, newer)[place].change_id, "taken")
+
+    standing = record(world, made_up_id("hers"))
+    assert standing is not None
+    assert '"note":"第三句"' in standing.fields
+
+
 @pytest.mark.parametrize("years", [-9, 0, 9])
 def test_what_its_author_wrote_before_she_took_the_visit_back_brings_it_not_back(world: World, years: int) -> None:
     log_visits(world.database, ALICE, visit_change("hers"))
@@ -329,10 +349,12 @@ def test_the_second_of_two_with_one_id_becomes_a_record_of_its_own(world: World)
     (result,) = log_visits(world.database, ALICE, replace(change, set={**change.set, "note": "second"}))
     assert result.code == "same_id_other_content"
     held = next(each for each in stored(world, made_up_id("twice")) if each.outcome == "held")
+    log_visits(world.database, ALICE, visit_change("twice", base=change.change_id, note="first, amended"))
 
     decide(world, held.change_id, "taken")
 
-    assert len(listed(world.get("/coordinator"))) == 2
+    notes = [record(world, visit) for visit in listed(world.get("/coordinator"))]
+    assert sorted(json.loads(each.fields)["note"] for each in notes if each) == ["first, amended", "second"]
 
 
 def test_a_visit_of_a_closed_household_waits_and_can_be_taken_in(world: World) -> None:

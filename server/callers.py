@@ -1,6 +1,6 @@
 """A device that calls: whether it is the one it says it is, and how it stands here.
 
-Every exchange asks this, so it is one row of two tables, read in the driver's own words.
+Every exchange asks this, so it is one row, read in the driver's own words.
 """
 
 from dataclasses import dataclass, fields
@@ -19,7 +19,7 @@ from sync.kinds import Role
 
 @dataclass(slots=True)
 class Caller:
-    """A device (server/models.py), with the name of its volunteer."""
+    """A device (server/models.py), with the name of its volunteer and the highest number that history has of it."""
 
     community_id: int
     id: str
@@ -36,6 +36,7 @@ class Caller:
     language: str
     size: str
     keeping: str
+    newest_number: int
 
     @property
     def author(self) -> Author:
@@ -48,8 +49,9 @@ class Caller:
         return self.standing == "active" and self.is_active
 
 
-OF_VOLUNTEER = {"volunteer_name": "v.name", "is_active": "v.is_active"}
-COLUMNS = ", ".join(OF_VOLUNTEER.get(each.name, f"d.{each.name}") for each in fields(Caller))
+NEWEST = "SELECT max(device_sequence) FROM change c WHERE c.community_id = d.community_id AND c.device_id = d.id"
+OF_OTHERS = {"volunteer_name": "v.name", "is_active": "v.is_active", "newest_number": f"coalesce(({NEWEST}), 0)"}
+COLUMNS = ", ".join(OF_OTHERS.get(each.name, f"d.{each.name}") for each in fields(Caller))
 CALLER = f"""
     SELECT {COLUMNS} FROM device d
       JOIN volunteer v ON v.community_id = d.community_id AND v.id = d.volunteer_id

@@ -1,6 +1,6 @@
 """What a call leaves behind: how far a device's numbers have come, when it was heard of last, what it prefers."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from sqlmodel import Session
@@ -9,6 +9,7 @@ from server.callers import Caller
 from server.clones import is_cloned, is_set_back
 from server.identifiers import packed
 from server.statements import statements_of
+from sync.changes import Outcome, Result
 from sync.gaps import advance
 from sync.protocol import Message
 
@@ -19,6 +20,7 @@ SETTINGS: Mapping[str, Set[str]] = {
     "size": frozenset({"normal", "large"}),
     "keeping": frozenset({"kept", "may_be_cleared"}),
 }
+NEW = frozenset({Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT})  # a change that history lacked until now
 ARRIVED = "SELECT device_sequence FROM change WHERE community_id = ? AND device_id = ? AND device_sequence > ?"
 NOTED = ("last_contact_at", "clock_skew_ms", *SETTINGS)
 # What only ever grows: another process may have noted more of this device since it was read.
@@ -46,17 +48,29 @@ def settings_of(caller: Caller, message: Message) -> dict[str, str]:
     return {name: said[name] if said.get(name) in words else getattr(caller, name) for name, words in SETTINGS.items()}
 
 
-def missing_numbers(session: Session, caller: Caller, message: Message) -> tuple[int, list[list[int]], list[int]]:
-    """Through which number everything has arrived, the ranges that are missing, and what is here beyond the last note."""
-    values = caller.community_id, packed(caller.id), caller.received_through
-    arrived = [row[0] for row in statements_of(session).rows(ARRIVED, values)]
+def missing_numbers(
+    session: Session, caller: Caller, message: Message, results: Sequence[Result] = ()
+) -> tuple[int, list[list[int]], list[int]]:
+    """Through which number everything has arrived, the ranges that are missing, and what is here beyond the last note.
+
+    `results`: of what the message pushed. Where history held nothing beyond that note and all that was pushed is new, it
+    holds just that, and is not asked. So nobody else may have written since the caller was read.
+    """
+    if caller.newest_number <= caller.received_through and all(result.outcome in NEW for result in results):
+        pushed = [envelope.device_sequence for envelope in message.envelopes]
+        arrived = [number for number in pushed if number > caller.received_through]
+    else:
+        values = caller.community_id, packed(caller.id), caller.received_through
+        arrived = [row[0] for row in statements_of(session).rows(ARRIVED, values)]
     through, missing = advance(caller.received_through, arrived, max(message.high_water, caller.high_water))
     return through, missing, arrived
 
 
-def note_call(session: Session, caller: Caller, message: Message, now: int) -> list[list[int]]:
+def note_call(
+    session: Session, caller: Caller, message: Message, now: int, results: Sequence[Result] = ()
+) -> list[list[int]]:
     """Keeps what this call says of the device, and returns the sequence numbers that should have arrived."""
-    through, missing, arrived = missing_numbers(session, caller, message)
+    through, missing, arrived = missing_numbers(session, caller, message, results)
     noted: dict[str, Any] = {
         "last_contact_at": now,
         "clock_skew_ms": max(-(2**53), min(2**53, message.now - now)) if message.now else 0,

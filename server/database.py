@@ -31,12 +31,14 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.types.string import BytesBinaryDumper
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
 from server.settings import Settings
+from server.statements import Statements
 from sync.errors import TryLater
 
 T = TypeVar("T")
@@ -99,7 +101,7 @@ class Database:
             self._writer: Writer = SqliteWriter(url, end, checkpoint_rows)
             self.engine = self._look = sqlite_engine(url, is_writer=False)
         else:
-            self.engine = create_engine(url, pool_size=READERS_MAX, max_overflow=READERS_MAX, pool_pre_ping=True)
+            self.engine = postgresql_engine(url)
             self._look = self.engine.execution_options(isolation_level="REPEATABLE READ")  # as SQLite's readers have it
             self._writing = bounded(self.engine, idle_ms_max)
             self._writer = PostgresqlWriter(self._writing, end)
@@ -223,7 +225,7 @@ class SqliteWriter(Writer):
 
     def in_one_transaction(self, works: Iterable[Work[Any]]) -> list[Any]:
         with self._connection.begin():
-            return [attempt(self._connection, work) for work in works]
+            return all_of(self._connection, works)
 
     def afterwards(self) -> None:
         """A checkpoint when one is due. What cannot be moved now, for a reader or a full disk, is moved another time."""
@@ -248,7 +250,7 @@ class PostgresqlWriter(Writer):
 
     def in_one_transaction(self, works: Iterable[Work[Any]]) -> list[Any]:
         with self._engine.begin() as connection:
-            return [attempt(connection, work) for work in works]
+            return all_of(connection, works)
 
     def alone(self, work: Work[Any]) -> Any:
         return write_with_retries(self._engine, work)
@@ -266,11 +268,15 @@ def settle(future: Future[T], run: Callable[[Work[T]], T], work: Work[T]) -> Non
         future.set_result(result)
 
 
-def attempt(connection: Connection, work: Work[T]) -> T:
-    with Session(connection, join_transaction_mode="rollback_only", expire_on_commit=False) as session:
-        result = work(session)
-        session.flush()
-        return result
+def all_of(connection: Connection, works: Iterable[Work[Any]]) -> list[Any]:
+    """Each in a session of its own, and with what the ones before know of the transaction they share."""
+    shared = {"statements": Statements(connection)}
+    results = []
+    for work in works:
+        with Session(connection, join_transaction_mode="rollback_only", expire_on_commit=False, info=shared) as session:
+            results.append(work(session))
+            session.flush()
+    return results
 
 
 def write_with_retries(engine: Engine, work: Work[T]) -> T:
@@ -308,6 +314,17 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, StopIteration):  # none may end in a future: whoever awaits it would wait for ever
         return RuntimeError(repr(error))
     return error
+
+
+def postgresql_engine(url: str) -> Engine:
+    engine = create_engine(url, pool_size=READERS_MAX, max_overflow=READERS_MAX, pool_pre_ping=True)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: psycopg.Connection, _: Any) -> None:
+        # For bytes in a COPY. The one that psycopg would take is Python, for a wrapper of DB-API 1.0.
+        connection.adapters.register_dumper(None, BytesBinaryDumper)
+
+    return engine
 
 
 def bounded(engine: Engine, idle_ms_max: int) -> Engine:

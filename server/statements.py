@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
 from sqlmodel import Session, SQLModel
 
@@ -20,19 +21,23 @@ Values = Sequence[Any] | Mapping[str, Any]
 
 
 def statements_of(session: Session) -> "Statements":
-    """The session's own: made once, because it opens the transaction."""
+    """The transaction's own: made once, because it opens it. Works that are committed together share it (`all_of` in
+    server/database.py)."""
     found: Statements | None = session.info.get("statements")
     if found is None:
-        found = session.info["statements"] = Statements(session)
+        found = session.info["statements"] = Statements(session.connection())
     return found
 
 
 class Statements:
-    """Values are bound by `?`, or by name as `:name`, on both engines. Nothing here commits."""
+    """Values are bound by `?`, or by name as `:name`, on both engines. Nothing here commits.
 
-    def __init__(self, session: Session) -> None:
-        connection = session.connection()
+    `feed_ends`: by community, what SqlStore knows of its feed, and nobody else can move before this transaction ends.
+    """
+
+    def __init__(self, connection: Connection) -> None:
         self.is_sqlite = connection.dialect.name == "sqlite"
+        self.feed_ends: dict[int, Any] = {}
         self._cursor: Any = connection.connection.cursor()
 
     def rows(self, statement: str, values: Values = ()) -> list[Row]:

@@ -53,11 +53,12 @@ BEYOND_EVERY_ID = b"\xff" * 17
 
 
 class FeedEnd(NamedTuple):
-    """The last place given out, how many lines of history there are, and the end of their chain."""
+    """The last place given out, how many lines of history there are, the end of their chain, and the epoch of all that."""
 
     head: int
     entries: int
     chain: bytes
+    epoch: str
 
 
 class SqlStore:
@@ -66,11 +67,15 @@ class SqlStore:
     def __init__(self, session: Session) -> None:
         self._statements = statements_of(session)
         self._is_sqlite = self._statements.is_sqlite
-        self._feed_end: FeedEnd | None = None
 
     def hold(self, community_id: int) -> None:
-        if not self._is_sqlite:  # there BEGIN IMMEDIATE holds the whole file already
-            self._feed_end = self._locked_feed_end(community_id)
+        if not self.holds(community_id):
+            self._statements.feed_ends[community_id] = self._feed_end(community_id, lock=" FOR UPDATE OF f")
+
+    def holds(self, community_id: int) -> bool:
+        """Whether nobody else has written to this community since the transaction began to look at it. On SQLite BEGIN
+        IMMEDIATE holds the whole file."""
+        return self._is_sqlite or community_id in self._statements.feed_ends
 
     def known(self, community_id: int, change_ids: Collection[str]) -> Mapping[str, Known]:
         rows = self._rows_by_id("change", KNOWN_COLUMNS, "change_id", community_id, change_ids)
@@ -112,15 +117,14 @@ class SqlStore:
 
     def take_place(self, community_id: int) -> int:
         """The next place in the feed, for a grant that is given or ended."""
-        return int(
-            self._statements.value(
-                "UPDATE feed SET head = head + 1 WHERE community_id = ? RETURNING head", (community_id,)
-            )
-        )
+        self.hold(community_id)
+        end = self._feed_end(community_id)
+        self._move(community_id, end._replace(head=end.head + 1))
+        return end.head + 1
 
     def append(self, community_id: int, entries: Sequence[Entry]) -> None:
-        head, written, chain = self._feed_end or self._locked_feed_end(community_id)
-        self._feed_end = None  # it is moved on now
+        self.hold(community_id)
+        head, written, chain, epoch = self._feed_end(community_id)
         for entry in entries:
             if entry.fields is not None:
                 head += 1
@@ -128,10 +132,7 @@ class SqlStore:
         asked = [msgspec.json.encode(entry.change.set) for entry in entries]
         changes, chain = history_rows(community_id, entries, asked, written=written, chain=chain)
         self._statements.insert("change", CHANGE_COLUMNS, changes)
-        self._statements.run(
-            "UPDATE feed SET head = ?, entries = ?, chain = ? WHERE community_id = ?",
-            (head, written + len(entries), chain, community_id),
-        )
+        self._move(community_id, FeedEnd(head, written + len(entries), chain, epoch))
         moved = [(entry, text) for entry, text in zip(entries, asked, strict=True) if entry.fields is not None]
         latest = {entry.change.record_id: record_row(community_id, entry, text) for entry, text in moved}
         new_ids = {entry.change.record_id for entry, _ in moved if entry.before is None}
@@ -141,10 +142,10 @@ class SqlStore:
         self._statements.update("record", RECORD_COLUMNS, moved_on, keys=2)
 
     def head(self, community_id: int) -> int:
-        return int(self._statements.value("SELECT head FROM feed WHERE community_id = ?", (community_id,)))
+        return self._feed_end(community_id).head
 
     def epoch(self, community_id: int) -> str:
-        return str(self._statements.value("SELECT epoch FROM community WHERE id = ?", (community_id,)))
+        return self._feed_end(community_id).epoch
 
     def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice:
         head = self.head(community_id)
@@ -185,13 +186,27 @@ class SqlStore:
         statement = f"SELECT {', '.join(columns)} FROM {name} WHERE community_id = ? AND {key} {among}"  # noqa: S608 -- our own names
         return self._statements.rows(statement, (community_id, *keys))
 
-    def _locked_feed_end(self, community_id: int) -> "FeedEnd":
-        lock = "" if self._is_sqlite else " FOR UPDATE"
-        head, entries, chain = self._statements.row(
-            f"SELECT head, entries, chain FROM feed WHERE community_id = ?{lock}",  # noqa: S608 -- our own words
-            (community_id,),
+    def _feed_end(self, community_id: int, *, lock: str = "") -> FeedEnd:
+        found: FeedEnd | None = self._statements.feed_ends.get(community_id)
+        if found is None:
+            head, entries, chain, epoch = self._statements.row(
+                f"""
+                SELECT f.head, f.entries, f.chain, c.epoch FROM feed f JOIN community c ON c.id = f.community_id
+                 WHERE f.community_id = ?{lock}
+                """,  # noqa: S608 -- our own words
+                (community_id,),
+            )
+            found = FeedEnd(head, entries, bytes(chain), epoch)
+            if self._is_sqlite:  # a transaction sees one moment
+                self._statements.feed_ends[community_id] = found
+        return found
+
+    def _move(self, community_id: int, end: FeedEnd) -> None:
+        self._statements.run(
+            "UPDATE feed SET head = ?, entries = ?, chain = ? WHERE community_id = ?",
+            (end.head, end.entries, end.chain, community_id),
         )
-        return FeedEnd(head, entries, bytes(chain))
+        self._statements.feed_ends[community_id] = end
 
 
 def active_scopes(community_id: int, person_id: str) -> Select[Any]:

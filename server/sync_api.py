@@ -154,6 +154,10 @@ class Exchange:
     def __call__(self, session: Session) -> Answer | None:
         message = self.message
         caller = confirmed(caller_of(session, self.device_id))
+        store = SqlStore(session)
+        if message.envelopes and not store.holds(caller.community_id):
+            store.hold(caller.community_id)  # another message of the same phone may have been at work
+            caller = caller_of(session, self.device_id)
         does_note = bool(message.envelopes) or is_news(caller, message, self.now)
         if does_note and not self.may_note:
             return None
@@ -161,10 +165,10 @@ class Exchange:
         if message.envelopes:
             results = accept_opened(session, caller.author, message, self.changes, self.now)
         if does_note:
-            missing = note_call(session, caller, message, self.now)
+            missing = note_call(session, caller, message, self.now, results)
         else:
             _, missing, _ = missing_numbers(session, caller, message)
-        pulled, is_later = pull(SqlStore(session), caller.author, message, is_pressed=self.pause_ms > 0)
+        pulled, is_later = pull(store, caller.author, message, is_pressed=self.pause_ms > 0)
         echoed = [wire_result(envelope, result) for envelope, result in zip(message.envelopes, results, strict=True)]
         records = pulled.slice.records
         answer = encode_answer(

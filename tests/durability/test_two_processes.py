@@ -1,5 +1,6 @@
 """Two app processes over one PostgreSQL: what one does in the middle of the other's transaction (RELIABILITY.md 2.2)."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +20,13 @@ from server.scope import Principal
 from server.sealing import encode_base64url
 from server.sessions import end_session, slide_session
 from server.store import SqlStore
+from server.sync_api import Exchange
 from sync.changes import Action, Change
 from sync.kinds import Role
-from tests.people import ALICE, COMMUNITY_ID, COORDINATOR, NOW, RED_DOOR, build_world, made_up_id, sign_in
+from sync.protocol import decode_message
+from tests.people import ALICE, COMMUNITY_ID, COORDINATOR, NOW, RED_DOOR, build_world, made_up_id, sign_in, visit_change
 from tests.postgres import new_database, told_of_statements
-from tests.signing_phone import SigningPhone
+from tests.signing_phone import SigningPhone, message, wire_change
 
 DAY = 24 * 3600_000
 SECOND = Principal(Role.COORDINATOR, made_up_id("Second"), COMMUNITY_ID, "Second")
@@ -108,6 +111,23 @@ def test_a_phone_that_claims_two_codes_at_once_is_one_phone(one: Database, other
 
     assert len(set(seen)) == 1
     assert seen[0] not in list(ClaimProblem)
+
+
+def test_two_messages_of_one_phone_at_once_leave_no_gap(one: Database, other: Database) -> None:
+    phone = SigningPhone(ALICE)
+    one.write(phone.enrol)
+
+    def push(database: Database, number: int) -> object:
+        visit = wire_change(visit_change(f"visit {number}"), device_sequence=number)
+        entry = {"change_id": visit["change_id"], "device_sequence": number, "change": visit}
+        asked = decode_message(json.loads(message([entry], high_water=number)))
+        return Exchange(phone.device_id, asked, NOW).done_in(database)["missing"]
+
+    with meanwhile(one, "FOR UPDATE OF f", lambda: push(other, 1)):
+        missing = push(one, 2)
+
+    device = one.read(lambda session: session.get_one(Device, (COMMUNITY_ID, phone.device_id)))
+    assert (missing, device.received_through, device.high_water) == ([], 2, 2)
 
 
 def test_a_machine_that_vanishes_in_a_transaction_holds_nobody_up(other: Database) -> None:

@@ -69,8 +69,7 @@ class SqlStore:
         self._is_sqlite = self._statements.is_sqlite
 
     def hold(self, community_id: int) -> None:
-        if not self.holds(community_id):
-            self._statements.feed_ends[community_id] = self._feed_end(community_id, lock=" FOR UPDATE OF f")
+        self._held_end(community_id)
 
     def holds(self, community_id: int) -> bool:
         """Whether nobody else has written to this community since the transaction began to look at it. On SQLite BEGIN
@@ -117,14 +116,12 @@ class SqlStore:
 
     def take_place(self, community_id: int) -> int:
         """The next place in the feed, for a grant that is given or ended."""
-        self.hold(community_id)
-        end = self._feed_end(community_id)
+        end = self._held_end(community_id)
         self._move(community_id, end._replace(head=end.head + 1))
         return end.head + 1
 
     def append(self, community_id: int, entries: Sequence[Entry]) -> None:
-        self.hold(community_id)
-        head, written, chain, epoch = self._feed_end(community_id)
+        head, written, chain, epoch = self._held_end(community_id)
         for entry in entries:
             if entry.fields is not None:
                 head += 1
@@ -186,20 +183,26 @@ class SqlStore:
         statement = f"SELECT {', '.join(columns)} FROM {name} WHERE community_id = ? AND {key} {among}"  # noqa: S608 -- our own names
         return self._statements.rows(statement, (community_id, *keys))
 
-    def _feed_end(self, community_id: int, *, lock: str = "") -> FeedEnd:
-        found: FeedEnd | None = self._statements.feed_ends.get(community_id)
-        if found is None:
-            head, entries, chain, epoch = self._statements.row(
-                f"""
-                SELECT f.head, f.entries, f.chain, c.epoch FROM feed f JOIN community c ON c.id = f.community_id
-                 WHERE f.community_id = ?{lock}
-                """,  # noqa: S608 -- our own words
-                (community_id,),
-            )
-            found = FeedEnd(head, entries, bytes(chain), epoch)
-            if self._is_sqlite:  # a transaction sees one moment
-                self._statements.feed_ends[community_id] = found
-        return found
+    def _feed_end(self, community_id: int) -> FeedEnd:
+        return self._held_end(community_id) if self.holds(community_id) else self._read_end(community_id)
+
+    def _held_end(self, community_id: int) -> FeedEnd:
+        """Read once: nobody else can move it before this transaction ends."""
+        ends = self._statements.feed_ends
+        if community_id not in ends:
+            ends[community_id] = self._read_end(community_id, lock="" if self._is_sqlite else " FOR UPDATE OF f")
+        end: FeedEnd = ends[community_id]
+        return end
+
+    def _read_end(self, community_id: int, *, lock: str = "") -> FeedEnd:
+        head, entries, chain, epoch = self._statements.row(
+            f"""
+            SELECT f.head, f.entries, f.chain, c.epoch FROM feed f JOIN community c ON c.id = f.community_id
+             WHERE f.community_id = ?{lock}
+            """,  # noqa: S608 -- our own words
+            (community_id,),
+        )
+        return FeedEnd(head, entries, bytes(chain), epoch)
 
     def _move(self, community_id: int, end: FeedEnd) -> None:
         self._statements.run(

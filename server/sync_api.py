@@ -5,7 +5,6 @@ pull. A request without changes only reads. The answer goes out after commit.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,10 +16,19 @@ from starlette.routing import Route
 
 from server.accepting import accept_changes
 from server.admission import Admission, pause_ms
+from server.bodies import NO_CHARACTER
 from server.callers import KeyRing, authenticated, caller_of, confirmed
 from server.contact import is_news, missing_numbers, note_call
 from server.database import Database
-from server.device_requests import Signed, error_response, json_response, json_response_soon, parse_json, read_signed
+from server.device_requests import (
+    Signed,
+    error_response,
+    json_response,
+    json_response_soon,
+    parse_json,
+    read_json,
+    read_signed,
+)
 from server.models import Community
 from server.rules import SCHEMA, SCHEMA_OLDEST
 from server.sealing import Unsealable, current_sealing_key, encode_base64url, private_keys, unseal
@@ -246,12 +254,12 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
         )
 
     wire: Any = envelope.change
-    opened_text = ""
+    opened_text = ""  # for a person, who can read no seal
     if envelope.sealed is not None:
         if len(envelope.sealed) > CHANGE_BYTES_MAX:
             return held(Held.BAD_CHANGE, "too big")
         try:
-            wire = unseal(
+            text = unseal(
                 envelope.sealed,
                 keys=keys,
                 device_id=device_id,
@@ -260,6 +268,11 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
             )
         except Unsealable:
             return held(Held.UNSEALABLE)
+        opened_text = text.decode("utf-8", "backslashreplace").replace("\0", NO_CHARACTER)
+        try:
+            wire = read_json(text)
+        except MalformedMessage:
+            return held(Held.BAD_CHANGE)
     if not isinstance(wire, dict):
         return held(Held.BAD_CHANGE)
     stored = [wire.get("kind"), wire.get("set")]  # what else it says is a number, an id, or not looked at
@@ -274,9 +287,6 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
     try:
         return decode_change(wire, envelope=envelope)
     except MalformedMessage as error:
-        if envelope.sealed is not None:
-            with suppress(RecursionError):
-                opened_text = canonical(wire)  # for a person, who can read no seal
         schema = wire.get("schema")
         is_newer = isinstance(schema, int) and schema > SCHEMA
         return held(Held.UNKNOWN_SCHEMA, str(schema)) if is_newer else held(Held.BAD_CHANGE, error.message)

@@ -105,7 +105,7 @@ class Record:
 
 
 RESERVED = frozenset(
-    {"kind", "id", "revision", "author_id", "author_name", "made_at", "received_at", "is_void", "state"}
+    {"kind", "id", "revision", "scope_id", "author_id", "author_name", "made_at", "received_at", "is_void", "state"}
 )
 
 

@@ -103,7 +103,8 @@ def test_key_is_derived_as_written_down(server_key: bytes) -> None:
 
 def open_box(server_key: bytes, *, sequence: int) -> Any:
     keys = {SEAL["server_key"]["id"]: server_key}
-    return unseal(SEAL["sealed"], keys=keys, device_id=DEVICE["id"], change_id=SEAL["change_id"], sequence=sequence)
+    box = unseal(SEAL["sealed"], keys=keys, device_id=DEVICE["id"], change_id=SEAL["change_id"], sequence=sequence)
+    return json.loads(box)
 
 
 # Messages

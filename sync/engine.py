@@ -218,6 +218,8 @@ class _Batch:
         record = self._records.get(change.record_id)
         if record is not None and record.kind != change.kind:
             return Refusal(Held.BAD_CHANGE, "kind")
+        if kind.once_per and change.record_id != kind.record_id_of({**(record.fields if record else {}), **change.set}):
+            return Refusal(Held.BAD_CHANGE, "record_id")
         return self._not_allowed(kind, change, record, scope_id) or rules.check(change, record)
 
     def _not_allowed(self, kind: Kind, change: Change, record: Record | None, scope_id: str) -> Refusal | None:
@@ -228,7 +230,8 @@ class _Batch:
         if forbidden is None or not change.set.keys().isdisjoint(forbidden):
             return Refusal(Held.NOT_ALLOWED)
         if record is not None:
-            is_own = change.action is Action.VOID or any(kind.rule(name) is Rule.OWN for name in change.set)
+            withdraws = change.action is Action.VOID and not kind.once_per
+            is_own = withdraws or any(kind.rule(name) is Rule.OWN for name in change.set)
             brings_back = record.is_void and Rule.OWN in kind.fields.values()
             if (is_own or brings_back) and record.author_id != author.person_id:
                 return Refusal(Held.NOT_THE_AUTHOR)
@@ -253,7 +256,8 @@ class _Batch:
     def _apply(self, change: Change, scope_id: str) -> Entry:
         before = self._records.get(change.record_id)
         if before is None:
-            entry = self._keep(change, Outcome.ACCEPTED, fields=change.set, scope_id=scope_id)
+            is_void = change.action is Action.VOID
+            entry = self._keep(change, Outcome.ACCEPTED, fields=change.set, scope_id=scope_id, is_void=is_void)
         else:
             kind, merged = self._rules.kinds[change.kind], self._merged(change, before)
             outcome = Outcome.CONFLICT if merged.conflicts else Outcome.ACCEPTED if merged.is_plain else Outcome.MERGED
@@ -264,8 +268,7 @@ class _Batch:
                 before=before,
                 scope_id=before.scope_id,
                 conflicts=merged.conflicts,
-                # What only an accepted record brings along, only that one brings back.
-                stays_void=before.is_void and kind.rule(kind.scope_field) is Rule.SERVER,
+                is_void=is_void_after(change, before, kind, is_unseen=not merged.is_plain),
             )
         for follower in self._rules.derive(change, before):
             self._follow(follower)
@@ -299,7 +302,8 @@ class _Batch:
         self._repeated.add(change.record_id)
         fields = {**before.fields, **change.set} if before else change.set
         scope_id = before.scope_id if before else self._scope_of(change)
-        self._keep(change, Outcome.ACCEPTED, fields=fields, before=before, scope_id=scope_id)
+        is_void = change.action is Action.VOID
+        self._keep(change, Outcome.ACCEPTED, fields=fields, before=before, scope_id=scope_id, is_void=is_void)
 
     def _keep(
         self,
@@ -312,12 +316,12 @@ class _Batch:
         before: Record | None = None,
         scope_id: str = "",
         conflicts: tuple[Conflict, ...] = (),
-        stays_void: bool = False,
+        is_void: bool = False,
     ) -> Entry:
         """Notes what became of a change; with `fields`, its record moves."""
         entry = Entry(change, self._author, self._received_at, outcome, code, detail, conflicts)
         if fields is not None:
-            entry.fields, entry.before, entry.scope_id, entry.stays_void = fields, before, scope_id, stays_void
+            entry.fields, entry.before, entry.scope_id, entry.is_void = fields, before, scope_id, is_void
             self._moved[change.record_id] = entry
             if change.record_id in self._repeated:
                 entry.revision = UNPLACED + len(self._entries)
@@ -346,6 +350,14 @@ class _Batch:
         """An answer given before the places were taken: `again` for a change that this very batch brought first."""
         entry = self._entries.get(answer.change_id)
         return replace(answer, revision=entry.revision) if entry and answer.outcome is Outcome.AGAIN else answer
+
+
+def is_void_after(change: Change, before: Record, kind: Kind, *, is_unseen: bool) -> bool:
+    """Whether a change leaves its record withdrawn. `is_unseen`: others wrote since what it was made upon."""
+    if change.action is Action.VOID:
+        return before.is_void or not (kind.once_per and is_unseen)
+    # What only an accepted record brings along, only that one brings back.
+    return before.is_void and kind.rule(kind.scope_field) is Rule.SERVER
 
 
 def again(result: Result) -> Result:

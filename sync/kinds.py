@@ -6,6 +6,8 @@ Read by the engine (merge, authorisation), by the server's look-ups and by the p
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 
 class Rule(StrEnum):
@@ -33,7 +35,9 @@ class Kind:
     `fields` gives the rule by field name; a name not listed is stored and returned untouched, so that a newer
     phone loses nothing on an older server: under OWN where the kind has own fields, else under REGISTER. `scope_field` names the field that holds the household
     or round the record is filed under; "id" means the record is itself such a scope; where it `is_personal` the field holds
-    its author, and nobody else. `indexes` are the fields that look-ups may use on either host.
+    its author, and nobody else. `once_per` names the fields of which there is one record each, as an attendance is one of
+    its person and event: its id is made of them, so that two phones write the same record, and whoever has seen it as it
+    stands may withdraw it. `indexes` are the fields that look-ups may use on either host.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Kind:
     writers: frozenset[Role]
     scope_field: str = "household_id"
     is_personal: bool = False
+    once_per: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
     caution: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # GUARD: values from most cautious down
     forbidden: Mapping[Role, frozenset[str]] = field(init=False)  # the fields that each of the writers may not write
@@ -50,6 +55,12 @@ class Kind:
         review = frozenset(name for name, rule in self.fields.items() if rule is Rule.REVIEW)
         forbidden = {Role.VOLUNTEER: server | review, Role.COORDINATOR: server, Role.SERVER: frozenset[str]()}
         object.__setattr__(self, "forbidden", {role: forbidden[role] for role in self.writers})
+
+    def record_id_of(self, fields: Mapping[str, Any]) -> str:
+        """The id of the one record that these fields name, of a kind that is once per them (version 5, of a URL)."""
+        return str(
+            uuid5(NAMESPACE_URL, ":".join(["linli", self.name, *(str(fields.get(name)) for name in self.once_per)]))
+        )
 
     def rule(self, name: str) -> Rule:
         return self.fields.get(name) or (Rule.OWN if Rule.OWN in self.fields.values() else Rule.REGISTER)

@@ -11,7 +11,6 @@ from typing import Protocol, cast
 
 from sync.changes import (
     SKEW_MS_MAX,
-    Action,
     Author,
     Change,
     Conflict,
@@ -74,7 +73,7 @@ class Entry:
     fields: Fields | None = None
     before: Record | None = None
     scope_id: str = ""
-    stays_void: bool = False  # a put that does not bring its withdrawn record back
+    is_void: bool = False  # the record it led to is withdrawn
 
     def result(self) -> Result:
         return Result(self.change.change_id, self.outcome, self.revision, self.code, self.detail, self.conflicts)
@@ -93,10 +92,6 @@ class Entry:
             return self.before.made_at
         said = self.change.made_at
         return self.received_at if said - self.received_at > SKEW_MS_MAX else said
-
-    @property
-    def is_void(self) -> bool:
-        return self.change.action is Action.VOID or self.stays_void
 
     def record(self) -> Record:
         """Only for an entry with fields. The author stays that of the record's birth."""

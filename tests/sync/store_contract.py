@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from server.rules import RULES
-from sync.changes import SKEW_MS_MAX, Action, Author, Change, Held, Outcome, Result
-from sync.engine import Page, accept, page, put_off, unreadable
+from sync.changes import SKEW_MS_MAX, Action, Author, Change, Held, Outcome, Record, Result
+from sync.engine import Page, Rules, accept, page, put_off, unreadable
 from sync.holdings import Verdict, compare, digest_of
-from sync.kinds import Role
+from sync.kinds import Kind, Role, Rule
 from sync.store import Grant, Position, Store
 
 COMMUNITY = 1
@@ -29,6 +29,15 @@ BOB = Author(COMMUNITY, uuid(2), "Bob", uuid(12), Role.VOLUNTEER)
 COORDINATOR = Author(COMMUNITY, uuid(3), "Coordinator", uuid(3), Role.COORDINATOR)
 SECOND = Author(COMMUNITY, uuid(5), "Second", uuid(5), Role.COORDINATOR)
 SERVER = Author(COMMUNITY, uuid(4), "", uuid(4), Role.SERVER)
+# Who came to an event: once for each person, whoever ticks it.
+ATTENDANCE = Kind(
+    "attendance",
+    {"event_id": Rule.REGISTER, "person_id": Rule.REGISTER, "state": Rule.REGISTER},
+    frozenset({Role.VOLUNTEER}),
+    scope_field="event_id",
+    once_per=("event_id", "person_id"),
+)
+OF_EVENTS = Rules({"attendance": ATTENDANCE}, 1, 1, check=lambda *_: None, derive=lambda *_: ())
 
 
 @dataclass
@@ -39,10 +48,17 @@ class World:
     grant: Callable[[str, str], None]
     withdraw: Callable[[str, str], None]
 
-    def accept(self, *changes: Change, author: Author = ALICE, received_at: int = 1_000) -> list[Result]:
+    def accept(
+        self, *changes: Change, author: Author = ALICE, received_at: int = 1_000, rules: Rules = RULES
+    ) -> list[Result]:
         results: list[Result] = []
-        self.act(lambda store: results.extend(accept(store, RULES, changes, author=author, received_at=received_at)))
+        self.act(lambda store: results.extend(accept(store, rules, changes, author=author, received_at=received_at)))
         return results
+
+    def record(self, record_id: str) -> Record:
+        found: list[Record] = []
+        self.act(lambda store: found.append(store.records(COMMUNITY, [record_id])[record_id]))
+        return found[0]
 
     def place(self, change: Change, *, author: Author) -> int:
         return self.accept(change, author=author)[0].revision
@@ -128,6 +144,16 @@ def change(number: int, record_id: str, *, kind: str, base: int | str = 0, set: 
 
 def edit(number: int, *, base: int | str = 0, **fields: object) -> Change:
     return change(number, HOUSEHOLD_C, kind="household", base=base, set=fields)
+
+
+def ticked(number: int, *, person: str = uuid(0x50), base: int | str = 0, **fields: object) -> Change:
+    """That somebody came to the event in household A."""
+    names: dict[str, object] = {"event_id": HOUSEHOLD_A, "person_id": person}
+    return change(number, ATTENDANCE.record_id_of(names), kind="attendance", base=base, set={**names, **fields})
+
+
+def withdrawn(original: Change, number: int, *, base: int | str) -> Change:
+    return replace(amended(original, number, base=base), action=Action.VOID)
 
 
 def amended(original: Change, number: int, *, base: int | str, **fields: object) -> Change:
@@ -427,6 +453,45 @@ class StoreContract:
             assert store.records(COMMUNITY, [first.record_id])[first.record_id].is_void is False
 
         settled.act(look)
+
+    def test_two_phones_that_tick_one_person_write_one_attendance_and_the_first_stays(self, settled: World) -> None:
+        settled.grant(BOB.person_id, HOUSEHOLD_A)
+        (first,) = settled.accept(ticked(1, state="attended"), rules=OF_EVENTS)
+        (same,) = settled.accept(ticked(2, state="attended"), author=BOB, rules=OF_EVENTS)
+        (other,) = settled.accept(ticked(3, state="absent"), author=BOB, rules=OF_EVENTS)
+        (elsewhere,) = settled.accept(ticked(4, person=uuid(0x51)), author=BOB, rules=OF_EVENTS)
+
+        outcomes = [each.outcome for each in (first, same, other, elsewhere)]
+        assert outcomes == [Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT, Outcome.ACCEPTED]
+        standing = settled.record(ticked(1).record_id)
+        assert (standing.fields["state"], standing.author_name) == ("attended", "Alice")
+
+    @pytest.mark.parametrize(("who", "has_seen"), [(BOB, True), (ALICE, False)])
+    def test_an_attendance_is_withdrawn_by_whoever_has_seen_it_as_it_stands(
+        self, settled: World, who: Author, has_seen: bool
+    ) -> None:
+        settled.grant(BOB.person_id, HOUSEHOLD_A)
+        (first,) = settled.accept(ticked(1), rules=OF_EVENTS)
+        (second,) = settled.accept(ticked(2), author=BOB, rules=OF_EVENTS)
+
+        base = second.revision if has_seen else first.revision
+        (result,) = settled.accept(withdrawn(ticked(1), 3, base=base), author=who, rules=OF_EVENTS)
+
+        assert result.outcome is (Outcome.ACCEPTED if has_seen else Outcome.MERGED)
+        assert settled.record(ticked(1).record_id).is_void == has_seen
+
+    def test_an_attendance_is_that_of_its_person_and_event_and_stays_it(self, settled: World) -> None:
+        (first,) = settled.accept(ticked(1), rules=OF_EVENTS)
+        elsewhere = replace(ticked(2), record_id=uuid(0x77))
+        moved = amended(ticked(1), 3, base=first.revision, person_id=uuid(0x51))
+
+        results = settled.accept(elsewhere, moved, rules=OF_EVENTS)
+
+        assert [(each.outcome, each.code, each.detail) for each in results] == [
+            (Outcome.HELD, Held.BAD_CHANGE, "record_id"),
+            (Outcome.HELD, Held.BAD_CHANGE, "record_id"),
+        ]
+        assert settled.record(ticked(1).record_id).fields["person_id"] == uuid(0x50)
 
     def test_ticked_need_opens_one_need(self, settled: World) -> None:
         first = visit(1, needs=["meal_delivery"], urgency="days")

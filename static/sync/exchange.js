@@ -92,24 +92,28 @@ export class Pages extends Batch {
  * @param {number} given.schema
  * @param {(changeIds: string[]) => void} [given.onOffer] what is on its way, and [] when nothing is
  * @param {(standing: string) => Promise<void>} [given.onStanding] of this device, before anything of the answer is stored: there may be no room
- * @returns {Promise<Outcome>}
+ * @returns {Promise<Outcome>} rejects with what the store could not do, after everything that waits was offered: a phone that is full
+ *   may be lost tomorrow
  */
 export async function runExchange({ store, post, clock, batch, pages, schema, onOffer = () => {}, onStanding = async () => {} }) {
   const refused = new Set(); // tried in this exchange and not taken; must not stand in the way of the others
   const answered = new Set();
+  /** @type {unknown[]} */
+  const broken = []; // what the store could not do
+  const isAllOffered = async () => chooseBatch(await store.entries(), refused, 1).length === 0;
   store.refresh();
   for (let page = 0; page < EXCHANGE_PAGES_MAX; page += 1) {
     const offered = chooseBatch(await store.entries(), refused, batch.size);
     const startedAt = clock.now();
     onOffer(offered.map((entry) => entry.change_id));
     const isShut = (await store.isShut?.()) ?? false;
-    const message = await writeMessage({ store, offered, schema, now: startedAt, limit: isShut ? 1 : pages.size });
+    const message = await writeMessage({ store, offered, schema, now: startedAt, limit: isShut || broken.length > 0 ? 1 : pages.size });
     const reply = await tryPost(post, message);
 
     if (reply.status === 413 && offered.length > 0) {
       if (offered.length === 1) {
         refused.add(offered[0].change_id);
-        await store.note(offered[0].change_id, "too_big");
+        await store.note(offered[0].change_id, "too_big").catch((error) => broken.push(error));
       }
       batch.shrink(offered.length);
       continue;
@@ -122,12 +126,16 @@ export async function runExchange({ store, post, clock, batch, pages, schema, on
       return failed(reply);
     }
     await onStanding(answer.standing ?? "");
-    await take({ store, answer, asked: message, offered, refused, answered, isShut, now: clock.now() });
+    await take({ store, answer, asked: message, offered, refused, answered, isShut, now: clock.now() }).catch((error) => {
+      broken.push(error);
+      for (const { change_id } of offered) refused.add(change_id);
+    });
     onOffer([]); // not before the store says what became of it
+    if (broken.length > 0 && (await isAllOffered())) throw broken[0];
     const isQuick = clock.now() - startedAt < QUICK_MS;
     if (isQuick && offered.length >= batch.size) batch.grow();
     if (isQuick && answer.more && !isShut) pages.grow();
-    if ((isShut || !answer.more) && chooseBatch(await store.entries(), refused, 1).length === 0) {
+    if ((isShut || !answer.more) && (await isAllOffered())) {
       const { epoch, now, oldest_schema = 0, standing = "" } = answer;
       return { ...DONE, oldest_schema, standing, server: { epoch, now } };
     }

@@ -11,6 +11,7 @@ class MemoryPhone {
   generation = 0;
   isFilling = false;
   isShut = false;
+  isFull = false;
   now = 0;
   pauses = [];
   offers = [];
@@ -26,6 +27,10 @@ class MemoryPhone {
     const sealed = Uint8Array.from(unescape(encodeURIComponent(text)), (character) => character.charCodeAt(0)).buffer;
     const display = { kind, action, set, made_at };
     this.entries.push(newEntry({ sequence: this.sequence, change_id, record_id, created_at: made_at, sealed, display }));
+  }
+
+  makeRoom() {
+    if (this.isFull) throw Object.assign(new Error("no room"), { name: "QuotaExceededError" });
   }
 
   update(change) {
@@ -55,10 +60,14 @@ class MemoryPhone {
       isShut: async () => this.isShut,
       entries: async () => this.entries,
       settle: async (answers, when) => {
+        this.makeRoom();
         const byId = new Map(answers.map((answer) => [answer.change_id, answer]));
         this.update((entry) => settleEntry(entry, byId, when));
       },
-      note: async (changeId, code) => this.update((entry) => (entry.change_id === changeId ? { ...entry, code } : null)),
+      note: async (changeId, code) => {
+        this.makeRoom();
+        this.update((entry) => (entry.change_id === changeId ? { ...entry, code } : null));
+      },
       reoffer: async (epoch) => this.update((entry) => reofferEntry(entry, () => entry.epoch !== epoch)),
       refresh: () => {},
       reofferLost: async (isLost) => this.update((entry) => reofferEntry(entry, isLost)),

@@ -143,6 +143,13 @@ class Phone:
     def fail(self, name: str) -> None:
         self._engine.call("(name) => phone.fail(name)", name)
 
+    def fill_up(self) -> None:
+        """No room is left to write down what the server says."""
+        self._engine.call("() => { phone.isFull = true; }")
+
+    def crash(self) -> str:
+        return str(self._engine.call("() => phone.outcome.crashed"))
+
     def outcome(self) -> Any:
         outcome = self._engine.call("() => phone.outcome")
         assert not (outcome and "crashed" in outcome), outcome
@@ -441,6 +448,34 @@ def test_a_batch_cut_by_its_bytes_is_halved_by_what_was_offered(phone: Phone, se
 
     assert offered[:3] == [5, 2, 4]
     assert len(server.notes()) == 20
+
+
+@pytest.mark.parametrize("is_one_refused", [False, True])
+def test_a_full_phone_offers_all_that_waits_and_says_then_that_it_is_full(
+    phone: Phone, server: Server, is_one_refused: bool
+) -> None:
+    """It may be lost tomorrow: what it cannot note as uploaded must not stand before what was never offered."""
+    for number in range(120):
+        phone.visit(str(number))
+    phone.fill_up()
+    messages: list[Answer] = []
+
+    def carry(message: str) -> None:
+        messages.append(json.loads(message))
+        if is_one_refused and any(change["device_sequence"] == 1 for change in messages[-1]["changes"]):
+            phone.reply(413, "<h1>Request Entity Too Large</h1>")
+        else:
+            phone.reply(200, json.dumps(server.answer(message)))
+
+    phone.start()
+    while (message := phone.outgoing()) is not None:
+        carry(message)
+
+    assert "no room" in phone.crash()
+    assert len(server.notes()) == 120 - is_one_refused
+    offered = [change["device_sequence"] for message in messages for change in message["changes"]]
+    assert is_one_refused or len(offered) == 120
+    assert phone.states() == ["waiting"] * 120
 
 
 def test_a_pull_that_is_too_large_is_a_failure_and_no_endless_loop(phone: Phone) -> None:

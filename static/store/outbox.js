@@ -21,6 +21,7 @@ import { isSealed } from "./vault.js";
  * @typedef {Pick<Entry, "change_id" | "created_at" | "state" | "epoch" | "acknowledged_at">} AnsweredCopy of an entry that another key signed
  * @typedef {import("../sync/entries.js").Display} Display
  * @typedef {import("../sync/entries.js").Settled} Settled
+ * @typedef {{ change_id: string, record_id: string, display: Display }} Saved a change, as far as it is not sealed
  *
  * @typedef {object} Draft a form as far as it is filled
  * @property {string} record_id
@@ -175,21 +176,25 @@ export class Outbox {
   }
 
   /**
-   * Saves a change. Safe to repeat: a change that is there already is left as it is.
-   * @param {object} change
-   * @param {string} change.change_id
-   * @param {string} change.record_id
-   * @param {Display} change.display
+   * Saves the changes of one form, all or none. Safe to repeat: a change that is there already is left as it is.
+   * @param {Saved[]} changes
    * @param {number} created_at
-   * @param {(sequence: number) => Promise<ArrayBuffer>} seal awaited before the transaction, which it would end
+   * @param {(sequence: number, change: any) => Promise<ArrayBuffer>} seal awaited before the transaction, which it would end
    * @returns {Promise<void>}
    */
-  async save({ change_id, record_id, display }, created_at, seal) {
-    const kept = await this.#sealDisplay(change_id, display);
+  async save(changes, created_at, seal) {
+    const displays = new Map();
+    for (const change of changes) displays.set(change, await this.#sealDisplay(change));
+    const numbered = async (change, sequence) => {
+      const { change_id, record_id } = change;
+      const display = displays.get(change);
+      return newEntry({ sequence, change_id, record_id, created_at, display, sealed: await seal(sequence, change) });
+    };
     for (let attempt = 0; attempt < SAVE_ATTEMPTS_MAX; attempt += 1) {
-      const sequence = ((await this.#sequence()) ?? 0) + 1;
-      const entry = newEntry({ sequence, change_id, record_id, created_at, display: kept, sealed: await seal(sequence) });
-      if (await this.#write(entry)) return;
+      const { last, saved } = await this.#standing();
+      const fresh = changes.filter(({ change_id }) => !saved.has(change_id));
+      const entries = await Promise.all(fresh.map((change, at) => numbered(change, last + 1 + at)));
+      if (await this.#write(entries, { last, changes })) return;
     }
     throw new Error("the sequence number kept moving");
   }
@@ -353,7 +358,7 @@ export class Outbox {
     const clearDrafts = [...drafts.filter((draft) => !draft.sealed), ...carried.filter(Boolean)];
     if (clear.length + clearDrafts.length === 0) return;
     const displays = new Map();
-    for (const { change_id, display } of clear) displays.set(change_id, await this.#sealDisplay(change_id, display));
+    for (const { change_id, display } of clear) displays.set(change_id, await this.#sealDisplay({ change_id, display }));
     const sealedDrafts = await Promise.all(clearDrafts.map((draft) => this.#sealDraft(draft)));
     await this.#database.write(["entries", "drafts"], async (transaction) => {
       const store = transaction.objectStore("entries");
@@ -370,8 +375,8 @@ export class Outbox {
 
   // Private
 
-  async #sealDisplay(changeId, display) {
-    return (await this.#vault.isLocked()) ? null : this.#vault.seal(display, displayBinding(changeId));
+  async #sealDisplay({ change_id, display }) {
+    return (await this.#vault.isLocked()) ? null : this.#vault.seal(display, displayBinding(change_id));
   }
 
   /** @returns {Promise<StoredDraft>} */
@@ -421,31 +426,34 @@ export class Outbox {
     return this.#database.read([name], (transaction) => requested(transaction.objectStore(name).getAll()));
   }
 
-  #sequence() {
-    return this.#database.read(["device"], (transaction) =>
-      requested(transaction.objectStore("device").get("sequence")),
-    );
+  /** The last number given out, and what has one. */
+  #standing() {
+    return this.#database.read(["device", "entries"], async (transaction) => {
+      const [entries, device] = [transaction.objectStore("entries"), transaction.objectStore("device")];
+      const [saved, last] = await Promise.all([requested(entries.getAll()), requested(device.get("sequence"))]);
+      return standingOf(saved, last);
+    });
   }
 
-  /** @returns {Promise<boolean>} false when another save took the number first */
-  async #write(entry) {
+  /** @returns {Promise<boolean>} false when another save took the numbers first */
+  async #write(entries, { last, changes }) {
     const isWritten = await this.#database.write(["entries", "device", "drafts"], async (transaction) => {
-      const entries = transaction.objectStore("entries");
-      const device = transaction.objectStore("device");
-      const [saved, last] = await Promise.all([requested(entries.getAll()), requested(device.get("sequence"))]);
-      const isSaved = saved.some(({ change_id }) => change_id === entry.change_id);
-      if (!isSaved && (last ?? 0) + 1 !== entry.sequence) return false;
-      deleteDraft(transaction.objectStore("drafts"), entry);
-      if (isSaved) return true;
-      entries.add(entry);
-      device.put(entry.sequence, "sequence");
+      const [store, device] = [transaction.objectStore("entries"), transaction.objectStore("device")];
+      const now = standingOf(...(await Promise.all([requested(store.getAll()), requested(device.get("sequence"))])));
+      if (now.last !== last || entries.some(({ change_id }) => now.saved.has(change_id))) return false;
+      for (const change of changes) deleteDraft(transaction.objectStore("drafts"), change);
+      if (entries.length === 0) return true;
+      for (const entry of entries) store.add(entry);
+      device.put(last + entries.length, "sequence");
       return true;
     });
     this.#entries = null;
     this.#device = null;
-    // The entry is safe; a copy that fails is made at the next start.
-    if (isWritten) await this.#readDevice().then((device) => this.#mirror.add(entry, device)).catch(() => {});
-    return isWritten;
+    if (!isWritten) return false;
+    // The entries are safe; a copy that fails is made at the next start.
+    const device = await this.#readDevice().catch(() => null);
+    for (const entry of device ? entries : []) await this.#mirror.add(entry, device).catch(() => {});
+    return true;
   }
 
   /** @param {(entry: Entry) => Entry | null} change gives the entry to store instead, or null to leave it */
@@ -512,6 +520,9 @@ function putDraft(store, draft) {
   deleteDraft(store, draft);
   store.put(draft, draft.change_id);
 }
+
+/** @param {Entry[]} entries @param {number | undefined} last */
+const standingOf = (entries, last = 0) => ({ last, saved: new Set(entries.map(({ change_id }) => change_id)) });
 
 function deleteDraft(store, { record_id, change_id }) {
   store.delete(record_id);

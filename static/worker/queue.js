@@ -14,7 +14,7 @@ import { readSubmitted } from "./filled.js";
 import { ticked } from "./needs.js";
 import { ownPath, seeOther } from "./responses.js";
 import { newUuid, uuidFrom } from "./uuid.js";
-import { saveChange } from "./writes.js";
+import { saveChanges } from "./writes.js";
 
 /** @typedef {import("./phone.js").Phone} Phone */
 
@@ -146,7 +146,7 @@ async function takeBack(phone, seal, recordId, now) {
     for (const { change_id, record_id: id = recordId, display } of changes) {
       const base = (await phone.record(display.kind, id))?.base ?? "0";
       const about = { ...display, change_id, record_id: id, schema: phone.app.schema };
-      await saveChange(phone, seal, { ...about, base: /^\d+$/.test(base) ? Number(base) : base });
+      await saveChanges(phone, seal, [{ ...about, base: /^\d+$/.test(base) ? Number(base) : base }], display.made_at);
     }
   }
   // Last: cut off before, the same ids are known when it is taken back again. What the vault did not open just now stays.

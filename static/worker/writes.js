@@ -62,25 +62,23 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   const photos = await keepAttachments(phone.blobs, write.each ? new FormData() : posted, standing?.attachments ?? []);
   const { kept, fresh } = photos;
   let { leftOut } = photos;
+  const asked = [];
+  const changesWith = (attachments) =>
+    Promise.all(asked.map(({ one, stuck }) => changeFrom(phone, write, { ...one, attachments, stuck, now })));
+  let changes = [];
   try {
-    for (const one of filled) {
-      const stuck = await stuckOf(phone, one.hidden);
-      const changeWith = (attachments) => changeFrom(phone, write, { ...one, attachments, stuck, now });
-      let change = await changeWith(kept);
-      try {
-        if (change) await saveChange(phone, seal, change);
-      } catch (error) {
-        if (fresh.length === 0 || !isQuota(error)) throw error;
-        // Text before photos: they make room for it.
-        await forgetUnnamed(phone, write.kind, record_id, fresh);
-        leftOut += fresh.length;
-        change = await changeWith(kept.filter((each) => !fresh.includes(each)));
-        if (change) await saveChange(phone, seal, change);
-        await noteFull(phone.outbox, now);
-      }
-      if (change && stuck.length > 0) await giveUp(phone, seal, stuck, now, false);
-      // Nothing was altered, so nothing is unsaved; of what is withdrawn no form is left at all.
-      else await phone.outbox.dropDrafts(({ record_id, path }) => record_id === one.hidden.record_id && (write.action === "void" || path === formPath));
+    for (const one of filled) asked.push({ one, stuck: await stuckOf(phone, one.hidden) });
+    changes = await changesWith(kept);
+    try {
+      await saveChanges(phone, seal, changes, now);
+    } catch (error) {
+      if (fresh.length === 0 || !isQuota(error)) throw error;
+      // Text before photos: they make room for it.
+      await forgetUnnamed(phone, write.kind, record_id, fresh);
+      leftOut += fresh.length;
+      changes = await changesWith(kept.filter((each) => !fresh.includes(each)));
+      await saveChanges(phone, seal, changes, now);
+      await noteFull(phone.outbox, now);
     }
   } catch (error) {
     console.error("not saved", error);
@@ -90,6 +88,13 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
     if (!answer) return showAgain(filled[0], notSaved(phone.app.forms[write.form]), 507);
     if (answer.status !== 422) await phone.outbox.dropDrafts(({ change_id }) => change_id === filled[0].hidden.change_id).catch(() => {});
     return answer;
+  }
+  // Saved is saved, whatever else fails: handed to the server now, it would be there a second time.
+  for (const [at, { one, stuck }] of asked.entries()) {
+    const isOver = ({ record_id, path }) => record_id === one.hidden.record_id && (write.action === "void" || path === formPath);
+    // Where nothing was altered nothing is unsaved; of what is withdrawn no form is left at all.
+    const cleared = changes[at] && stuck.length > 0 ? giveUp(phone, seal, stuck, now, false) : phone.outbox.dropDrafts(isOver);
+    await cleared.catch((error) => console.error("not cleared", error));
   }
   if (posted.has("photo") || posted.has("voice")) await letGoOfChosen(phone, record_id);
   const urgent = write.urgent && isHeld(write.urgent, filled[0]?.values ?? {}) ? write.urgent.next : "";
@@ -209,14 +214,24 @@ function changedFields(form, record, { opened, said = {} }, values) {
 const isSameAnswer = (value, other) =>
   isEmptyAnswer(value) ? isEmptyAnswer(other) : JSON.stringify(value) === JSON.stringify(other);
 
-/** @param {Phone} phone @param {Seal} seal @param {Omit<Change, "device_sequence">} change */
-export async function saveChange(phone, seal, change) {
+/**
+ * All of them or none; null is a form that asks for nothing new.
+ * @param {Phone} phone
+ * @param {Seal} seal
+ * @param {(Omit<Change, "device_sequence"> | null)[]} asked
+ * @param {number} now
+ */
+export async function saveChanges(phone, seal, asked, now) {
   const { device_id } = await phone.outbox.device();
-  const { change_id, record_id, kind, action, set, made_at } = change;
-  const display = { kind, action, set, made_at };
+  const changes = asked.flatMap((change) => change ?? []);
+  if (changes.length === 0) return;
+  const saved = changes.map((change) => {
+    const { change_id, record_id, kind, action, set, made_at } = change;
+    return { change_id, record_id, display: { kind, action, set, made_at }, change };
+  });
   const save = () =>
-    phone.outbox.save({ change_id, record_id, display }, made_at, (device_sequence) =>
-      seal(JSON.stringify({ ...change, device_sequence }), sealBinding(device_id, change_id, device_sequence)),
+    phone.outbox.save(saved, now, (device_sequence, { change }) =>
+      seal(JSON.stringify({ ...change, device_sequence }), sealBinding(device_id, change.change_id, device_sequence)),
     );
   try {
     await save();
@@ -224,7 +239,7 @@ export async function saveChange(phone, seal, change) {
     if (!isQuota(error)) throw error;
     await forgetPageCopies();
     await save();
-    await noteFull(phone.outbox, made_at);
+    await noteFull(phone.outbox, now);
   }
 }
 

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
 from tests.browser.server_process import wait_until
+from tests.browser.test_saving import REFUSE, worker_of
 
 pytestmark = pytest.mark.browser
 
@@ -320,6 +321,26 @@ def test_nobody_home_on_a_stairwell_is_one_visit_a_door_and_one_undo(phone: Phon
     phone.wait_for_header("全部已上传", seconds=40)
     after = [coordinator.open_visit(visit) for visit in set(coordinator.visit_ids()) - before]
     assert [visit.history for visit in after] == [("accepted", "accepted")] * (count - 1)
+
+
+def test_nobody_home_that_fails_half_way_is_sent_again_and_is_one_visit_a_door(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    """All doors or none: had some been saved, the server would take in the whole form and hold those as other visits."""
+    before = set(coordinator.visit_ids())
+    doors = open_doors(phone)
+    phone.open(doors[0])
+    tap(phone, "a[href*='/nobody-home']")
+    expect(phone.page.locator("#nobody-form")).to_be_visible()
+    count = phone.page.locator("#nobody-form label.chip").count()
+    worker_of(phone).evaluate(REFUSE, {"error": "DataError", "times": 1, "after": 2})
+
+    tap(phone, "button[form=nobody-form]")
+
+    expect(phone.page.locator("#saved")).to_contain_text(f"{count} 户未遇")
+    phone.wait_for_header("全部已上传", seconds=40)
+    after = [coordinator.open_visit(visit) for visit in set(coordinator.visit_ids()) - before]
+    assert [visit.history for visit in after] == [("accepted",)] * count
 
 
 def test_nobody_home_sent_twice_is_one_visit_a_door(phone: Phone) -> None:

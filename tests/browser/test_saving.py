@@ -22,11 +22,11 @@ pytestmark = pytest.mark.browser
 
 NOTE = "示例：门铃坏了"
 # IndexedDB refuses the next entries, as it does on a full or broken phone.
-REFUSE = """({ error, times }) => {
+REFUSE = """({ error, times, after = 0 }) => {
     const { add } = IDBObjectStore.prototype;
-    let left = times;
+    let [passing, left] = [after, times];
     IDBObjectStore.prototype.add = function (...given) {
-        if (this.name === "entries" && left-- > 0) throw new DOMException("refused by the test", error);
+        if (this.name === "entries" && passing-- <= 0 && left-- > 0) throw new DOMException("refused by the test", error);
         return add.apply(this, given);
     };
 }"""

@@ -33,7 +33,7 @@ const visit = (name) => ({
   record_id: `record-${name}`,
   display: { kind: "visit", action: "put", set: { note: name }, made_at: 1 },
 });
-const save = (outbox, name) => outbox.save(visit(name), 1, sealOf);
+const save = (outbox, ...names) => outbox.save(names.map(visit), 1, sealOf);
 const numbers = async (outbox) => (await outbox.entries()).map(({ sequence, change_id }) => [sequence, change_id]);
 const answer = (records, more = {}) => ({
   epoch: "one", now: 1, results: [], reset: false, records: { visit: records }, purge: [], cursor: "1.", more: false,

@@ -229,7 +229,7 @@ def test_no_store_holds_clear_text(page: Page) -> None:
         page,
         """
         const outbox = new Outbox(caches, vault);
-        await outbox.save({ ...visit("a"), display: { kind: "visit", action: "put", set: { note: canary }, made_at: 1 } }, 1, sealOf);
+        await outbox.save([{ ...visit("a"), display: { kind: "visit", action: "put", set: { note: canary }, made_at: 1 } }], 1, sealOf);
         await outbox.saveDraft({ record_id: "r", change_id: "c", path: "/p", submitted: { note: [canary] }, at: 1 });
         const replica = new Replica(kinds, vault);
         await replica.apply(answer([record("a", { note: canary })]), await from(replica));

@@ -181,7 +181,7 @@ const MUTANTS = {
 
   success_before_commit(worker) {
     worker.save = async (change, now, seal) => {
-      void worker.outbox.save(change, now, seal);
+      void saveOne(worker)(change, now, seal);
     };
   },
 
@@ -191,7 +191,7 @@ const MUTANTS = {
       await worker.outbox.setDevice({ sequence: sequence + 1 });
       await step(worker); // stopped here, the number is given out and nothing carries it
       await worker.outbox.setDevice({ sequence });
-      return worker.outbox.save(change, now, seal);
+      return saveOne(worker)(change, now, seal);
     };
   },
 
@@ -203,7 +203,7 @@ const MUTANTS = {
       const waiting = [...rows.values()].find(
         (entry) => entry.record_id === change.record_id && entry.state === "waiting" && entry.display.action === "put",
       );
-      if (!waiting || about.action !== "put") return worker.outbox.save(change, now, seal);
+      if (!waiting || about.action !== "put") return saveOne(worker)(change, now, seal);
       const set = { ...waiting.display.set, ...about.set };
       const old = JSON.parse(String.fromCharCode(...new Uint8Array(waiting.sealed)));
       const sealed = withoutCryptography(JSON.stringify({ ...old, set }));

@@ -343,6 +343,8 @@ sim.nextId = 1;
 
 const clockOf = (worker) => ({ now: () => worker.phone.now, pause: () => step(worker) });
 
+const saveOne = (worker) => (change, ...given) => worker.outbox.save([change], ...given);
+
 async function look(worker, id) {
   const entries = (await worker.outbox.entries()).filter((entry) => entry.record_id === id);
   return layOver({ record: await worker.replica.record(id), entries, me: worker.phone.me });
@@ -371,7 +373,7 @@ const COMMANDS = {
     sim.events.push({ event: "drained", phone: phone.name, tab, ...outcome });
   },
 
-  /** The twin of saveChange in static/worker/writes.js. */
+  /** The twin of saveChanges in static/worker/writes.js. */
   async save(phone, { tab, change }) {
     const worker = phone.worker(tab);
     const { change_id, record_id, kind, action, set, made_at, schema } = change;
@@ -379,7 +381,7 @@ const COMMANDS = {
     const about = { ...change, schema, base: /^\d+$/.test(base) ? Number(base) : base };
     const saved = { change_id, record_id, display: { kind, action, set, made_at } };
     const seal = async (sequence) => withoutCryptography(JSON.stringify({ ...about, device_sequence: sequence }));
-    await (worker.save ?? ((...given) => worker.outbox.save(...given)))(saved, made_at, seal, about);
+    await (worker.save ?? saveOne(worker))(saved, made_at, seal, about);
     if (worker.isDead) return;
     sim.events.push({ event: "saved", phone: phone.name, change_id, base: about.base });
     const shown = await look(worker, record_id);

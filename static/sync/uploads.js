@@ -29,6 +29,7 @@ import { BLOB_CHUNK_BYTES_MAX, readRefusal } from "./protocol.js";
 const PIECE_BYTES_MIN = 8 * 1024;
 const PIECE_BYTES_FIRST = 64 * 1024;
 const QUICK_PIECE_MS = 4000;
+const REFUSED_FOR_EVER = ["unsupported_type", "blob_too_large"]; // the server's own words: a proxy has a 415 of its own
 const USELESS_MAX = 8; // replies in a row that bring no byte further: somebody is mistaken, and it must end
 
 /** How large a piece is: what arrives within seconds, so that a bad line loses little of it. */
@@ -118,7 +119,7 @@ function stepFrom(reply, offset, { length, pieces }) {
   if (standing) return standing;
   const refusal = readRefusal(reply.text);
   const { code } = refusal;
-  if (reply.status === 415 || code === "blob_too_large") return { offset, refusal };
+  if (REFUSED_FOR_EVER.includes(code)) return { offset, refusal };
   if (reply.status === 413 && pieces.shrink()) return { offset }; // ours, or that of a proxy which refuses large bodies
   if (reply.status === 422) return { offset: 0 }; // damaged on its way
   if (reply.reason === "timeout") pieces.shrink();

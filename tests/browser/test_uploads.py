@@ -323,6 +323,7 @@ def test_what_the_server_puts_off_keeps_waiting(page: Page, status: int, code: s
     "reply",
     [
         {"status": 200, "text": "<h1>Hotel</h1>", "headers": {}},
+        {"status": 415, "text": "<h1>Unsupported Media Type</h1>"},
         {"status": 204, "headers": {"Upload-Offset": str(LENGTH), "Upload-Complete": "?1"}},
         stands(LENGTH, complete=True, epoch=""),
         stands(LENGTH + 1, complete=True),

@@ -40,7 +40,7 @@ async function startWorker() {
     }
     if (data?.type === "drained") onDrained(data);
     if (data?.type === "key") holdKey(data.key);
-    if (data?.type === "key?") ports[0].postMessage({ key: heldKey });
+    if (data?.type === "key?") void giveKeyBack(ports[0]);
     if (data?.type === "locked") void showLocked();
   });
   serviceWorker.addEventListener("controllerchange", () => {
@@ -125,12 +125,29 @@ function noteUse(isElsewhere = false) {
   if (heldKey) lockTimer = setTimeout(lock, wait);
 }
 
+/**
+ * To a worker that was stopped: perhaps for a tab that somebody opens hours later, when this one, out of sight, has slept past
+ * its time. A form that nobody else has still holds the lock open.
+ */
+async function giveKeyBack(port) {
+  const isOver = Date.now() > lockAt;
+  port.postMessage({ key: isOver && (await isFormKept()) ? null : heldKey });
+  if (isOver) void lock();
+}
+
 async function lock() {
   await endRecording();
   await keepDraft();
   if (!(await isFormKept())) return;
-  heldKey = null;
+  giveUpKey();
   navigator.serviceWorker?.controller?.postMessage({ type: "lock" });
+}
+
+/** Its time goes with it: one that is lent later, when another tab was unlocked, begins anew. */
+function giveUpKey() {
+  heldKey = null;
+  lockAt = Infinity;
+  clearTimeout(lockTimer);
 }
 
 /** What attach.js is recording joins the form before the vault is shut. */
@@ -158,10 +175,10 @@ async function areFilesKept() {
 
 /** The worker answers this very page with the question for the PIN, unless it shows it already. What stood in a form is its draft. */
 async function showLocked() {
-  if (document.querySelector("[data-shut]")) return void (heldKey = null); // which it was lent when another tab was unlocked
+  if (document.querySelector("[data-shut]")) return giveUpKey(); // which it was lent when another tab was unlocked
   await endRecording();
   if (!(await areFilesKept())) return;
-  heldKey = null;
+  giveUpKey();
   location.reload();
 }
 

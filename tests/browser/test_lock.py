@@ -21,6 +21,7 @@ pytestmark = pytest.mark.browser
 
 PIN = "258013"
 NOTE = "示例走访备注梧桐"
+HOUR_MS = 60 * 60 * 1000
 DOORS = "() => [...document.querySelectorAll('.round .door__link')].map((link) => link.innerText.trim())"
 CURSOR = """() => new Promise((resolve) => {
     indexedDB.open("linli-sealed-replica", 1).onsuccess = ({ target }) => {
@@ -147,6 +148,26 @@ def test_an_open_page_gives_the_key_back_to_a_worker_that_was_stopped(phone: Pho
     phone.page.wait_for_url("**/today")
 
     assert doors_of(phone) == doors
+
+
+def fall_asleep(page: Page) -> None:
+    """For six hours: clocks go on, timers do not."""
+    page.clock.set_system_time(page.evaluate("() => Date.now()") + 6 * HOUR_MS)
+
+
+def test_a_page_that_slept_past_its_time_gives_the_key_to_nobody_and_locks_itself(phone: Phone) -> None:
+    set_pin(phone)
+    phone.page.clock.install()
+    phone.open("/today")
+    wait_for_key(phone.page)
+    other = phone.context.new_page()
+    fall_asleep(phone.page)
+    phone.stop_workers()
+
+    other.goto(f"{phone.url}/today")
+
+    expect(other.locator("#unlock")).to_be_visible()
+    expect_locked(phone)
 
 
 def test_while_locked_visits_go_up_and_the_list_waits(
@@ -456,6 +477,19 @@ def test_a_photo_that_a_full_phone_cannot_keep_is_not_lost_to_the_lock(phone: Ph
 
     assert phone.page.evaluate("() => heldKey !== null")
     expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+
+
+def test_a_photo_that_a_full_phone_cannot_keep_is_saved_by_a_worker_that_starts_after_its_time(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    worker_of(phone).evaluate(NO_ROOM)
+    choose_photo(phone)
+    phone.answer({"outcome": ["no_answer"]})
+    fall_asleep(phone.page)
+    phone.stop_workers()  # and there is room for the next one
+
+    phone.save()
+
+    assert len(kept(phone)) == 1
 
 
 def test_words_that_a_full_phone_cannot_keep_are_not_lost_to_the_lock_nor_to_an_update(phone: Phone) -> None:

@@ -41,7 +41,7 @@ async function startWorker() {
     if (data?.type === "drained") onDrained(data);
     if (data?.type === "key") holdKey(data.key);
     if (data?.type === "key?") void giveKeyBack(ports[0]);
-    if (data?.type === "locked") void showLocked();
+    if (data?.type === "locked") void showLocked(data);
   });
   serviceWorker.addEventListener("controllerchange", () => {
     if (isUpdating) void renew();
@@ -173,13 +173,18 @@ async function areFilesKept() {
   return (await lastChosen.keeping) || !inputs.some((input) => /** @type {any} */ (input).files.length > 0);
 }
 
-/** The worker answers this very page with the question for the PIN, unless it shows it already. What stood in a form is its draft. */
-async function showLocked() {
+/**
+ * The worker answers this very page with the question for the PIN, unless it shows it already. What stood in a form is its draft.
+ * Words that are none yet stay on screen: a locked worker keeps nothing, and carries them along when they are sent. Nothing stays
+ * of a phone that was left.
+ */
+async function showLocked({ is_left }) {
   if (document.querySelector("[data-shut]")) return giveUpKey(); // which it was lent when another tab was unlocked
   await endRecording();
   if (!(await areFilesKept())) return;
-  giveUpKey();
-  location.reload();
+  giveUpKey(); // before another tab may have it asked for
+  if (!is_left) await keepDraft();
+  if (is_left || !changedForm?.isConnected) location.reload();
 }
 
 const otherTabs = "BroadcastChannel" in self ? new BroadcastChannel("linli-use") : null;

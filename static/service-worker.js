@@ -327,7 +327,7 @@ function locked({ request }) {
 async function lock() {
   if (!(await phone.vault.hasPin())) return;
   phone.lock();
-  await shutPages();
+  await tellPages({ type: "locked" });
 }
 
 // Sending
@@ -395,9 +395,9 @@ function report() {
   return tellPages({ type: "status" });
 }
 
-/** What a page shows is there for nobody any longer, or not without the PIN. */
+/** What a page shows is there for nobody any longer. A page of an older release knows the lock alone. */
 function shutPages() {
-  return tellPages({ type: "locked" });
+  return tellPages({ type: "locked", is_left: true });
 }
 
 async function tellPages(message) {

@@ -507,6 +507,30 @@ def test_words_that_a_full_phone_cannot_keep_are_not_lost_to_the_lock_nor_to_an_
     expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
 
 
+def test_words_that_a_full_phone_cannot_keep_are_not_lost_to_the_lock_of_another_tab(phone: Phone) -> None:
+    set_pin(phone)
+    open_form(phone)
+    other = phone.context.new_page()
+    other.goto(f"{phone.url}/today")
+    wait_for_key(phone.page)
+    wait_for_key(other)
+    worker_of(phone).evaluate(NO_ROOM.replace('"bytes"', '"drafts"'))
+    phone.answer({"outcome": ["no_answer"]})
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    phone.page.evaluate("() => lock()")
+
+    other.evaluate("() => lock()")
+
+    expect(other.locator("#unlock")).to_be_visible()
+    phone.page.evaluate(f"({ANSWERED})()")
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE)
+    assert phone.page.evaluate("() => heldKey === null")
+    phone.page.locator(submit_of("visit-form")).tap()
+    expect(phone.page.locator(".lead")).to_contain_text("刚才写的都还在")
+    unlock(phone)
+    phone.page.wait_for_url(re.compile(r"[?&]saved="))
+
+
 def test_words_that_came_after_an_update_was_asked_for_are_not_lost_to_it(phone: Phone) -> None:
     """Chromium puts a new worker in charge when the old one has no work: minutes later, perhaps, in another form."""
     open_form(phone)

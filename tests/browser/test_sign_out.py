@@ -21,10 +21,12 @@ from tests.browser.test_lock import NOTE, doors_of, names_in, restart, set_pin
 from tests.browser.test_photos import (
     FETCH,
     LET_GO,
+    NO_ROOM,
     ONE_PHOTO_WAITS,
     at_the_desk,
     digest_kept,
     log_visit_with,
+    open_form,
     wait_for_state,
 )
 from tests.browser.test_saving import entries, worker_of
@@ -84,7 +86,7 @@ TEN_WRONG = """() => {
 
 # Two answers of the worker later, a page that was going to be loaded again is gone.
 TOLD_AGAIN = """async () => {
-    navigator.serviceWorker.dispatchEvent(new MessageEvent("message", { data: { type: "locked" } }));
+    navigator.serviceWorker.dispatchEvent(new MessageEvent("message", { data: { type: "locked", is_left: true } }));
     for (let asked = 0; asked < 20; asked += 1) await fetch("/fragments/status");
 }"""
 
@@ -204,6 +206,19 @@ def test_a_second_tab_stops_showing_people_when_the_pin_was_wrong_ten_times_in_t
     phone.page.evaluate(TEN_WRONG)
 
     expect(other.locator("h1")).to_have_text("密码输错 10 次，名单已清除")
+
+
+def test_words_that_a_full_phone_cannot_keep_keep_no_page_of_a_phone_that_was_left(phone: Phone) -> None:
+    open_form(phone)
+    other = phone.context.new_page()
+    other.goto(f"{phone.url}/settings/sign-out")
+    worker_of(phone).evaluate(NO_ROOM.replace('"bytes"', '"drafts"'))
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    phone.page.evaluate("() => keepDraft()")
+
+    other.locator(submit_of("sign-out")).tap()
+
+    expect_left(phone)
 
 
 def test_leaving_that_was_cut_short_is_ended_by_the_next_worker(phone: Phone, tmp_path: Path) -> None:

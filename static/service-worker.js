@@ -78,6 +78,7 @@ const ROUTES = [
 ];
 const SIGN_OUT_PATIENCE_MS = 10_000;
 const TAKES_PIN = ["/unlock", "/settings/pin"];
+const NOT_FOR_OTHER_SITES = [...ONLY_HERE, "/enrol", "/drafts"];
 const KEPT = /^\/visits\/[^/]+\/kept\/[^/]+$/;
 const isResidents = (path) => /^\/((calendar|events)(\/[^.]*)?)?$/.test(path);
 
@@ -96,10 +97,22 @@ worker.addEventListener("fetch", (event) => {
   const { request } = event;
   const url = new URL(request.url);
   if (url.origin !== worker.location.origin) return;
+  if (isFromElsewhere(request, url)) return;
   const isPage = request.mode === "navigate" || request.headers.get("HX-Request-Type") === "full";
   const rule = ruleFor({ method: request.method, path: url.pathname, isPage });
   if (rule) event.respondWith(rule.handle(event, url));
 });
+
+/**
+ * Any site can send a form here, and the worker is asked before the server, which refuses it by headers that a worker is not
+ * shown. So these are left to the server unless a page of ours sent them: all of ours say so. A PIN that goes up in this way
+ * is the other site's own. A visit's form is always answered: nobody else knows the ids in its path, and no visit is lost
+ * where something between strips the referrer.
+ */
+function isFromElsewhere({ method, mode, referrer }, { pathname }) {
+  if (method !== "POST" || mode !== "navigate" || !NOT_FOR_OTHER_SITES.includes(pathname)) return false;
+  return !referrer.startsWith(`${worker.location.origin}/`);
+}
 
 worker.addEventListener("message", (event) => {
   const { type, cause, drafts } = event.data ?? {};

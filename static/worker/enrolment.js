@@ -3,6 +3,7 @@
 
 import { decodeBase64, readFailure } from "../sync/protocol.js";
 import { describeDeviceKey, makeDeviceKeys } from "../sync/seal.js";
+import { isLedTo, passOn } from "./responses.js";
 
 /**
  * Passes the enrolment form on to the server, with this device's public key. The private half stays here.
@@ -19,7 +20,7 @@ export async function postEnrolment(phone, request) {
   // A phone that was never confirmed has no key of the server's, so nothing was sealed on it.
   if (isKeyRefused(response) && (left || !server_key)) response = await enrolAnother(phone, request, form, response);
   else if (isClaimed(response)) await outbox.setDevice({ standing: "waiting", left: "", has_session: false });
-  return response;
+  return passOn(request, response);
 }
 
 /**
@@ -52,18 +53,20 @@ async function claim(request, form, { keyPair }) {
   const body = new URLSearchParams();
   for (const [name, text] of form) if (typeof text === "string") body.append(name, text);
   body.set("public_key", (await describeDeviceKey(keyPair.publicKey)).public_key);
+  const headers = new Headers([...request.headers].filter(([name]) => /^(accept|accept-language|hx-.*)$/i.test(name)));
+  headers.set("HX-Request", "true"); // or a phone that is confirmed already would be led on from there
   return fetch(request.url, {
     method: "POST",
     body,
-    headers: new Headers([...request.headers].filter(([name]) => /^(accept|accept-language|hx-.*)$/i.test(name))),
+    headers,
     credentials: "same-origin",
-    redirect: request.redirect,
+    redirect: "follow",
     referrer: request.referrer,
   });
 }
 
 const isKeyRefused = ({ headers }) => headers.get("Linli-Problem") === "bad_key";
-const isClaimed = (response) => response.type === "opaqueredirect" || response.redirected;
+const isClaimed = (response) => isLedTo(response, "/enrol/waiting");
 
 async function deviceOf(keyPair) {
   return { keyPair, device_id: (await describeDeviceKey(keyPair.publicKey)).device_id };

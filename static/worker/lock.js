@@ -2,7 +2,7 @@
 
 import { PIN_TRIES } from "../store/vault.js";
 import { answerInstead, renderAlone } from "./pages.js";
-import { ownPath, seeOther } from "./responses.js";
+import { isLedTo, ownPath, seeOther } from "./responses.js";
 
 /** @typedef {import("./phone.js").Phone} Phone */
 
@@ -152,6 +152,6 @@ export const ONLY_HERE = ["/unlock", "/settings/pin", "/settings/sign-out", "/qu
 /** The browser's own session with the server, which a script cannot see; tried again until the server has answered. */
 export async function endSession(outbox) {
   if (!(await outbox.device()).has_session) return;
-  const response = await fetch("/sign-out", { method: "POST", redirect: "manual" });
-  if (response.type === "opaqueredirect") await outbox.setDevice({ has_session: false });
+  const response = await fetch("/sign-out", { method: "POST" });
+  if (isLedTo(response, "/")) await outbox.setDevice({ has_session: false });
 }

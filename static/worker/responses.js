@@ -28,6 +28,25 @@ export function seeOther(location) {
 }
 
 /**
+ * An answer whose redirects were followed, to see where they lead. A navigation takes none of these: it is led there itself.
+ * @param {Request} request
+ * @param {Response} answer
+ */
+export function passOn(request, answer) {
+  const { pathname, search } = new URL(answer.url);
+  return request.mode === "navigate" && answer.redirected ? seeOther(pathname + search) : answer;
+}
+
+/**
+ * Did our server say it? What may stand before it (a captive portal, a gateway, a notice that it is being mended) redirects as well.
+ * @param {Response} answer whose redirects were followed
+ * @param {string} path where our server leads
+ */
+export function isLedTo({ redirected, url }, path) {
+  return redirected && url === self.location.origin + path;
+}
+
+/**
  * A path on this server, or the fallback for anything that might lead elsewhere.
  * @param {string} path
  * @param {string} fallback

@@ -11,7 +11,7 @@ import { letGoOfChosen } from "./drafts.js";
 import { putOff } from "./later.js";
 import { answerNotFound, describeForm, isEmptyAnswer, loadPage, outlivesItsDoor, renderPage } from "./pages.js";
 import { forgetPageCopies } from "./residents.js";
-import { ownPath, seeOther } from "./responses.js";
+import { ownPath, passOn, seeOther } from "./responses.js";
 import { fillPath } from "./router.js";
 import { newUuid } from "./uuid.js";
 
@@ -122,10 +122,9 @@ async function forgetUnnamed(phone, kind, record_id, photos) {
  */
 async function handOver(request) {
   const answer = await fetch(new Request(request, { redirect: "follow" }));
-  const { pathname, search, searchParams } = new URL(answer.url);
+  const { searchParams } = new URL(answer.url);
   const isTaken = answer.redirected && (searchParams.has("saved") || searchParams.has("held"));
-  if (isTaken && request.mode === "navigate") return seeOther(pathname + search);
-  return isTaken || answer.status === 422 ? answer : null;
+  return isTaken || answer.status === 422 ? passOn(request, answer) : null;
 }
 
 /** What waits of a record that could not be sent as it is: the edit says all of it anew, and takes its place. */

@@ -51,6 +51,8 @@ class LossyProxy(ThreadingHTTPServer):
         self.closed_paths: set[str] = set()  # hangs up on these only
         self.hung_up: list[str] = []  # the paths on which it did
         self.refused_paths: dict[str, tuple[int, bytes]] = {}  # answers these by itself
+        self.led_elsewhere: dict[str, str] = {}  # leads these away, as a gateway in front of the server: "POST /enrol"
+        self.were_led: list[str] = []  # those that it did lead away
         self.pieces_left: int | None = None  # how many pieces of photos it still lets through; the last answer is lost
         self.may_pass = threading.Event()  # a piece waits for it
         self.may_pass.set()
@@ -115,6 +117,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path in self.server.refused_paths:
             status, content = self.server.refused_paths[self.path]
             self.answer(status, [("Content-Type", "application/json")], content, sent=len(content))
+            return
+        asked = f"{self.command} {self.path}"
+        if asked in self.server.led_elsewhere:
+            self.answer(303, [("Location", self.server.led_elsewhere[asked])], b"", sent=0)
+            self.server.were_led.append(asked)
             return
         if self.path == "/sync" and not self.server.may_exchange.is_set():
             self.server.is_holding.set()

@@ -11,6 +11,7 @@ from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_drafts import drafts
 from tests.browser.test_lock import NOTE, doors_of
 from tests.browser.test_photos import open_form
+from tests.browser.test_sign_out import SENT_PLAINLY
 
 pytestmark = pytest.mark.browser
 
@@ -54,7 +55,7 @@ def test_our_own_form_enrols_a_phone_where_htmx_never_came(
     expect(phone.page.locator("#code")).not_to_have_value("")
     phone.wait_until_true(CONTROLLED)
 
-    phone.page.evaluate("() => document.getElementById('enrol-form').submit()")  # which asks no listener
+    phone.page.evaluate(SENT_PLAINLY)
 
     phone.page.wait_for_url("**/enrol/waiting")
     coordinator.confirm(phone.page.locator(".number").inner_text().strip())

@@ -56,6 +56,10 @@ SENT_TWICE = """() => {
     return Promise.all([send(), send()]).then((answers) => answers.map(({ url }) => url));
 }"""
 
+SENT_PLAINLY = (
+    "() => document.getElementById('enrol-form').submit()"  # which asks no listener, so that htmx has no part
+)
+
 # There is no room for anything, until the list has gone when `isRoomy`.
 FULL = """(isRoomy) => {
     self.isFull = true;
@@ -527,3 +531,62 @@ def test_what_the_server_says_late_of_the_first_volunteer_is_not_taken_for_the_s
 
         phone.wait_until_enrolled()
         assert len(doors_of(phone)) > 0
+
+
+def test_a_phone_that_was_left_is_not_hers_again_because_something_led_elsewhere(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    """Whatever stood before the server had answered, and the list was there for whoever held the phone."""
+    with LossyProxy(server.port) as line:
+        phone = make_phone(line.url)
+        enrol(phone, coordinator)
+        sign_out(phone)
+        expect_left(phone)
+        invite = coordinator.invite("0001").link.replace(coordinator.url, phone.url)
+        page = phone.page
+
+        for elsewhere in ("/calendar", coordinator.url):
+            line.led_elsewhere["POST /enrol"] = elsewhere
+            page.goto(invite)
+            expect(page.locator("#code")).not_to_have_value("")
+            page.locator(submit_of("enrol-form")).click()
+            wait_until(lambda: len(line.were_led) > 0, seconds=SECONDS, failure=lambda: "nothing was led elsewhere")
+            line.were_led.clear()
+            phone.open("/today")
+            expect_left(phone)
+        line.led_elsewhere["POST /enrol"] = "/calendar"
+        page.goto(invite)
+        expect(page.locator("#code")).not_to_have_value("")
+        page.evaluate(SENT_PLAINLY)
+        page.wait_for_url("**/calendar")
+        phone.open("/today")
+        expect_left(phone)
+
+        line.led_elsewhere.clear()
+        page.goto(invite)
+        expect(page.locator("#code")).not_to_have_value("")
+        page.evaluate(SENT_PLAINLY)
+        phone.wait_until_enrolled()
+        assert len(doors_of(phone)) > 0
+
+
+def test_a_session_counts_as_ended_only_when_the_server_ended_it(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    with LossyProxy(server.port) as line:
+        phone = make_phone(line.url)
+        enrol(phone, coordinator)
+        line.led_elsewhere["POST /sign-out"] = "/calendar"
+        sign_out(phone)
+        expect_left(phone)
+        wait_until(lambda: len(line.were_led) > 0, seconds=SECONDS, failure=lambda: "nobody asked to sign out")
+        assert phone.context.request.get(f"{phone.url}/today").url.endswith("/today")
+        line.led_elsewhere.clear()
+
+        phone.page.evaluate(DRAIN, "asked")
+
+        wait_until(
+            lambda: phone.context.request.get(f"{phone.url}/today").url.endswith("/enrol"),
+            seconds=SECONDS,
+            failure=lambda: "its session goes on",
+        )

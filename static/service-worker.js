@@ -65,7 +65,8 @@ const rules = [
   { match: ({ method, path }) => method === "POST" && matchPage(app.pages, path)?.page.asks, handle: ready(ask) },
   { match: ({ method, path }) => method === "GET" && KEPT.test(path), handle: ready(keptBytes) },
   { match: ({ method, path }) => method === "GET" && isResidents(path), handle: residentPage },
-  { match: ({ method, isPage }) => method === "GET" && isPage, handle: network },
+  { match: ({ method, path, isPage }) => method === "GET" && isPage && isAnybodys(path), handle: network },
+  { match: ({ method, isPage }) => method === "GET" && isPage, handle: ready(network) },
 ];
 const ruleFor = (asked) => rules.find(({ match }) => match(asked));
 
@@ -80,6 +81,9 @@ const SIGN_OUT_PATIENCE_MS = 10_000;
 const TAKES_PIN = ["/unlock", "/settings/pin"];
 const NOT_FOR_OTHER_SITES = [...ONLY_HERE, "/enrol", "/drafts"];
 const KEPT = /^\/visits\/[^/]+\/kept\/[^/]+$/;
+// What is hers stands under no such address, and under others than the table's: the server reads /%74oday as /today, and has
+// her cookie. So whatever else is asked for waits for the PIN.
+const isAnybodys = (path) => /^\/(enrol|sign-in|sign-out|coordinator(\/.*)?|events\.ics|calendar\/[^/]+\.ics)$/.test(path);
 const isResidents = (path) => /^\/((calendar|events)(\/[^.]*)?)?$/.test(path);
 
 // Listeners

@@ -134,6 +134,26 @@ def test_the_app_opens_with_the_pin_and_shows_nothing_before(phone: Phone) -> No
     assert doors_of(phone) == doors
 
 
+@pytest.mark.parametrize("path", ["/%74oday", "/today/", "/m%61p"])
+def test_a_locked_phone_is_locked_under_every_spelling_of_an_address(phone: Phone, path: str) -> None:
+    """The server reads %74 as t and has her cookie: online it had shown the list without the PIN."""
+    set_pin(phone)
+
+    restart(phone, path)
+
+    expect_locked(phone)
+
+
+@pytest.mark.parametrize("path", ["/enrol", "/sign-in", "/coordinator", "/calendar", "/"])
+def test_what_anybody_may_see_is_there_on_a_locked_phone(phone: Phone, path: str) -> None:
+    set_pin(phone)
+
+    restart(phone, path)
+
+    expect(phone.page.locator("h1")).to_be_visible()
+    expect(phone.page.locator("#unlock")).to_have_count(0)
+
+
 def test_an_open_page_gives_the_key_back_to_a_worker_that_was_stopped(phone: Phone) -> None:
     set_pin(phone)
     phone.page.locator("nav a[href='/today']").tap()

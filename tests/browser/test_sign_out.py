@@ -581,6 +581,8 @@ def test_a_session_counts_as_ended_only_when_the_server_ended_it(
         expect_left(phone)
         wait_until(lambda: len(line.were_led) > 0, seconds=SECONDS, failure=lambda: "nobody asked to sign out")
         assert phone.context.request.get(f"{phone.url}/today").url.endswith("/today")
+        phone.open("/%74oday")  # which the server reads as /today
+        expect_left(phone)
         line.led_elsewhere.clear()
 
         phone.page.evaluate(DRAIN, "asked")

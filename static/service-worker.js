@@ -110,8 +110,8 @@ worker.addEventListener("fetch", (event) => {
 /**
  * Any site can send a form here, and the worker is asked before the server, which refuses it by headers that a worker is not
  * shown. So these are left to the server unless a page of ours sent them: all of ours say so. A PIN that goes up in this way
- * is the other site's own. A visit's form is always answered: nobody else knows the ids in its path, and no visit is lost
- * where something between strips the referrer.
+ * is the other site's own; or its owner has had her Firefox name no page at all, and cannot set one. A visit's form is always
+ * answered: nobody else knows the ids in its path, and no such setting may cost a visit.
  */
 function isFromElsewhere({ method, mode, referrer }, { pathname }) {
   if (method !== "POST" || mode !== "navigate" || !NOT_FOR_OTHER_SITES.includes(pathname)) return false;

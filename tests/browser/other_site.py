@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+REFUSED = "This request came from another site."  # what our server says to it
 PAGE = """<!doctype html><meta name="referrer" content="{policy}">
 <form method="post" action="{action}">{fields}</form><script>document.forms[0].submit()</script>"""
 

@@ -20,6 +20,7 @@ from tests.browser.bidi import Firefox
 from tests.browser.conftest import Morning
 from tests.browser.coordinator import Coordinator
 from tests.browser.lossy_proxy import LossyProxy
+from tests.browser.other_site import REFUSED, OtherSite
 from tests.browser.phone import Phone
 from tests.browser.photographs import BYTES, DRAW, KEPT
 from tests.browser.server_process import ServerProcess, is_refused, wait_until
@@ -400,6 +401,15 @@ def test_s20_signing_out_destroys_nothing_that_waits(
     phone.wait_for("!document.querySelector('main [data-until-sent]')", seconds=60)
     wait_until_acknowledged(phone)
     assert_there_once(coordinator, visit)
+
+
+def test_another_site_signs_nobody_out(phone: AnyPhone) -> None:
+    with OtherSite(f"{phone.url}/settings/sign-out", {"anyway": "1"}) as site:
+        phone.engine.open(site.url)
+        phone.wait_for(f"document.body.innerText.includes({json.dumps(REFUSED)})")
+
+    phone.open("/today")
+    phone.wait_for("seen('.door')")
 
 
 def test_s20_a_phone_that_is_locked_uploads_what_waits(

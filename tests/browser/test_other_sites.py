@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import MakePhone
 from tests.browser.coordinator import Coordinator
-from tests.browser.other_site import OtherSite
+from tests.browser.other_site import REFUSED, OtherSite
 from tests.browser.phone import CONTROLLED, Phone
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_drafts import drafts
@@ -15,7 +15,6 @@ from tests.browser.test_sign_out import SENT_PLAINLY
 
 pytestmark = pytest.mark.browser
 
-REFUSED = "This request came from another site."
 FORMS = {
     "/settings/sign-out": {"anyway": "1"},
     "/settings/pin": {"pin": "135790", "again": "135790"},

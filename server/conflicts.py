@@ -103,22 +103,24 @@ def all_conflicts(session: Session, principal: Principal) -> list[Conflict]:
 
 
 def settle(
-    session: Session, principal: Principal, conflict_id: str, choice: Choice, *, change_id: str, now: int
+    session: Session, principal: Principal, conflict_id: str, choice: Choice, *, change_id: str, base: int, now: int
 ) -> bool:
     """Whether the choice stands. Nobody else writes between the look and the word: somebody may just have decided. Her own
-    choice she may change."""
+    choice she may change. `base` is the record's revision when her page was drawn: what came after it is not overruled."""
     store = SqlStore(session)
     store.hold(principal.community_id)
     found = next((each for each in all_conflicts(session, principal) if each.id == conflict_id), None)
     if found is None or (choice == Choice.BOTH and not found.can_keep_both):
         return False
+    if not found.change.revision <= base <= found.record.revision:
+        return False  # no page that shows this conflict was drawn there
     if not found.is_open and not store.known(principal.community_id, [change_id]):
         return False
-    return resolve(session, principal, found, choice, change_id=change_id, now=now).outcome in SAVED
+    return resolve(session, principal, found, choice, change_id=change_id, base=base, now=now).outcome in SAVED
 
 
 def resolve(
-    session: Session, principal: Principal, conflict: Conflict, choice: Choice, *, change_id: str, now: int
+    session: Session, principal: Principal, conflict: Conflict, choice: Choice, *, change_id: str, base: int, now: int
 ) -> Result:
     """Sets the field, as a change of the coordinator's own."""
     chosen = changes.Change(
@@ -127,7 +129,7 @@ def resolve(
         kind=conflict.change.kind,
         record_id=conflict.change.record_id,
         action=Action.PUT,
-        base=conflict.record.revision,
+        base=base,
         set={conflict.field: conflict.value(choice)},
         made_at=now,
         schema=SCHEMA,

@@ -73,8 +73,9 @@ def test_of_two_who_settle_a_conflict_at_once_one_is_told_that_it_is_settled(one
     told: dict[str, bool] = {}
 
     def choose(database: Database, who: Principal, choice: Choice) -> None:
+        base = conflict.record.revision
         told[who.name] = database.write(
-            lambda session: settle(session, who, conflict.id, choice, change_id=uuid7(), now=NOW)
+            lambda session: settle(session, who, conflict.id, choice, change_id=uuid7(), base=base, now=NOW)
         )
 
     with meanwhile(one, "FROM record", lambda: choose(other, SECOND, Choice.PROPOSED)):

@@ -207,7 +207,8 @@ def test_a_coordinator_decides_whether_it_was_given_again(database: Database) ->
 
     def decide(session: Session) -> None:
         (conflict,) = open_conflicts(session, COORDINATOR)
-        resolve(session, COORDINATOR, conflict, Choice.PROPOSED, change_id=uuid7(), now=NOW + 30 * DAY)
+        base = conflict.record.revision
+        resolve(session, COORDINATOR, conflict, Choice.PROPOSED, change_id=uuid7(), base=base, now=NOW + 30 * DAY)
 
     database.write(decide)
 

@@ -426,11 +426,14 @@ def dispute(world: World, name: str = "address", first: object = "一号", secon
     assert set_field(world, SECOND, name, second, base=base) is Outcome.CONFLICT
 
 
-def choose(world: World, choice: str) -> None:
+def drawn_form(world: World) -> dict[str, str]:
+    """The form of the first conflict on the page, as it is drawn now."""
     page = world.get("/coordinator/conflicts")
-    found = re.search(r'name="conflict" value="([^"]+)"', page)
-    assert found is not None
-    form = {"conflict": found[1], "choice": choice, "change_id": uuid7()}
+    return dict(re.findall(r'name="(conflict|base|change_id)" value="([^"]+)"', page)[:3])
+
+
+def choose(world: World, choice: str) -> None:
+    form = drawn_form(world) | {"choice": choice}
     assert post(world, "/coordinator/conflicts", **form).headers["location"] == "/coordinator/conflicts?said=resolved"
 
 
@@ -461,9 +464,7 @@ def test_a_conflict_is_settled_by_a_change_of_the_coordinators(world: World, cho
 
 def test_whoever_goes_back_and_chooses_the_other_has_chosen_the_other(world: World) -> None:
     dispute(world)
-    found = re.search(r'name="conflict" value="([^"]+)"', world.get("/coordinator/conflicts"))
-    assert found is not None
-    form = {"conflict": found[1], "change_id": uuid7()}
+    form = drawn_form(world)
 
     said = [
         post(world, "/coordinator/conflicts", **form, choice=choice).headers["location"]
@@ -493,13 +494,11 @@ def test_a_form_that_is_sent_again_settles_a_conflict_as_its_first_sending_would
 
 def test_a_conflict_that_somebody_else_just_settled_is_not_called_settled_by_this_choice(world: World) -> None:
     dispute(world)
-    found = re.search(r'name="conflict" value="([^"]+)"', world.get("/coordinator/conflicts"))
+    form = drawn_form(world) | {"choice": "proposed"}
     standing = record(world, RED_DOOR)
-    assert found is not None
     assert standing is not None
     set_field(world, SECOND, "address", "三号", base=standing.revision)
 
-    form = {"conflict": found[1], "choice": "proposed", "change_id": uuid7()}
     location = post(world, "/coordinator/conflicts", **form).headers["location"]
 
     after = record(world, RED_DOOR)
@@ -507,6 +506,49 @@ def test_a_conflict_that_somebody_else_just_settled_is_not_called_settled_by_thi
     assert '"address":"三号"' in after.fields
     assert location == "/coordinator/conflicts?said=not_resolved"
     assert "这次没有定" in world.get("/coordinator/conflicts", said="not_resolved")
+
+
+def test_a_choice_overrules_no_withdrawal_of_consent_that_came_after_its_page_was_drawn(world: World) -> None:
+    dispute(world, "consent_state", "full", "basic")
+    form = drawn_form(world) | {"choice": "current"}
+    log_visits(world.database, ALICE, replace(visit_change("late", consent_state="withdrawn"), made_at=NOW - DAY))
+
+    location = post(world, "/coordinator/conflicts", **form).headers["location"]
+
+    after = record(world, RED_DOOR)
+    assert after is not None
+    assert '"consent_state":"withdrawn"' in after.fields
+    assert location == "/coordinator/conflicts?said=not_resolved"
+    found = world.database.read(lambda session: open_conflicts(session, COORDINATOR))
+    assert ("basic", "withdrawn") in [(each.current, each.proposed) for each in found]
+
+
+def test_a_choice_stands_whatever_else_was_written_of_the_household_meanwhile(world: World) -> None:
+    dispute(world)
+    form = drawn_form(world) | {"choice": "proposed"}
+    standing = record(world, RED_DOOR)
+    assert standing is not None
+    set_field(world, SECOND, "interval_days", 7, base=standing.revision)
+
+    location = post(world, "/coordinator/conflicts", **form).headers["location"]
+
+    assert location == "/coordinator/conflicts?said=resolved"
+    assert world.database.read(lambda session: open_conflicts(session, COORDINATOR)) == []
+
+
+@pytest.mark.parametrize("base", [None, "", "0", "a page", "9" * 16, "9" * 99])
+@pytest.mark.parametrize("choice", list(Choice)[:2])
+def test_a_choice_that_does_not_say_what_was_seen_settles_nothing(
+    world: World, choice: Choice, base: str | None
+) -> None:
+    dispute(world)
+    form = drawn_form(world) | {"choice": choice}
+    form.pop("base", None)
+
+    answer = post(world, "/coordinator/conflicts", **form, **({} if base is None else {"base": base}))
+
+    assert answer.headers["location"] == "/coordinator/conflicts?said=not_resolved"
+    assert len(world.database.read(lambda session: open_conflicts(session, COORDINATOR))) == 1
 
 
 def test_about_what_was_withdrawn_nothing_is_asked(world: World) -> None:

@@ -17,7 +17,7 @@ from server.render import in_thread, page, redirect
 from server.scope import Principal
 from server.urlencoded import read_form
 from server.visits import doors_by_id
-from server.writing import first
+from server.writing import first, whole_number
 from sync.changes import IDENTIFIER
 
 SHOWN_MAX = 100
@@ -46,11 +46,12 @@ async def choose(request: Request, principal: Principal) -> Response:
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     wanted, choice = first(submitted, "conflict"), first(submitted, "choice")
     change_id, now = first(submitted, "change_id"), request.app.state.clock()
+    base = whole_number(first(submitted, "base"))
     if choice not in list(Choice) or not IDENTIFIER(change_id):
         return redirect(request, "/coordinator/conflicts")
 
     def work(session: Session) -> bool:
-        return settle(session, principal, wanted, Choice(choice), change_id=change_id, now=now)
+        return settle(session, principal, wanted, Choice(choice), change_id=change_id, base=base, now=now)
 
     is_resolved = await in_thread(request.app.state.database.write, work)
     return redirect(request, f"/coordinator/conflicts?said={'resolved' if is_resolved else 'not_resolved'}")

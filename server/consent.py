@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
+from sqlalchemy import and_, or_
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from server.identifiers import packed
@@ -32,6 +34,7 @@ from sync.kinds import Role
 
 NAME = "consent_state"
 CAUTION = KINDS["household"].caution[NAME]  # from the most cautious down
+VISIT = aliased(Record)
 
 
 class Answer(NamedTuple):
@@ -54,6 +57,7 @@ class Told:
     value: str
     is_birth: bool  # how the household was entered: nobody's answer yet
     is_conflict: bool
+    is_taken_back: bool  # by a visit that is void now, or says something else
 
 
 def keep_consent(session: Session, author: Author, moved: Sequence[changes.Change], now: int) -> None:
@@ -153,7 +157,7 @@ def household_change(
     told = told_of(session, principal, household.record_id)
     value, base = answer.value, household.revision
     if not value:
-        value = former(told, answer, standing)
+        value = former(told, standing)
     elif is_outdated(session, principal, told, answer):
         if is_looser(value, standing):
             return None
@@ -176,11 +180,11 @@ def household_change(
     )
 
 
-def former(told: Sequence[Told], answer: Answer, standing: str) -> str:
-    """What stood before this visit, while what stands is its own word and nobody has been asked to decide."""
-    others = [each.value for each in told if each.by != answer.visit_id]
-    is_its_own = bool(told) and told[-1].by == answer.visit_id and told[-1].value == standing
-    return others[-1] if others and is_its_own and not any(each.is_conflict for each in told) else standing
+def former(told: Sequence[Told], standing: str) -> str:
+    """What was said before and still is, while what stands has been taken back and nobody has been asked to decide."""
+    still_said = [each for each in told if not each.is_taken_back]
+    is_gone = bool(told) and told[-1].is_taken_back and told[-1].value == standing
+    return still_said[-1].value if still_said and is_gone and not any(each.is_conflict for each in told) else standing
 
 
 def is_looser(value: str, standing: str) -> bool:
@@ -190,8 +194,8 @@ def is_looser(value: str, standing: str) -> bool:
 def is_outdated(session: Session, principal: Principal, told: Sequence[Told], answer: Answer) -> bool:
     """Whether somebody has said otherwise since. What only repeats a state speaks against a looser answer, never against
     a more cautious one: the phone may have filled it in without having heard of that."""
-    given = [each for each in told if not each.is_birth and not each.is_conflict and each.by != answer.visit_id]
-    if any(each.made_at > answer.given_at for each in given):
+    others = [each for each in told if not each.is_taken_back and each.by != answer.visit_id]
+    if any(each.made_at > answer.given_at for each in others if not each.is_birth and not each.is_conflict):
         return True
     statement = select(
         Record.record_id
@@ -208,15 +212,23 @@ def is_outdated(session: Session, principal: Principal, told: Sequence[Told], an
 
 
 def told_of(session: Session, principal: Principal, household_id: str) -> list[Told]:
+    """Also what was taken back since: a phone may have heard of it."""
     value = field_text(col(Change.fields), NAME)
+    of_its_visit = and_(
+        col(VISIT.community_id) == col(Change.community_id),
+        col(VISIT.record_id) == col(Change.device_id),
+        col(VISIT.kind) == "visit",
+    )
+    says_so_no_more = or_(col(VISIT.is_void), field_text(col(VISIT.fields), NAME).is_distinct_from(value))
     statement = (
-        select(Change, value)
+        select(Change, value, and_(col(VISIT.record_id).is_not(None), says_so_no_more))
+        .outerjoin(VISIT, of_its_visit)
         .where(col(Change.record_id) == household_id, col(Change.revision) > 0, value.is_not(None))
         .order_by(col(Change.revision))
     )
     return [
-        Told(change.revision, change.device_id, change.made_at, said, change.base == "0", is_conflict(change))
-        for change, said in session.exec(scoped(principal, statement))
+        Told(change.revision, change.device_id, change.made_at, said, change.base == "0", is_conflict(change), is_back)
+        for change, said, is_back in session.exec(scoped(principal, statement))
     ]
 
 

@@ -80,6 +80,12 @@ def amend(database: Database, name: str, *, day: int = 0, **fields: Any) -> None
     log_visits(database, ALICE, made, now=NOW + 30 * DAY)
 
 
+def take_back(database: Database, who: Person, name: str) -> None:
+    visit = record(database, made_up_id(name))
+    void = Change(uuid7(), 0, "visit", visit.record_id, Action.VOID, visit.revision, {}, NOW, 1)
+    log_visits(database, who, void, now=NOW + 30 * DAY)
+
+
 def test_what_is_said_at_the_door_stays_with_the_household(database: Database) -> None:
     log(database, ALICE, "gives it", GREEN_DOOR, "full")
     log(database, ALICE, "withdraws it", FULL_DOOR, "withdrawn")
@@ -328,6 +334,62 @@ def test_a_withdrawal_that_was_held_gives_no_answer_anew(database: Database) -> 
 
     assert held.outcome is Outcome.HELD
     assert (consent(database, FULL_DOOR), asks(database)) == before
+
+
+@pytest.mark.parametrize("is_void", [True, False])
+def test_consent_never_falls_back_to_what_was_itself_taken_back(database: Database, is_void: bool) -> None:
+    log(database, ALICE, "the wrong door", GREEN_DOOR, "full", day=1)
+    log(database, BOB, "the wrong door, too", GREEN_DOOR, "withdrawn", day=2)
+    if is_void:
+        take_back(database, ALICE, "the wrong door")
+    else:
+        amend(database, "the wrong door", day=3, consent_state="basic")
+    meanwhile = consent(database, GREEN_DOOR)
+
+    take_back(database, BOB, "the wrong door, too")
+
+    assert (meanwhile, consent(database, GREEN_DOOR)) == ("withdrawn", "basic")
+
+
+def test_what_it_fell_back_to_goes_with_the_visit_that_said_it(database: Database) -> None:
+    log(database, ALICE, "the wrong door", GREEN_DOOR, "full", day=1)
+    log(database, BOB, "the wrong door, too", GREEN_DOOR, "withdrawn", day=2)
+    take_back(database, BOB, "the wrong door, too")
+    meanwhile = consent(database, GREEN_DOOR)
+
+    take_back(database, ALICE, "the wrong door")
+
+    assert (meanwhile, consent(database, GREEN_DOOR)) == ("full", "basic")
+
+
+def test_two_answers_taken_back_in_one_upload_were_never_given(database: Database) -> None:
+    log(database, ALICE, "the wrong door", GREEN_DOOR, "full", day=1)
+    log(database, ALICE, "the wrong door, too", GREEN_DOOR, "withdrawn", day=2)
+    visits = [record(database, made_up_id(name)) for name in ("the wrong door", "the wrong door, too")]
+
+    void = [Change(uuid7(), 0, "visit", each.record_id, Action.VOID, each.revision, {}, NOW, 1) for each in visits]
+    log_visits(database, ALICE, *void, now=NOW + 30 * DAY)
+
+    assert consent(database, GREEN_DOOR) == "basic"
+
+
+def test_what_was_taken_back_speaks_against_no_answer_that_comes_late(database: Database) -> None:
+    log(database, BOB, "the wrong door", GREEN_DOOR, "withdrawn", day=5)
+    take_back(database, BOB, "the wrong door")
+
+    log(database, ALICE, "agreed before", GREEN_DOOR, "full", day=2)
+
+    assert consent(database, GREEN_DOOR) == "full"
+
+
+def test_a_phone_that_heard_what_was_taken_back_since_gives_no_consent_anew(database: Database) -> None:
+    log(database, ALICE, "the wrong door", GREEN_DOOR, "full", day=1)
+    take_back(database, ALICE, "the wrong door")
+
+    log(database, BOB, "his phone still says full", GREEN_DOOR, "full", day=2)
+
+    assert consent(database, GREEN_DOOR) == "basic"
+    assert asks(database) == [("basic", "full")]
 
 
 # At the next door

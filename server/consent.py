@@ -157,7 +157,7 @@ def household_change(
     told = told_of(session, principal, household.record_id)
     value, base = answer.value, household.revision
     if not value:
-        value = former(told, standing)
+        value = former(session, principal, told, answer, standing)
     elif is_outdated(session, principal, told, answer):
         if is_looser(value, standing):
             return None
@@ -180,11 +180,18 @@ def household_change(
     )
 
 
-def former(told: Sequence[Told], standing: str) -> str:
-    """What was said before and still is, while what stands has been taken back and nobody has been asked to decide."""
+def former(session: Session, principal: Principal, told: Sequence[Told], answer: Answer, standing: str) -> str:
+    """What was said before and still is, while what stands has been taken back and nobody has been asked to decide. What
+    stands stays if another visit has been more cautious since: one that only repeats it has no line of its own."""
     still_said = [each for each in told if not each.is_taken_back]
     is_gone = bool(told) and told[-1].is_taken_back and told[-1].value == standing
-    return still_said[-1].value if still_said and is_gone and not any(each.is_conflict for each in told) else standing
+    if not still_said or not is_gone or any(each.is_conflict for each in told):
+        return standing
+    last = still_said[-1]
+    since = 0 if last.is_birth else last.made_at
+    if is_looser(last.value, standing) and is_narrowed(session, principal, answer, last.value, since):
+        return standing
+    return last.value
 
 
 def is_looser(value: str, standing: str) -> bool:
@@ -197,6 +204,11 @@ def is_outdated(session: Session, principal: Principal, told: Sequence[Told], an
     others = [each for each in told if not each.is_taken_back and each.by != answer.visit_id]
     if any(each.made_at > answer.given_at for each in others if not each.is_birth and not each.is_conflict):
         return True
+    return is_narrowed(session, principal, answer, answer.value, answer.given_at)
+
+
+def is_narrowed(session: Session, principal: Principal, answer: Answer, value: str, since: int) -> bool:
+    """Whether another visit that stands has been more cautious since."""
     statement = select(
         Record.record_id
     ).where(
@@ -204,9 +216,9 @@ def is_outdated(session: Session, principal: Principal, told: Sequence[Told], an
         col(Record.scope_id) == answer.household_id,
         col(Record.record_id) != answer.visit_id,
         col(Record.is_void).is_(False),
-        col(Record.made_at) > answer.given_at,
-        col(Record.received_at) > answer.given_at,  # a clock that is ahead
-        field_text(col(Record.fields), NAME).in_(CAUTION[: CAUTION.index(answer.value)]),
+        col(Record.made_at) > since,
+        col(Record.received_at) > since,  # a clock that is ahead
+        field_text(col(Record.fields), NAME).in_(CAUTION[: CAUTION.index(value)] if value in CAUTION else CAUTION),
     )
     return session.exec(scoped(principal, statement.limit(1))).first() is not None
 

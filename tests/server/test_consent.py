@@ -373,6 +373,33 @@ def test_two_answers_taken_back_in_one_upload_were_never_given(database: Databas
     assert consent(database, GREEN_DOOR) == "basic"
 
 
+@pytest.mark.parametrize("day", [1, 3])
+def test_a_withdrawal_that_another_visit_repeats_stands_when_the_first_is_taken_back(
+    database: Database, day: int
+) -> None:
+    log(database, ALICE, "withdrawn", GREEN_DOOR, "withdrawn", day=2)
+    log(database, BOB, "and again", GREEN_DOOR, "withdrawn", day=day)
+
+    take_back(database, ALICE, "withdrawn")
+    meanwhile = consent(database, GREEN_DOOR)
+    take_back(database, BOB, "and again")
+
+    assert (meanwhile, consent(database, GREEN_DOOR)) == ("withdrawn", "basic")
+    assert asks(database) == []
+
+
+def test_what_a_visit_said_before_a_coordinators_word_repeats_nothing_after_it(database: Database) -> None:
+    log(database, ALICE, "withdrawn", FULL_DOOR, "withdrawn", day=1)
+    base = record(database, FULL_DOOR).revision
+    word = Change(uuid7(), 0, "household", FULL_DOOR, Action.PUT, base, {"consent_state": "full"}, NOW + 2 * DAY, 1)
+    database.write(lambda session: accept_changes(session, principal_author(COORDINATOR), [word], NOW + 2 * DAY))
+    log(database, BOB, "the wrong door", FULL_DOOR, "basic", day=3)
+
+    take_back(database, BOB, "the wrong door")
+
+    assert consent(database, FULL_DOOR) == "full"
+
+
 def test_what_was_taken_back_speaks_against_no_answer_that_comes_late(database: Database) -> None:
     log(database, BOB, "the wrong door", GREEN_DOOR, "withdrawn", day=5)
     take_back(database, BOB, "the wrong door")

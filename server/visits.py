@@ -108,10 +108,15 @@ def visit_with_household(session: Session, principal: Principal, visit_id: str) 
 
 
 def history_of(session: Session, principal: Principal, record_id: str) -> list[Change]:
-    """Every change of the record, oldest first, also those that are held; what could not be read is about none."""
+    """Every change of the record, oldest first, also those that are held. What could not be read is about none, and a
+    discard says nothing."""
     statement = (
         select(Change)
-        .where(col(Change.record_id) == record_id, col(Change.kind) != UNREADABLE)
+        .where(
+            col(Change.record_id) == record_id,
+            col(Change.kind) != UNREADABLE,
+            col(Change.action) != changes.Action.DISCARD.value,
+        )
         .order_by(col(Change.received_at), col(Change.revision), col(Change.change_id))
     )
     return list(session.exec(scoped(principal, statement)))

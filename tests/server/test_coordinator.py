@@ -232,6 +232,16 @@ def test_one_visit_shows_every_answer_and_its_history(world: World) -> None:
     assert "<b>" not in raw
 
 
+def test_a_visit_that_was_given_up_and_taken_back_from_there_was_recorded_once(world: World) -> None:
+    world.log(ALICE, "visit")
+    discard = replace(visit_change("visit"), change_id=uuid7(), action=Action.DISCARD, set={})
+    log_visits(world.database, ALICE, discard)
+
+    page = world.get(f"/coordinator/visits/{made_up_id('visit')}")
+
+    assert page.count("history__entry") == 1
+
+
 @pytest.mark.parametrize("edits", [1, 3])
 def test_one_visit_asks_the_database_a_fixed_number_of_things(world: World, edits: int) -> None:
     revision = world.log(ALICE, "visit")

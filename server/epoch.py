@@ -8,8 +8,9 @@ from sqlmodel import Session, col, select
 from server.models import Community, Feed
 
 # Places given out after the backup are gone, but phones still name them as the base of an edit. A new life begins so far
-# above that none of them is given out twice: such a base then counts as older than everything since, and merges. Lives
-# that begin from the same backup begin at different seconds, and none gives out four million places a second.
+# above that none of them is given out twice: such a base then counts as older than everything since, and merges. It
+# begins at its second, so that lives of the same backup begin apart, and none gives out four million places a second.
+# Where the clock does not lead on, it was set back or this second has begun a life already, there is a distance instead.
 PLACES_SKIPPED = 2**32
 PLACES_A_SECOND = 2**22
 BEGINNING_SECONDS = 1_577_836_800  # 2020; the places of 68 years fit into what JavaScript counts
@@ -27,7 +28,7 @@ def start_new_epoch(session: Session, now: int) -> dict[int, str]:
         session.add(community)
     of_this_second = (now // 1000 - BEGINNING_SECONDS) * PLACES_A_SECOND
     for feed in session.exec(select(Feed)):
-        feed.head = max(feed.head + PLACES_SKIPPED, of_this_second)
+        feed.head = of_this_second if of_this_second > feed.head else feed.head + PLACES_SKIPPED
         session.add(feed)
     session.flush()
     return epochs(session)

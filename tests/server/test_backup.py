@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +259,39 @@ def test_two_lives_of_one_backup_give_no_place_out_twice(world: World, tmp_path:
         database.close()
 
     assert places[1] > places[0] + 1_000_000
+
+
+@pytest.mark.parametrize("seconds", [1, 300, 600, 3600])
+def test_two_lives_of_a_young_backup_begin_apart(world: World, tmp_path: Path, seconds: int) -> None:
+    """One that was made soon after its own life began, itself by a restore."""
+    live, backup, young = world.server.data_dir / "linli.db", tmp_path / "backup.db", tmp_path / "young.db"
+    begun = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
+    back_up(live, backup)
+    restore(backup, live, now=begun)
+    back_up(live, young)
+
+    heads = []
+    for after in (0, 1, 1 + seconds):
+        if after:
+            restore(young, live, now=begun + timedelta(seconds=after))
+        database = Database(sqlite_url(live))
+        heads.append(database.read(lambda session: SqlStore(session).head(COMMUNITY_ID)))
+        database.close()
+
+    assert heads[0] + 4_000_000 < heads[1]
+    assert heads[1] + seconds * 4_000_000 < heads[2]
+
+
+def test_a_life_that_begins_while_the_clock_was_set_back_begins_above_the_last(database: Database) -> None:
+    database.write(lambda session: start_new_epoch(session, NOW))
+    log_visits(database, ALICE, visit_change("visit"))
+
+    for now in (NOW, NOW - 3_600_000):
+        before = database.read(lambda session: SqlStore(session).head(COMMUNITY_ID))
+        database.write(lambda session, now=now: start_new_epoch(session, now))  # type: ignore[misc]
+        after = database.read(lambda session: SqlStore(session).head(COMMUNITY_ID))
+
+        assert after >= before + 2**32
 
 
 def test_postgresql_is_told_what_to_do(tmp_path: Path) -> None:

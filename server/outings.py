@@ -23,11 +23,11 @@ RECORDS_MAX = 2000
 
 @dataclass(slots=True)
 class Walker:
-    """One of a round's people. `declined` is what she handed it back with, None while she goes."""
+    """One of a round's people. `declines` are what she handed it back with, none while she goes: two tabs leave two."""
 
     id: str
     name: str
-    declined: Shown | None = None
+    declines: list[Shown] = field(default_factory=list)
     outings: list[Shown] = field(default_factory=list)
 
 
@@ -39,7 +39,7 @@ class WalkedRound:
     @property
     def is_free(self) -> bool:
         """Everybody who had it has handed it back: somebody else must be found."""
-        return bool(self.walkers) and all(walker.declined for walker in self.walkers)
+        return bool(self.walkers) and all(walker.declines for walker in self.walkers)
 
     def given_to(self, person_id: str, *, now: int) -> changes.Change:
         """The round's own word of who walks it; sent twice it is taken once."""
@@ -81,7 +81,7 @@ def walked_rounds(session: Session, principal: Principal) -> list[WalkedRound]:
             if walker_of is None or each["is_void"]:
                 continue
             if kind == "decline":
-                walker_of.declined = each
+                walker_of.declines.append(each)
             else:
                 walker_of.outings.append(each)
     for walker in walkers.values():

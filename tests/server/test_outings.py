@@ -304,6 +304,21 @@ def test_what_was_handed_back_is_taken_off_her_list_and_may_be_given_again(world
     assert [bool(decline.is_void) for decline in world.mine(ALICE, "decline")] == [True]
 
 
+def test_a_round_that_was_handed_back_twice_and_given_again_is_walked(world: World) -> None:
+    """Two tabs leave two words of hers."""
+    log_visits(world.database, ALICE, decline_change("no", ALICE), decline_change("no, says her other tab", ALICE))
+    world.become(COORDINATOR)
+    half = world.text("/coordinator/rounds")
+
+    world.post(f"/coordinator/rounds/{ROUND_ID}/take-back", volunteer_id=ALICE.id)
+    world.post(f"/coordinator/rounds/{ROUND_ID}/give", volunteer_id=ALICE.id)
+
+    assert half.count("去不了，已交回") == 1
+    assert len(world.mine(ALICE, "round")) == 1
+    assert [bool(decline.is_void) for decline in world.mine(ALICE, "decline")] == [True, True]
+    assert "去不了，已交回" not in world.text("/coordinator/rounds")
+
+
 def test_a_free_round_is_given_to_somebody_else_once_and_her_phone_gets_its_doors(world: World) -> None:
     log_visits(world.database, ALICE, decline_change("no", ALICE))
     world.become(COORDINATOR)

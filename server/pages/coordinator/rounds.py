@@ -44,12 +44,12 @@ async def take_back(request: Request, principal: Principal) -> Response:
     def work(session: Session) -> bool:
         SqlStore(session).hold(principal.community_id)  # of two who tap at once one finds it answered
         found = {each.round["id"]: each.walkers for each in walked_rounds(session, principal)}
-        declines = [walker.declined for walker in found.get(round_id, ()) if walker.id == person_id]
-        if not declines or declines[0] is None:
+        hers = [walker.declines for walker in found.get(round_id, ()) if walker.id == person_id]
+        if not any(hers):
             return False
         community_id = principal.community_id
         withdraw_round(session, community_id=community_id, round_id=round_id, person_id=person_id, now=now)
-        accept_changes(session, server_author(community_id), [answered(declines[0], now=now)], now)
+        accept_changes(session, server_author(community_id), [answered(each, now=now) for each in hers[0]], now)
         return True
 
     is_done = IDENTIFIER(round_id) and await in_thread(request.app.state.database.write, work)

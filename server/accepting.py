@@ -14,11 +14,10 @@ from server.rounds import active_holders, assign_round, people_changes, rounds_w
 from server.rules import RULES, SERVER_ID
 from server.scope import Principal
 from server.store import SqlStore
-from sync.changes import Author, Change, Conflict, Outcome, Result
+from sync.changes import MOVED, Author, Change, Conflict, Outcome, Result
 from sync.engine import accept
 from sync.kinds import Role
 
-MOVED = frozenset({Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT})  # the record stands in the feed anew
 SAVED = frozenset({Outcome.ACCEPTED, Outcome.AGAIN, Outcome.MERGED})  # what was asked for stands
 
 

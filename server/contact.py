@@ -9,7 +9,7 @@ from server.callers import Caller
 from server.clones import is_cloned, is_set_back
 from server.identifiers import packed
 from server.statements import statements_of
-from sync.changes import Outcome, Result
+from sync.changes import MOVED, Result
 from sync.gaps import advance
 from sync.protocol import Message
 
@@ -20,7 +20,6 @@ SETTINGS: Mapping[str, Set[str]] = {
     "size": frozenset({"normal", "large"}),
     "keeping": frozenset({"kept", "may_be_cleared"}),
 }
-NEW = frozenset({Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT})  # a change that history lacked until now
 ARRIVED = "SELECT device_sequence FROM change WHERE community_id = ? AND device_id = ? AND device_sequence > ?"
 NOTED = ("last_contact_at", "clock_skew_ms", *SETTINGS)
 # What only ever grows: another process may have noted more of this device since it was read.
@@ -56,7 +55,7 @@ def missing_numbers(
     `results`: of what the message pushed. Where history held nothing beyond that note and all that was pushed is new, it
     holds just that, and is not asked. So nobody else may have written since the caller was read.
     """
-    if caller.newest_number <= caller.received_through and all(result.outcome in NEW for result in results):
+    if caller.newest_number <= caller.received_through and all(result.outcome in MOVED for result in results):
         pushed = [envelope.device_sequence for envelope in message.envelopes]
         arrived = [number for number in pushed if number > caller.received_through]
     else:

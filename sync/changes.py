@@ -141,6 +141,9 @@ class Outcome(StrEnum):
     TOO_BIG = "too_big"
 
 
+MOVED = frozenset({Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT})  # taken just now: history lacked it until then
+
+
 class Held(StrEnum):
     """Why a person must look at it (PROTOCOL.md, Codes). Held text is kept whole."""
 

@@ -256,8 +256,7 @@ class _Batch:
     def _apply(self, change: Change, scope_id: str) -> Entry:
         before = self._records.get(change.record_id)
         if before is None:
-            is_void = change.action is Action.VOID
-            entry = self._keep(change, Outcome.ACCEPTED, fields=change.set, scope_id=scope_id, is_void=is_void)
+            entry = self._keep(change, Outcome.ACCEPTED, fields=change.set, scope_id=scope_id)
         else:
             kind, merged = self._rules.kinds[change.kind], self._merged(change, before)
             outcome = Outcome.CONFLICT if merged.conflicts else Outcome.ACCEPTED if merged.is_plain else Outcome.MERGED
@@ -302,8 +301,7 @@ class _Batch:
         self._repeated.add(change.record_id)
         fields = {**before.fields, **change.set} if before else change.set
         scope_id = before.scope_id if before else self._scope_of(change)
-        is_void = change.action is Action.VOID
-        self._keep(change, Outcome.ACCEPTED, fields=fields, before=before, scope_id=scope_id, is_void=is_void)
+        self._keep(change, Outcome.ACCEPTED, fields=fields, before=before, scope_id=scope_id)
 
     def _keep(
         self,
@@ -316,12 +314,14 @@ class _Batch:
         before: Record | None = None,
         scope_id: str = "",
         conflicts: tuple[Conflict, ...] = (),
-        is_void: bool = False,
+        is_void: bool | None = None,
     ) -> Entry:
-        """Notes what became of a change; with `fields`, its record moves."""
+        """Notes what became of a change; with `fields`, its record moves, withdrawn where the change says so unless `is_void`
+        says otherwise."""
         entry = Entry(change, self._author, self._received_at, outcome, code, detail, conflicts)
         if fields is not None:
-            entry.fields, entry.before, entry.scope_id, entry.is_void = fields, before, scope_id, is_void
+            entry.fields, entry.before, entry.scope_id = fields, before, scope_id
+            entry.is_void = change.action is Action.VOID if is_void is None else is_void
             self._moved[change.record_id] = entry
             if change.record_id in self._repeated:
                 entry.revision = UNPLACED + len(self._entries)

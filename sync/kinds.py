@@ -3,6 +3,7 @@
 Read by the engine (merge, authorisation), by the server's look-ups and by the phone's replica.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -57,10 +58,9 @@ class Kind:
         object.__setattr__(self, "forbidden", {role: forbidden[role] for role in self.writers})
 
     def record_id_of(self, fields: Mapping[str, Any]) -> str:
-        """The id of the one record that these fields name, of a kind that is once per them (version 5, of a URL)."""
-        return str(
-            uuid5(NAMESPACE_URL, ":".join(["linli", self.name, *(str(fields.get(name)) for name in self.once_per)]))
-        )
+        """The id of the one record that these fields name, of a kind that is once per them (PROTOCOL.md, 6)."""
+        named = [self.name, *(fields.get(name) for name in self.once_per)]
+        return str(uuid5(NAMESPACE_URL, json.dumps(named, separators=(",", ":"))))
 
     def rule(self, name: str) -> Rule:
         return self.fields.get(name) or (Rule.OWN if Rule.OWN in self.fields.values() else Rule.REGISTER)

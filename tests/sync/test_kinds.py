@@ -36,3 +36,16 @@ def test_a_kind_is_declared_once() -> None:
     assert kinds_by_name(VISIT, HOUSEHOLD) == {"visit": VISIT, "household": HOUSEHOLD}
     with pytest.raises(ValueError, match=r"a kind is declared twice: \['visit', 'household', 'visit'\]"):
         kinds_by_name(VISIT, HOUSEHOLD, VISIT)
+
+
+def test_an_id_made_of_fields_is_that_of_these_alone_whatever_they_hold() -> None:
+    """With the values only strung together two would look alike, and half a character would stop a whole push."""
+    kind = Kind("attendance", {}, frozenset(), once_per=("event_id", "person_id"))
+
+    ids = [
+        kind.record_id_of({"event_id": event, "person_id": person, "state": "attended"})
+        for event, person in (("a", "b:c"), ("a:b", "c"), ("a", None), ("a", "None"), ("a", "\ud800"), ("a", ["b"]))
+    ]
+
+    assert len(set(ids)) == len(ids)
+    assert kind.record_id_of({"event_id": "a", "person_id": "b:c", "state": "absent"}) == ids[0]

@@ -290,6 +290,7 @@ def test_what_is_far_too_big_for_a_change_is_kept_by_its_phone_and_not_by_the_se
     assert found == [
         [(entry["change_id"], "too_big"), (neighbour["change_id"], outcome)] for outcome in ("accepted", "again")
     ]
+    assert [answer["missing"] for _, answer in answers] == [[[2, 900]]] * 2
     world.server.stop()
     changes, _ = rows_of(world)
     assert [row.change_id for row in changes] == [neighbour["change_id"]]

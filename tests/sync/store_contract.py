@@ -454,6 +454,15 @@ class StoreContract:
 
         settled.act(look)
 
+    def test_a_visit_is_withdrawn_by_its_author_whoever_reviewed_it_meanwhile(self, settled: World) -> None:
+        first = visit(1)
+        place = settled.accept(first)[0].revision
+        settled.accept(amended(first, 2, base=place, review_state="approved"), author=COORDINATOR)
+
+        settled.accept(withdrawn(first, 3, base=place))
+
+        assert settled.record(first.record_id).is_void
+
     def test_two_phones_that_tick_one_person_write_one_attendance_and_the_first_stays(self, settled: World) -> None:
         settled.grant(BOB.person_id, HOUSEHOLD_A)
         (first,) = settled.accept(ticked(1, state="attended"), rules=OF_EVENTS)
@@ -479,6 +488,16 @@ class StoreContract:
 
         assert result.outcome is (Outcome.ACCEPTED if has_seen else Outcome.MERGED)
         assert settled.record(ticked(1).record_id).is_void == has_seen
+
+    def test_an_attendance_that_two_withdraw_stays_withdrawn(self, settled: World) -> None:
+        settled.grant(BOB.person_id, HOUSEHOLD_A)
+        (first,) = settled.accept(ticked(1), rules=OF_EVENTS)
+        (second,) = settled.accept(ticked(2), author=BOB, rules=OF_EVENTS)
+        settled.accept(withdrawn(ticked(1), 3, base=second.revision), author=BOB, rules=OF_EVENTS)
+
+        settled.accept(withdrawn(ticked(1), 4, base=first.revision), rules=OF_EVENTS)
+
+        assert settled.record(ticked(1).record_id).is_void
 
     def test_an_attendance_is_that_of_its_person_and_event_and_stays_it(self, settled: World) -> None:
         (first,) = settled.accept(ticked(1), rules=OF_EVENTS)

@@ -64,16 +64,7 @@ class AnyPhone:
 
     def wait_until_enrolled(self) -> None:
         self.wait_for("location.pathname === '/today'")
-        self.wait_for(
-            """new Promise((resolve) => {
-                const { serviceWorker } = navigator;
-                setTimeout(() => resolve(false), 5000); // a worker that starts anew hears nothing
-                serviceWorker.addEventListener("message", ({ data }) => {
-                    if (data?.type === "drained") resolve(data.is_enrolled);
-                });
-                serviceWorker.controller.postMessage({ type: "drain", cause: "load" });
-            })"""
-        )
+        self.wait_for(f"({WORKER_ANSWERS})()", seconds=3 * SECONDS)
         self.wait_for("seen('nav.nav')")  # the screen of the first sync has none, and goes by itself
 
     def open_form(self, outcome: str) -> None:
@@ -140,6 +131,20 @@ class AnyPhone:
         return attempt(lambda: self.run(f"({expression})")) not in (None, False, "", 0)
 
 
+# Whether the phone is enrolled. A worker that starts anew hears nothing, and WebKit now and then loses one that has a page: that
+# is loaded again, as by anybody who looks at it.
+WORKER_ANSWERS = """async () => {
+    const { serviceWorker } = navigator;
+    const answer = await new Promise((resolve) => {
+        setTimeout(() => resolve(null), 5000);
+        serviceWorker.addEventListener("message", ({ data }) => {
+            if (data?.type === "drained") resolve(data);
+        });
+        serviceWorker.controller?.postMessage({ type: "drain", cause: "load" });
+    });
+    if (!answer) location.reload();
+    return answer?.is_enrolled;
+}"""
 HANDS = """
 const seen = (selector) => [...document.querySelectorAll(selector)].find((each) => each.checkVisibility());
 const submit = (form) => document.querySelector(`#${form} button:not([type=button]), button[form=${form}]:not([type=button])`);

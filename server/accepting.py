@@ -14,7 +14,7 @@ from server.rounds import active_holders, assign_round, people_changes, rounds_w
 from server.rules import RULES, SERVER_ID
 from server.scope import Principal
 from server.store import SqlStore
-from sync.changes import MOVED, Author, Change, Conflict, Outcome, Result
+from sync.changes import TAKEN_NOW, Author, Change, Conflict, Outcome, Result
 from sync.engine import accept
 from sync.kinds import Role
 
@@ -24,7 +24,7 @@ SAVED = frozenset({Outcome.ACCEPTED, Outcome.AGAIN, Outcome.MERGED})  # what was
 def accept_changes(session: Session, author: Author, changes: Sequence[Change], now: int) -> list[Result]:
     """sync.engine.accept over this session's transaction. The caller commits, and answers only after that."""
     results = accept(SqlStore(session), RULES, changes, author=author, received_at=now)
-    moved = [change for change, result in zip(changes, results, strict=True) if result.outcome in MOVED]
+    moved = [change for change, result in zip(changes, results, strict=True) if result.outcome in TAKEN_NOW]
     named = {change.record_id for change in moved if "attachments" in change.set}
     if named:
         note_references(session, author.community_id, named)

@@ -9,7 +9,7 @@ from server.callers import Caller
 from server.clones import is_cloned, is_set_back
 from server.identifiers import packed
 from server.statements import statements_of
-from sync.changes import MOVED, Result
+from sync.changes import TAKEN_NOW, Result
 from sync.gaps import advance
 from sync.protocol import Message
 
@@ -55,7 +55,7 @@ def missing_numbers(
     `results`: of what the message pushed. Where history held nothing beyond that note and all that was pushed is new, it
     holds just that, and is not asked. So nobody else may have written since the caller was read.
     """
-    if caller.newest_number <= caller.received_through and all(result.outcome in MOVED for result in results):
+    if caller.newest_number <= caller.received_through and all(result.outcome in TAKEN_NOW for result in results):
         pushed = [envelope.device_sequence for envelope in message.envelopes]
         arrived = [number for number in pushed if number > caller.received_through]
     else:

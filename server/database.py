@@ -280,7 +280,7 @@ def all_of(connection: Connection, works: Iterable[Work[Any]]) -> list[Any]:
 
 
 def write_with_retries(engine: Engine, work: Work[T]) -> T:
-    """PostgreSQL: the whole transaction again after a serialisation failure, a deadlock or a lost connection."""
+    """PostgreSQL: the whole transaction again, ATTEMPTS_MAX times in all, after what `is_worth_retrying`."""
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
             with Session(engine, expire_on_commit=False) as session, session.begin():

@@ -122,7 +122,7 @@ class Change(SQLModel, table=True):
 
 
 class Grant(SQLModel, table=True):
-    """Who may see one scope (a household or a round): from a place in the feed until `ended_revision` (0 = still)."""
+    """Who may see one scope: from a place in the feed until `ended_revision` (0 = still)."""
 
     __tablename__ = "scope_grant"
     __table_args__ = (Index("grant_person", "community_id", "person_id", "ended_revision", "revision"),)

@@ -72,8 +72,8 @@ class SqlStore:
         self._held_end(community_id)
 
     def holds(self, community_id: int) -> bool:
-        """Whether nobody else has written to this community since the transaction began to look at it. On SQLite BEGIN
-        IMMEDIATE holds the whole file."""
+        """Whether nobody else has written to this community since the transaction began to look at it. On SQLite a writer
+        has the whole file (BEGIN IMMEDIATE), and a reader sees one moment of it."""
         return self._is_sqlite or community_id in self._statements.feed_ends
 
     def known(self, community_id: int, change_ids: Collection[str]) -> Mapping[str, Known]:

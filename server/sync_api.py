@@ -1,7 +1,7 @@
 """POST /sync, the exchange; GET /sync/hello, what a phone asks before its first one.
 
 A request is authenticated by the device's signature, decoded, and done whole in one write transaction: push, then
-pull. A request without changes only reads. The answer goes out after commit.
+pull. A request without changes only reads, unless there is something to note of its device. The answer goes out after commit.
 """
 
 from collections.abc import Callable, Sequence
@@ -177,19 +177,18 @@ class Exchange:
         else:
             _, missing, _ = missing_numbers(session, caller, message)
         pulled, is_later = pull(store, caller.author, message, is_pressed=self.pause_ms > 0)
-        echoed = [wire_result(envelope, result) for envelope, result in zip(message.envelopes, results, strict=True)]
         records = pulled.slice.records
-        answer = encode_answer(
+        return encode_answer(
             page=pulled,
-            results=[],
+            results=[wire_result(*each) for each in zip(message.envelopes, results, strict=True)],
             missing=missing,
             now=self.now,
             oldest_schema=SCHEMA_OLDEST,
+            standing=caller.standing,
+            pause_ms=self.pause_ms if is_later else 0,
             records=records.wire() if isinstance(records, StoredRecords) and not message.wants_columns else {},
             as_columns=message.wants_columns,
         )
-        pause = self.pause_ms if is_later else 0
-        return answer | {"results": echoed, "standing": caller.standing, "pause_ms": pause}
 
 
 def pull(
@@ -222,8 +221,8 @@ def accept_opened(
 
 
 def opened(message: Message, device_id: str, database: Database) -> Sequence[Change | None]:
-    """What the device pushes, in the open, whatever the server will make of it. Raises UnknownDevice for one that no
-    coordinator has confirmed: nothing is unsealed for it."""
+    """What the device pushes, in the open, whatever the server will make of it. Where something is sealed, raises UnknownDevice
+    for a device that no coordinator has confirmed: nothing is unsealed for it."""
 
     def keys_of(session: Session) -> dict[str, bytes]:
         confirmed(caller_of(session, device_id))
@@ -243,7 +242,7 @@ def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str)
         raw = as_text(
             canonical_or_empty(envelope.change) if envelope.sealed is None else opened_text or envelope.sealed
         )
-        if len(raw) > HELD_BYTES_MAX:
+        if len(raw.encode()) > HELD_BYTES_MAX:
             return None
         return unreadable(
             change_id=envelope.change_id,

@@ -281,9 +281,10 @@ def change_from(
 
 
 def hers(write: Write, change: Change, was: str, standing: Fields, *, said: Collection[str] = ()) -> Change | None:
-    """Of an edit, what its author altered: what was written elsewhere while her form was open stands in it as it was before,
-    and is not taken back by that. Hers as well is what she `said` since she first sent it, and an answer that was emptied
-    elsewhere and is asked for by what she altered. None when it is nothing."""
+    """The edit reduced to what its author altered since her form was opened (`was`): a field that others wrote meanwhile stands in
+    her form as it was, and sending that must not undo them. Kept as well are a field that she has `said` since she first sent
+    the form (she may take it back), and one that was emptied elsewhere and is asked for by a field that she altered. None
+    when nothing is left; the change as it is for a new record, or where `was` cannot be read."""
     form, opened = FORMS.get(write.form), opened_with(was)
     if form is None or not write.record or opened is None:
         return change
@@ -358,8 +359,9 @@ def default_of(each: Field, known: Mapping[str, Any], values: Mapping[str, Any],
 
 
 def sooner_days(sooner: Sooner | None, known: Mapping[str, Any], values: Mapping[str, Any]) -> int:
-    is_so = sooner is not None and holds(sooner.when, values.get(sooner.when.field))
-    return sooner.days.get(str(resolve(sooner.by, known)), 0) if sooner and is_so else 0
+    if sooner is None or not holds(sooner.when, values.get(sooner.when.field)):
+        return 0
+    return sooner.days.get(str(resolve(sooner.by, known)), 0)
 
 
 def plus_days(day: str, count: int) -> str:

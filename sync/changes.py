@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -32,8 +32,9 @@ class Change:
     """One edit of one record by one device.
 
     `base` is what the editor was looking at: a revision (0 = the record was new) or the id of this device's own
-    preceding change. `made_at` is the phone's clock in ms UTC, for people: no change is ordered by it. Whether a
-    scope was held then is asked of it, and which visits are a household's last.
+    preceding change. `device_sequence` is 0 for what no phone made. `made_at` is the phone's clock in ms UTC, for people:
+    no change is ordered by it. It decides only whether the author held the scope when the change was made, and which
+    visits are a household's last three. Raises MalformedMessage (bad_change).
     """
 
     change_id: str
@@ -73,7 +74,7 @@ def compared(kind: str, fields: Fields) -> Fields:
 @dataclass(frozen=True, slots=True)
 class Record:
     """The current state of one record. `revision` is its place in the community's feed when it last changed;
-    `scope_id` is the household or round it is filed under: who was granted that scope sees the record."""
+    `scope_id` is what it is filed under (PROTOCOL.md, 1): who was granted that scope sees the record."""
 
     kind: str
     record_id: str
@@ -86,9 +87,6 @@ class Record:
     is_void: bool
     fields: Fields
 
-    def at(self, revision: int) -> "Record":
-        return replace(self, revision=revision)
-
     def body(self) -> dict[str, Any]:
         """The flat form in which phones and templates see a record; fields never shadow the reserved names."""
         return {
@@ -96,6 +94,7 @@ class Record:
             "kind": self.kind,
             "id": self.record_id,
             "revision": self.revision,
+            "scope_id": self.scope_id,
             "author_id": self.author_id,
             "author_name": self.author_name,
             "made_at": self.made_at,
@@ -141,7 +140,7 @@ class Outcome(StrEnum):
     TOO_BIG = "too_big"
 
 
-MOVED = frozenset({Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT})  # taken just now: history lacked it until then
+TAKEN_NOW = frozenset({Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT})  # history lacked it until then
 
 
 class Held(StrEnum):
@@ -169,7 +168,7 @@ class Result:
     revision: int = 0
     code: str = ""
     detail: str = ""
-    conflicts: tuple[Conflict, ...] = field(default_factory=tuple)
+    conflicts: tuple[Conflict, ...] = ()
 
     def wire(self) -> dict[str, Any]:
         answer: dict[str, Any] = {"change_id": self.change_id, "outcome": self.outcome.value, "revision": self.revision}
@@ -198,11 +197,13 @@ def canonical(value: Any) -> str:
 
 
 def require_uuid(name: str, value: Any) -> None:
-    """Accepts the lower-case hyphenated spelling only, so that one id has one spelling on every host."""
+    """Accepts the lower-case hyphenated spelling only, so that one id has one spelling on every host. Raises
+    MalformedMessage (bad_change)."""
     if not isinstance(value, str) or not IDENTIFIER(value):
         raise MalformedMessage("bad_change", f"{name} must be a lower-case UUID")
 
 
 def require_integer(name: str, value: Any, low: int, high: int) -> None:
+    """Both bounds are included. Raises MalformedMessage (bad_change)."""
     if value.__class__ is not int or not low <= value <= high:  # True is an int, too
         raise MalformedMessage("bad_change", f"{name} must be a whole number from {low} to {high}")

@@ -4,9 +4,10 @@
                  │            └─> held, whole text kept, shown to a person
                  └─> again: the stored answer
 
-`accept` runs inside one transaction owned by the caller and is safe to repeat: a change that was answered before gets
-the same answer, so a lost reply costs nothing. One bad change never stops its neighbours. Places are taken last, so the
-counter row is locked for as short a time as the transaction allows.
+`accept` runs inside one transaction owned by the caller and is safe to repeat: a change that was answered before is
+answered `again` at its place, or held as before, so a lost reply costs nothing. One bad change never stops its neighbours.
+The community is held from before the first look until the transaction ends (`Store.hold`), so that what is judged here is
+what it is laid upon. Places are taken when all is judged.
 """
 
 from collections import Counter
@@ -40,7 +41,8 @@ UNPLACED = 2**62  # provisional revisions inside a batch, above any real one; re
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a change is held, and the detail a person reads beside it (a field's name, never its value)."""
+    """Why a change is held, and the detail a person reads beside it: the name of a field or kind, a schema's number, or what
+    could not be read; never what somebody typed."""
 
     code: Held
     detail: str = ""
@@ -50,8 +52,10 @@ class Refusal:
 class Rules:
     """What the community decides, given to the engine as data and plain functions.
 
-    `check` looks at a change's fields (the form declarations) and `derive` names the records that follow from an
-    accepted change (a need ticked in a visit opens a need, one that is unticked goes, another urgency is theirs). Both are pure.
+    `kinds` stand by their name. A change of a schema outside `schema_min` to `schema_max` is held. `check` looks at a change's
+    fields (the form declarations) and `derive` names the records that follow from an accepted change (a need ticked in a
+    visit opens a need, one that is unticked goes, another urgency is theirs). Both are pure, and are given the record as it
+    stood before the change, None for a new one.
     """
 
     kinds: Mapping[str, Kind]
@@ -65,7 +69,9 @@ def accept(store: Store, rules: Rules, changes: Sequence[Change], *, author: Aut
     """Takes a batch and returns one result per change, in order.
 
     Promises: each change ends in exactly one of accepted, again, merged, conflict or held; held text is kept whole;
-    results are what the database will say once the caller commits, so answer only after that.
+    results are what the database will say once the caller commits, so answer only after that. `received_at` is the
+    server's clock in ms UTC. A batch may be of any length, and name a record more than once: each change sees what those
+    before it did. What the store raises goes through, and nothing of the batch may be committed then.
     """
     batch = _Batch(store, rules, author, received_at)
     return batch.run(changes)
@@ -130,7 +136,7 @@ class _Batch:
     """The working state of one accept: what the store holds, with this batch's own changes laid over it.
 
     Fifty new visits are the common case and go straight through: no history is read, nothing is merged, and a record is
-    looked at again inside the batch only when the batch names it twice.
+    looked at again inside the batch only when the batch names it twice or a change of it brings it along.
     """
 
     def __init__(self, store: Store, rules: Rules, author: Author, received_at: int) -> None:
@@ -166,15 +172,13 @@ class _Batch:
 
     def _answer(self, change: Change, scope_id: str) -> Entry | Result:
         known = self._known.get(change.change_id)
-        entry = self._entries.get(change.change_id)
-        if known is not None or entry is not None:
-            content = known.content if known else entry.change.content() if entry else ()
-            if content != change.content():
+        if known is None and (entry := self._entries.get(change.change_id)):
+            known = Known(entry.change.content(), entry.result())
+        if known is not None:
+            if known.content != change.content():
                 return self._hold_copy(change)
             taken = self._taken_in.get(taken_in_id(change.change_id)) if self._taken_in else None
-            if taken is not None:
-                return Result(change.change_id, Outcome.AGAIN, taken.result.revision)
-            return again(known.result if known else entry.result())  # type: ignore[union-attr]
+            return Result(change.change_id, Outcome.AGAIN, taken.result.revision) if taken else again(known.result)
         if change.record_id in self._repeated:
             scope_id = self._scope_of(change)  # the record may have come to be in this very batch
         refusal = self._refusal(change, scope_id)

@@ -2,7 +2,7 @@
 
 SyncError
 ├── MalformedMessage     the message breaks PROTOCOL.md; the same message will fail again
-├── UnknownDevice        no standing, or a signature that does not fit; enrol again, keep the outbox
+├── UnknownDevice        no device of ours, not confirmed yet, or a signature that does not fit; keep the outbox
 └── TryLater             the world broke or is busy; the same message may succeed
 
 Expected outcomes (accepted, held, ...) are values, not errors: see changes.py.
@@ -10,7 +10,7 @@ Expected outcomes (accepted, held, ...) are values, not errors: see changes.py.
 
 
 class SyncError(Exception):
-    """`code` is stable and listed in PROTOCOL.md; `retry` says whether the same message may succeed later."""
+    """`code` is stable; those of paths under /sync are listed in PROTOCOL.md. `retry` says whether the same message may succeed later."""
 
     retry = False
 

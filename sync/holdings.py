@@ -1,4 +1,4 @@
-"""What a phone should hold, compared at the end (SYNC.md 6: count and compare, as Anki does).
+"""What a phone should hold, compared at the end as Anki does (PROTOCOL.md, 5: POST /sync/audit).
 
     holdings = every record in scope but for visits, and the last three visits of each household
     digest   = SHA-256 of the lines "<id> <revision>", sorted
@@ -28,7 +28,8 @@ def digest_of(holdings: Iterable[tuple[str, int]]) -> str:
 
 
 def compare(store: Store, *, author: Author, epoch: str, after: Position | None, digest: str) -> Verdict:
-    """Whether a phone that has read the feed up to `after` holds what it should. Reads only."""
+    """Whether a phone that has read the feed up to `after` holds what it should; `digest` is its `digest_of`. BEHIND also without
+    a cursor, in another epoch, and for whoever may not read. Reads only."""
     if after is None or author.is_revoked or epoch != store.epoch(author.community_id):
         return Verdict.BEHIND
     news = store.slice(author.community_id, author.person_id, after, 1)

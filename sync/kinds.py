@@ -34,8 +34,9 @@ class Kind:
     """A kind of record.
 
     `fields` gives the rule by field name; a name not listed is stored and returned untouched, so that a newer
-    phone loses nothing on an older server: under OWN where the kind has own fields, else under REGISTER. `scope_field` names the field that holds the household
-    or round the record is filed under; "id" means the record is itself such a scope; where it `is_personal` the field holds
+    phone loses nothing on an older server: under OWN where the kind has own fields, else under REGISTER. `writers` are the roles that may
+    write it: others get `not_allowed`. `scope_field` names the field that holds the scope the record is filed under; "id" means that
+    the record is a scope itself; where it `is_personal` the field holds
     its author, and nobody else. `once_per` names the fields of which there is one record each, as an attendance is one of
     its person and event: its id is made of them, so that two phones write the same record, and whoever has seen it as it
     stands may withdraw it. `indexes` are the fields that look-ups may use on either host.
@@ -67,6 +68,7 @@ class Kind:
 
 
 def kinds_by_name(*kinds: Kind) -> Mapping[str, Kind]:
+    """Raises ValueError for a name that stands twice."""
     names = [kind.name for kind in kinds]
     if len(set(names)) != len(names):
         raise ValueError(f"a kind is declared twice: {names}")

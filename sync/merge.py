@@ -20,7 +20,7 @@ from sync.kinds import Kind, Rule
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The settled fields; `is_plain` when no other person's edit had to be taken into account."""
+    """The settled fields; `is_plain` when no other device had changed any field of the record since base."""
 
     fields: Fields
     conflicts: tuple[Conflict, ...]
@@ -86,13 +86,10 @@ def more_cautious(order: tuple[str, ...], current: Any, proposed: Any) -> Any:
 def mark_review(
     kind: Kind, fields: dict[str, Any], current: Fields, proposed: Fields, touched: AbstractSet[str]
 ) -> None:
-    """An amendment and a review that cross are both kept, and the review is marked as of an older version."""
-    if not current.get("review_state") and "review_state" not in proposed:
-        return
-    amends = any(kind.rule(name) is Rule.OWN for name in proposed)
+    """A review is marked as of an older version when the author amended what it is about, before it came or after."""
     if "review_state" in proposed:
         fields["review_outdated"] = any(kind.rule(name) is Rule.OWN for name in touched)
-    elif amends and current.get("review_state"):
+    elif current.get("review_state") and any(kind.rule(name) is Rule.OWN for name in proposed):
         fields["review_outdated"] = True
 
 

@@ -12,7 +12,6 @@ from sync.changes import (
     Action,
     Change,
     Record,
-    Result,
     require_integer,
 )
 from sync.columns import to_columns
@@ -48,7 +47,11 @@ class Envelope(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One request to POST /sync. Either half may be empty."""
+    """One request to POST /sync. Either half may be empty.
+
+    `now` is the phone's clock in ms UTC, `high_water` the last device sequence given out. A `cursor` of None starts from
+    nothing; `limit` counts records, 1 to PAGE_RECORDS_MAX. `settings` are as said, unchecked.
+    """
 
     schema: int
     now: int
@@ -62,7 +65,8 @@ class Message:
 
 
 def decode_message(wire: Any) -> Message:
-    """Raises MalformedMessage only for what makes the whole message unreadable; a bad change is the engine's to hold."""
+    """Raises MalformedMessage (bad_message, unknown_protocol, too_many_changes) only for what makes the whole message
+    unreadable; a bad change is the engine's to hold."""
     if not isinstance(wire, dict):
         raise MalformedMessage("bad_message", "the body must be a JSON object")
     if depth({name: value for name, value in wire.items() if name != "changes"}) > DEPTH_MAX:
@@ -103,6 +107,8 @@ def decode_message(wire: Any) -> Message:
 
 
 def decode_envelope(wire: Any) -> Envelope:
+    """Never raises: what is not as it should be becomes "", 0 or None, and the change is held later. An id is cut at 64
+    characters."""
     if not isinstance(wire, dict):
         wire = {}
     sequence = wire.get("device_sequence", 0)
@@ -148,41 +154,46 @@ def decode_change(wire: Mapping[str, Any], *, envelope: Envelope) -> Change:
 def encode_answer(
     *,
     page: Page,
-    results: Sequence[Result],
+    results: Sequence[Mapping[str, Any]],
     missing: list[list[int]],
     now: int,
     oldest_schema: int,
+    standing: str,
+    pause_ms: int = 0,
     records: Mapping[str, Any] | None = None,
     as_columns: bool = False,
 ) -> dict[str, Any]:
-    """The answer to POST /sync. The epoch stands in it so that every acknowledgement carries it. `records`: the page's, if
-    the store has them in their wire form already; `as_columns`: what the message asked for."""
+    """The answer to POST /sync. The epoch stands in it so that every acknowledgement carries it. `results`: in their wire form;
+    `standing`: the device's; `records`: the page's, if the store has them in their wire form already; `as_columns`: what the
+    message asked for."""
     answer: dict[str, Any] = {
         "protocol": PROTOCOL_VERSION,
         "now": now,
         "epoch": page.epoch,
-        "results": [result.wire() for result in results],
+        "results": results,
         "missing": missing,
         "reset": page.is_reset,
-        "records": encode_records(page.slice.records) if records is None else records,
         "purge": list(page.slice.purge),
         "cursor": encode_cursor(page.slice.end),
         "more": not page.slice.is_complete,
         "oldest_schema": oldest_schema,
-        "pause_ms": 0,
+        "standing": standing,
+        "pause_ms": pause_ms,
     }
     if page.total is not None:
         answer["total"] = page.total
     if as_columns:
-        del answer["records"]
         answer["columns"] = to_columns(encode_records(page.slice.records))
+    else:
+        answer["records"] = encode_records(page.slice.records) if records is None else records
     return answer
 
 
 def encode_records(records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
+    """Flat records by kind, in order."""
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for record in records:
-        by_kind.setdefault(record.kind, []).append({**record.body(), "scope_id": record.scope_id})
+        by_kind.setdefault(record.kind, []).append(record.body())
     return by_kind
 
 

@@ -1,7 +1,7 @@
 """The Store contract, and MemoryStore.
 
-A Store keeps four things of a community: current records, the append-only history of changes, the grants that say who
-sees which scope, and the head of the feed. Everything between `accept` and its return happens in one transaction that
+A Store keeps five things of a community: current records, the append-only history of changes, the grants that say who
+sees which scope, the head of the feed, and the epoch. Everything between `accept` and its return happens in one transaction that
 the caller owns; a Store never commits.
 """
 
@@ -21,7 +21,7 @@ from sync.changes import (
     Result,
 )
 
-VISITS_KEPT = 3  # a phone keeps the last three visits of each household in its scope (DESIGN.md 7)
+VISITS_KEPT = 3  # a phone keeps the last three visits of each household in its scope (PROTOCOL.md, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Who may see one scope (a household or a round), from a place in the feed until `ended_revision` (0 = still)."""
+    """Who may see one scope, from a place in the feed until `ended_revision` (0 = still)."""
 
     person_id: str
     scope_id: str
@@ -86,8 +86,9 @@ class Entry:
 
     @property
     def made_at(self) -> int:
-        """When the record was made: what the phone said at its birth, but for a clock that is ahead. Its visits would stay
-        their household's last three for as many years. The change keeps what was said."""
+        """When the record was made, in ms UTC: what the phone said at its birth, but for a clock that is ahead by more than
+        SKEW_MS_MAX. A visit dated years ahead would stay among its household's last three for as long. The change keeps what
+        was said."""
         if self.before is not None:
             return self.before.made_at
         said = self.change.made_at
@@ -151,10 +152,12 @@ class Store(Protocol):
     def known(self, community_id: int, change_ids: Collection[str]) -> Mapping[str, Known]:
         """Those of the given changes that were answered before."""
 
-    def records(self, community_id: int, record_ids: Collection[str]) -> Mapping[str, Record]: ...
+    def records(self, community_id: int, record_ids: Collection[str]) -> Mapping[str, Record]:
+        """Those of the given records that there are, as they stand."""
 
     def histories(self, community_id: int, record_ids: Collection[str]) -> Mapping[str, Sequence[HistoryEntry]]:
-        """Accepted changes of each record, in feed order."""
+        """The changes that moved each record (accepted, merged, conflict), in feed order; for each id that was asked for a
+        list, perhaps an empty one."""
 
     def grants(self, community_id: int, person_id: str, scope_ids: Collection[str]) -> Mapping[str, Grant]:
         """The person's latest grant on each scope, active or ended."""
@@ -162,23 +165,28 @@ class Store(Protocol):
     def append(self, community_id: int, entries: Sequence[Entry]) -> None:
         """Writes history and current records, and gives each entry that moved its record (`fields`) the next place in the
         feed. Places follow commit order because the counter row stays locked until the transaction ends. A change id that
-        is already there makes it raise, never overwrite."""
+        is already there makes it raise the store's own error, never overwrite."""
 
-    def head(self, community_id: int) -> int: ...
+    def head(self, community_id: int) -> int:
+        """The last place given out, 0 before the first."""
 
-    def epoch(self, community_id: int) -> str: ...
+    def epoch(self, community_id: int) -> str:
+        """Of this life of the database; never empty."""
 
-    def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice: ...
+    def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice:
+        """At most `limit` (1 or more) records of what the person may see behind `after`, in the order of Position."""
 
     def count(self, community_id: int, person_id: str) -> int:
         """How many records a first sync will bring."""
 
     def holdings(self, community_id: int, person_id: str) -> Sequence[tuple[str, int]]:
-        """Their ids and revisions."""
+        """Ids and revisions, in any order, of what a phone's digest is made of: what `count` counts, but of visits only the last
+        VISITS_KEPT of each scope."""
 
 
 class MemoryStore:
-    """The whole contract in dictionaries: the reference that the SQL stores are compared with, and the simulator's."""
+    """The whole contract in dictionaries: the reference that the SQL stores are compared with, and the simulator's. Of one
+    community: `community_id` is not looked at."""
 
     def __init__(self, epoch: str = "epoch-1") -> None:
         self._epoch = epoch
@@ -196,6 +204,7 @@ class MemoryStore:
             self._grants[person_id, scope_id] = Grant(person_id, scope_id, self._next_place())
 
     def withdraw(self, person_id: str, scope_id: str, *, now: int) -> None:
+        """`now`: the server's clock in ms UTC. Raises KeyError for what was never granted."""
         current = self._grants[person_id, scope_id]
         ended = replace(current, ended_revision=self._next_place(), ended_at=now)
         self._grants[person_id, scope_id] = ended

@@ -266,12 +266,12 @@ export class Outbox {
   /** Offers again what was answered in another epoch: that database may have been restored from an older backup. */
   async reoffer(epoch) {
     if ((await this.device()).epoch !== epoch) await this.setDevice({ epoch }).catch((error) => console.error("epoch", error));
-    return this.reofferLost((entry) => entry.epoch !== epoch);
+    return this.reofferWhere((entry) => entry.epoch !== epoch);
   }
 
-  /** Offers again what was answered and `isLost` all the same. */
-  reofferLost(isLost) {
-    return this.#update((entry) => reofferEntry(entry, isLost));
+  /** Offers again what was answered and `isDue`. */
+  reofferWhere(isDue) {
+    return this.#update((entry) => reofferEntry(entry, isDue));
   }
 
   /** Lets go of the display copies of entries that `isCovered` by pulled records. */

@@ -1,7 +1,7 @@
 // The life of an outbox entry, as plain functions on plain values. The outbox keeps what they return in one transaction;
 // each gives null when there is nothing to do.
 //
-//                    ┌── another epoch, or missing: offered again ────────┐
+//                    ┌── another epoch, missing, or held and asked again ─┐
 //                    ▼                                                  │
 //     saved ──> waiting ──> acknowledged (shown) ──> acknowledged (sealed only) ──> forgotten after 30 days
 //       │            └────> held (shown) ───────────────────────────────────────────┘
@@ -70,13 +70,13 @@ export function settleEntry(entry, answers, { epoch, now }) {
 }
 
 /**
- * An answered entry whose change the server does not have after all is offered again.
+ * An answered entry is offered again: the server lacks it after all, or may have taken a held one in.
  * @param {Entry} entry
- * @param {(entry: Entry) => boolean} isLost
+ * @param {(entry: Entry) => boolean} isDue
  * @returns {Entry | null}
  */
-export function reofferEntry(entry, isLost) {
-  if (entry.state === "waiting" || !isLost(entry)) return null;
+export function reofferEntry(entry, isDue) {
+  if (entry.state === "waiting" || !isDue(entry)) return null;
   return { ...entry, state: "waiting", revision: null, epoch: null, acknowledged_at: null, code: "" };
 }
 

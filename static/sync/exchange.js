@@ -27,7 +27,7 @@ import { encodeBase64, isTaken, readAnswer, readFailure } from "./protocol.js";
  * @property {(answers: Settled[], when: { epoch: string, now: number }) => Promise<void>} settle
  * @property {(changeId: string, code: string) => Promise<void>} note
  * @property {(epoch: string) => Promise<void>} reoffer
- * @property {(isLost: (entry: Entry) => boolean) => Promise<void>} reofferLost
+ * @property {(isDue: (entry: Entry) => boolean) => Promise<void>} reofferWhere
  * @property {(answer: Answer, when: { now: number, asked: Asked }) => Promise<boolean>} apply false when the checkpoint has moved
  * @property {(isCovered: (entry: Entry) => boolean) => Promise<void>} conceal
  * @property {(when: { epoch: string, now: number, phoneNow: number }) => Promise<void>} forget
@@ -43,7 +43,7 @@ import { encodeBase64, isTaken, readAnswer, readFailure } from "./protocol.js";
  * @property {string} text
  * @property {number | null} retry_after_ms
  *
- * @typedef {object} Outcome
+ * @typedef {object} Ended
  * @property {boolean} isDone
  * @property {"" | "unreachable" | "timeout" | "refused" | "foreign"} reason why not; `refused` is our server's answer
  * @property {string} code of the refusal
@@ -92,7 +92,7 @@ export class Pages extends Batch {
  * @param {number} given.schema
  * @param {(changeIds: string[]) => void} [given.onOffer] what is on its way, and [] when nothing is
  * @param {(standing: string) => Promise<void>} [given.onStanding] of this device, before anything of the answer is stored: there may be no room
- * @returns {Promise<Outcome>} rejects with what the store could not do, after everything that waits was offered: a phone that is full
+ * @returns {Promise<Ended>} rejects with what the store could not do, after everything that waits was offered: a phone that is full
  *   may be lost tomorrow
  */
 export async function runExchange({ store, post, clock, batch, pages, schema, onOffer = () => {}, onStanding = async () => {} }) {
@@ -190,7 +190,7 @@ async function tryPost(post, message) {
   }
 }
 
-/** @returns {Outcome} */
+/** @returns {Ended} */
 function failed({ reason, text, retry_after_ms }) {
   const code = readFailure(text);
   reason ??= code ? "refused" : "foreign";
@@ -212,14 +212,14 @@ async function take({ store, answer, asked, offered, refused, answered, isShut, 
   await store.reoffer(epoch);
   // A server that misses what it answered a moment ago is mistaken: offered twice in one exchange, it would never end.
   const isMissing = ({ sequence }) => (answer.missing ?? []).some(([from, to]) => from <= sequence && sequence <= to);
-  await store.reofferLost((entry) => isMissing(entry) && !answered.has(entry.change_id));
+  await store.reofferWhere((entry) => isMissing(entry) && !answered.has(entry.change_id));
 
   if (isShut || answer.oldest_schema > asked.schema) return; // it sends no page to a client as old as this one
   if (!(await store.apply(answer, { now, asked }))) return;
   // A record that moved may have taken a held change in: offered again, it is answered for at its place.
   const moved = new Set(Object.values(answer.records).flatMap((records) => records.map(({ id }) => id)));
   const isToAsk = ({ state, record_id, change_id }) => state === "held" && moved.has(record_id) && !answered.has(change_id);
-  await store.reofferLost(isToAsk);
+  await store.reofferWhere(isToAsk);
   const reached = new Map();
   for (const { record_id } of await store.entries()) {
     reached.set(record_id, (await store.record(record_id))?.revision ?? 0);

@@ -19,7 +19,7 @@ export function holdingsText(records) {
 }
 
 /**
- * What came after the last three visits of each household.
+ * The visits of each household that are older than its last three.
  * @template {import("./rebase.js").FlatRecord} T
  * @param {Iterable<T>} records
  * @returns {Set<T>}

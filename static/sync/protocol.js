@@ -1,4 +1,4 @@
-// What travels in an exchange (sync/PROTOCOL.md): the twin of the phone's half of sync/protocol.py.
+// What travels in an exchange (sync/PROTOCOL.md): the phone's half; sync/protocol.py is the server's.
 
 import { fromColumns } from "./columns.js";
 
@@ -46,7 +46,7 @@ export const BLOB_CHUNK_BYTES_MAX = 256 * 1024;
 
 const TAKEN = new Set(["accepted", "again", "merged", "conflict"]);
 
-/** Did the server take the change into the feed? Only then is the entry acknowledged. */
+/** Is the change settled at the server: in the feed, or a discard that filled its number? Only then is the entry acknowledged. */
 export const isTaken = (result) => TAKEN.has(result.outcome);
 
 /**

@@ -269,7 +269,7 @@ export class Drain {
     // What was held may have been taken in where this phone does not see it; asked for as long as it is kept.
     const isHeld = ({ state, created_at }) => state === "held" && Date.now() - created_at < KEPT_MS;
     if ((await outbox.entries()).some(isHeld)) {
-      await outbox.reofferLost(isHeld);
+      await outbox.reofferWhere(isHeld);
       this.#isAskedAgain = true;
     }
     if (verdict !== "differs") return;
@@ -358,7 +358,7 @@ export function exchangeStore({ outbox, replica, vault }) {
     settle: (answers, when) => outbox.settle(answers, when),
     note: (changeId, code) => outbox.note(changeId, code),
     reoffer: (epoch) => outbox.reoffer(epoch),
-    reofferLost: (isLost) => outbox.reofferLost(isLost),
+    reofferWhere: (isDue) => outbox.reofferWhere(isDue),
     apply: async (answer, when) => {
       if (await isOver()) return false;
       const isApplied = await replica.apply(answer, when);

@@ -274,13 +274,13 @@ def test_each_broken_change_gets_its_own_code_and_its_neighbours_are_taken(world
     assert sorted(readable) == ["bad_change", "bad_change", "unknown_schema"]
 
 
-@pytest.mark.parametrize("is_sealed", [False, True])
+@pytest.mark.parametrize(("is_sealed", "character"), [(False, "x"), (False, "户"), (True, "x")])
 def test_what_is_far_too_big_for_a_change_is_kept_by_its_phone_and_not_by_the_server(
-    world: World, is_sealed: bool
+    world: World, is_sealed: bool, character: str
 ) -> None:
-    """Two hundred of them, packed, are a small message; kept whole they filled the memory of whoever looked at them."""
+    """In bytes. Two hundred of them, packed, are a small message; kept whole they filled the memory of whoever looked."""
     neighbour = world.phone.sealed(world.key, replace(visit_change("neighbour"), device_sequence=1))
-    far_too_big = "x" * (HELD_BYTES_MAX + 1)
+    far_too_big = character * (HELD_BYTES_MAX // len(character.encode()) + 1)
     entry: Wire = {"change_id": made_up_id("huge"), "device_sequence": 900}
     entry |= {"sealed": far_too_big} if is_sealed else {"change": {"x": far_too_big}}
 

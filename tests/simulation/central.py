@@ -241,16 +241,15 @@ class MemoryCentral(Central):
         results = self.accept(draft, author, changes, request.now)
         missing = note_contact(draft, device, message)
         pulled = self.page(draft, author, message)
-        echoed = [wire_result(envelope, result) for envelope, result in zip(message.envelopes, results, strict=True)]
-        answer = encode_answer(
+        return encode_answer(
             page=pulled,
-            results=[],
+            results=[wire_result(*each) for each in zip(message.envelopes, results, strict=True)],
             missing=missing,
             now=request.now,
             oldest_schema=SCHEMA_OLDEST,
+            standing=device.standing,
             as_columns=message.wants_columns,
         )
-        return answer | {"results": echoed, "standing": device.standing}
 
     def read(self, envelope: Any, device_id: str) -> Change:
         change = read_envelope(envelope, keys=key_ring(), device_id=device_id)

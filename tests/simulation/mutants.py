@@ -1,4 +1,4 @@
-"""Forty wrong systems, each after a real incident (RELIABILITY.md 5), that the simulator must tell from the right one.
+"""Forty wrong systems and sixteen more, each after a real incident (RELIABILITY.md 5), that the simulator must tell from the right one.
 
 A mutant on the phone (mutants.js) replaces what the worker hands to the exchange; a mutant at the centre is a
 MemoryCentral with one step replaced. The product's own code stays as it is.
@@ -367,8 +367,8 @@ class NeedsOpenedAgain(MemoryCentral):
         return results
 
 
-class MadeBeforeGrantEndedRefused(MemoryCentral):
-    """The wrong person's grants decide: everybody else's changes are held."""
+class OldChangesRefused(MemoryCentral):
+    """What was made more than a day ago is held."""
 
     def accept(self, draft: State, author: Author, changes: Sequence[Change], now: int) -> list[Result]:
         old = [change for change in changes if abs(now - change.made_at) > 86_400_000]
@@ -386,12 +386,11 @@ class MadeBeforeGrantEndedRefused(MemoryCentral):
         ]
 
 
-class GrantsForgotten(MemoryCentral):
-    """A first sync starts from an empty answer: `reset` is never said, so what was lost in a restore stays on phones."""
+class ResetNeverSaid(MemoryCentral):
+    """A cursor of another epoch goes on as if it were of this one, so what was lost in a restore stays on phones."""
 
     def page(self, draft: State, author: Author, message: Message) -> Page:
-        found = page(draft.store, author=author, epoch=self.epoch(), after=message.cursor, limit=message.limit)
-        return replace(found, is_reset=found.is_reset and message.cursor is None)
+        return page(draft.store, author=author, epoch=self.epoch(), after=message.cursor, limit=message.limit)
 
 
 def fields_of(record: Record) -> dict[str, Any]:
@@ -461,8 +460,8 @@ MUTANTS = (
     Mutant("answer_from_request", "cht-core#8764: answered without looking", AnswerFromRequest),
     Mutant("held_judged_again", "central#705: the same submission ends twice", HeldJudgedAgain),
     Mutant("shared_cache", "kobocat#261: a cache that does not ask who", SharedCache),
-    Mutant("reset_never_said", "couchdb#3788: the restored server never says so", GrantsForgotten),
-    Mutant("old_changes_refused", "ODK: offline chains held back", MadeBeforeGrantEndedRefused),
+    Mutant("reset_never_said", "couchdb#3788: the restored server never says so", ResetNeverSaid),
+    Mutant("old_changes_refused", "ODK: offline chains held back", OldChangesRefused),
     Mutant("first_page_is_all", "cht-core#7419: a first replication that ended early"),
 )
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}

@@ -45,7 +45,6 @@ class Phone:
     schema: int = 1
     clock_offset: int = 0
     is_cloned: bool = False
-    has_lost_power: bool = False
     running: set[int] = field(default_factory=set)  # tabs with a drain under way
     calm: int = 0  # drains in a row that ended with nothing new at the centre
     seen_head: int = -1
@@ -296,7 +295,6 @@ class History:
         if self._draw("power_cut"):
             self._command(phone, "cutPower")
             phone.running.clear()
-            phone.has_lost_power = True
         if self.rng.random() < 0.3:
             self._command(phone, "flush")
         if self._draw("clock_jump"):

@@ -65,9 +65,7 @@ class World:
 
     def members(self) -> object:
         """Those of the household that `edit` is about."""
-        found: list[object] = []
-        self.act(lambda store: found.append(store.records(COMMUNITY, [HOUSEHOLD_C])[HOUSEHOLD_C].fields["members"]))
-        return found[0]
+        return self.record(HOUSEHOLD_C).fields["members"]
 
     def compare(
         self, held: list[tuple[str, int]], *, after: Position | None, author: Author = ALICE, epoch: str = "epoch-1"
@@ -247,17 +245,12 @@ class StoreContract:
         assert (result.outcome, result.code) == (Outcome.HELD, "not_in_scope")
 
     def test_visit_of_a_closed_household_is_held_until_it_is_opened_again(self, settled: World) -> None:
-        def place_of(store: Store) -> None:
-            places.append(store.records(COMMUNITY, [HOUSEHOLD_A])[HOUSEHOLD_A].revision)
-
-        places: list[int] = []
-        base = household(HOUSEHOLD_A)
-        settled.act(place_of)
-        settled.accept(amended(base, 2, base=places[-1], is_closed=True), author=COORDINATOR)
+        base, place = household(HOUSEHOLD_A), settled.record(HOUSEHOLD_A).revision
+        settled.accept(amended(base, 2, base=place, is_closed=True), author=COORDINATOR)
 
         closed = settled.accept(visit(1), visit(2, scope=HOUSEHOLD_B))
-        settled.act(place_of)
-        opened = settled.accept(amended(base, 3, base=places[-1], is_closed=False), author=COORDINATOR)[0]
+        place = settled.record(HOUSEHOLD_A).revision
+        opened = settled.accept(amended(base, 3, base=place, is_closed=False), author=COORDINATOR)[0]
         after = settled.accept(visit(3))[0]
 
         assert [result.code for result in closed] == ["household_closed", "not_in_scope"]
@@ -327,10 +320,7 @@ class StoreContract:
     def test_field_of_a_newer_phone_is_kept(self, settled: World) -> None:
         settled.accept(visit(1, future_field="x"))
 
-        def look(store: Store) -> None:
-            assert store.records(COMMUNITY, [visit(1).record_id])[visit(1).record_id].fields["future_field"] == "x"
-
-        settled.act(look)
+        assert settled.record(visit(1).record_id).fields["future_field"] == "x"
 
     # Amending
 
@@ -359,25 +349,18 @@ class StoreContract:
         review = amended(first, 3, base=place, review_state="approved")
         result = settled.accept(review, author=COORDINATOR)[0]
 
-        def look(store: Store) -> None:
-            fields = store.records(COMMUNITY, [first.record_id])[first.record_id].fields
-            assert (fields["note"], fields["review_state"], fields["review_outdated"]) == ("b", "approved", True)
-
+        fields = settled.record(first.record_id).fields
         assert result.outcome is Outcome.MERGED
-        settled.act(look)
+        assert (fields["note"], fields["review_state"], fields["review_outdated"]) == ("b", "approved", True)
 
     def test_register_changed_by_two_keeps_current_and_shows_the_conflict(self, settled: World) -> None:
-        def place_of(store: Store) -> int:
-            return store.records(COMMUNITY, [HOUSEHOLD_A])[HOUSEHOLD_A].revision
-
-        places: list[int] = []
-        settled.act(lambda store: places.append(place_of(store)))
+        place = settled.record(HOUSEHOLD_A).revision
         other = replace(COORDINATOR, person_id=uuid(5), device_id=uuid(5))
         base = household(HOUSEHOLD_A)
-        settled.accept(amended(base, 2, base=places[0], address="one"), author=COORDINATOR)
+        settled.accept(amended(base, 2, base=place, address="one"), author=COORDINATOR)
 
-        same_field = settled.accept(amended(base, 3, base=places[0], address="two"), author=other)[0]
-        other_field = settled.accept(amended(base, 4, base=places[0], interval_days=7), author=other)[0]
+        same_field = settled.accept(amended(base, 3, base=place, address="two"), author=other)[0]
+        other_field = settled.accept(amended(base, 4, base=place, interval_days=7), author=other)[0]
 
         assert same_field.outcome is Outcome.CONFLICT
         assert [(each.current, each.proposed) for each in same_field.conflicts] == [("one", "two")]
@@ -449,10 +432,7 @@ class StoreContract:
         settled.accept(gone)
         settled.accept(amended(first, 3, base=gone.change_id, note="back"))
 
-        def look(store: Store) -> None:
-            assert store.records(COMMUNITY, [first.record_id])[first.record_id].is_void is False
-
-        settled.act(look)
+        assert settled.record(first.record_id).is_void is False
 
     def test_a_visit_is_withdrawn_by_its_author_whoever_reviewed_it_meanwhile(self, settled: World) -> None:
         first = visit(1)

@@ -1,7 +1,7 @@
 """A message is worth what its changes are worth one by one: whatever they are about, and wherever it is cut.
 
 The engine looks at a whole batch before it judges the first change, and again at a record only where it knows that the batch
-names it twice. What it passes over shows here.
+names it twice or a change of it brings it along. What it passes over shows here.
 """
 
 import pytest

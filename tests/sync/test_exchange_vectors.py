@@ -114,11 +114,16 @@ class MemoryServer(Server):
         pause_ms = self.world.get("push_pause_ms", 0) if changes else 0
         oldest = self.world.get("oldest_schema", SCHEMA_OLDEST)
         pulled, _ = pull(store, who, message, is_pressed=pause_ms > 0, oldest_schema=oldest)
-        answer = encode_answer(
-            page=pulled, results=[], missing=missing, now=NOW, oldest_schema=oldest, as_columns=message.wants_columns
+        return encode_answer(
+            page=pulled,
+            results=[wire_result(*each) for each in zip(message.envelopes, results, strict=True)],
+            missing=missing,
+            now=NOW,
+            oldest_schema=oldest,
+            standing=standing(self.world),
+            pause_ms=pause_ms,
+            as_columns=message.wants_columns,
         )
-        echoed = [wire_result(each, result) for each, result in zip(message.envelopes, results, strict=True)]
-        return answer | {"results": echoed, "standing": standing(self.world), "pause_ms": pause_ms}
 
 
 class SqliteServer(Server):

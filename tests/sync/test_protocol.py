@@ -1,6 +1,7 @@
 """What a message may say, and what each thing that it says wrongly is called. The frozen bodies are in vectors/wire.json."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -268,7 +269,12 @@ def test_an_answer_carries_the_page_and_the_epoch() -> None:
     page = Page(Slice([RECORD], [TWO], Position(7, ONE), is_complete=False), "epoch-1", is_reset=True, total=2)
 
     answer = encode_answer(
-        page=page, results=[Result(ONE, Outcome.ACCEPTED, 7)], missing=[[1, 2]], now=9, oldest_schema=1
+        page=page,
+        results=[Result(ONE, Outcome.ACCEPTED, 7).wire()],
+        missing=[[1, 2]],
+        now=9,
+        oldest_schema=1,
+        standing="active",
     )
 
     assert answer == {
@@ -283,6 +289,7 @@ def test_an_answer_carries_the_page_and_the_epoch() -> None:
         "cursor": f"7.{ONE}",
         "more": True,
         "oldest_schema": 1,
+        "standing": "active",
         "pause_ms": 0,
         "total": 2,
     }
@@ -292,7 +299,9 @@ def test_the_last_page_of_a_later_sync_has_no_total() -> None:
     page = Page(Slice([], [], Position(7), is_complete=True), "epoch-1", is_reset=False, total=None)
     written = {"visit": ["as it is stored"]}
 
-    answer = encode_answer(page=page, results=[], missing=[], now=9, oldest_schema=1, records=written)
+    answer = encode_answer(
+        page=page, results=[], missing=[], now=9, oldest_schema=1, standing="active", records=written
+    )
 
     assert (answer["more"], answer["cursor"], answer["records"]) == (False, "7.", written)
     assert not {"total", "columns"} & answer.keys()
@@ -301,7 +310,9 @@ def test_the_last_page_of_a_later_sync_has_no_total() -> None:
 def test_columns_stand_in_place_of_records() -> None:
     page = Page(Slice([RECORD], [], Position(7), is_complete=True), "epoch-1", is_reset=False, total=None)
 
-    answer = encode_answer(page=page, results=[], missing=[], now=9, oldest_schema=1, as_columns=True)
+    answer = encode_answer(
+        page=page, results=[], missing=[], now=9, oldest_schema=1, standing="active", as_columns=True
+    )
 
     assert "records" not in answer
     assert answer["columns"]["ids"] == [ONE, TWO]
@@ -310,7 +321,7 @@ def test_columns_stand_in_place_of_records() -> None:
 def test_records_stand_by_kind_in_their_order() -> None:
     need = Record("need", TWO, 8, TWO, TWO, "", 5, 6, True, {})
 
-    found = encode_records([RECORD, need, RECORD.at(9)])
+    found = encode_records([RECORD, need, replace(RECORD, revision=9)])
 
     assert list(found) == ["visit", "need"]
     assert [record["revision"] for record in found["visit"]] == [7, 9]

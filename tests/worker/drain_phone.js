@@ -44,7 +44,7 @@ const outbox = {
   settle: async () => {},
   reoffer: async () => {},
   refresh: () => {},
-  reofferLost: async (isLost) => world.reoffered.push(...world.entries.filter(isLost).map(({ change_id }) => change_id)),
+  reofferWhere: async (isDue) => world.reoffered.push(...world.entries.filter(isDue).map(({ change_id }) => change_id)),
   conceal: async () => {},
   forget: async () => {},
 };

@@ -70,7 +70,7 @@ class MemoryPhone {
       },
       reoffer: async (epoch) => this.update((entry) => reofferEntry(entry, () => entry.epoch !== epoch)),
       refresh: () => {},
-      reofferLost: async (isLost) => this.update((entry) => reofferEntry(entry, isLost)),
+      reofferWhere: async (isDue) => this.update((entry) => reofferEntry(entry, isDue)),
       apply: async (answer, when) => this.apply(answer, when),
       conceal: async (isCovered) => this.update((entry) => concealEntry(entry, isCovered)),
       forget: async (when) => {

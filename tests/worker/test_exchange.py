@@ -68,7 +68,14 @@ class Server:
         self.pushes.append(len(changes))
         self.high_water = message.high_water
         pulled = page(self.store, author=ALICE, epoch=message.epoch, after=message.cursor, limit=message.limit)
-        return encode_answer(page=pulled, results=results, missing=[], now=self.now, oldest_schema=1)
+        return encode_answer(
+            page=pulled,
+            results=[result.wire() for result in results],
+            missing=[],
+            now=self.now,
+            oldest_schema=1,
+            standing="active",
+        )
 
     def take_in(self, change_id: str) -> None:
         """As a coordinator does (server/held.py)."""
@@ -191,7 +198,7 @@ DONE = {
     "code": "",
     "retry_after_ms": None,
     "oldest_schema": 1,
-    "standing": "",
+    "standing": "active",
     "server": {"epoch": "one", "now": 1},
 }
 

@@ -30,7 +30,7 @@ const PIECE_BYTES_MIN = 8 * 1024;
 const PIECE_BYTES_FIRST = 64 * 1024;
 const QUICK_PIECE_MS = 4000;
 const REFUSED_FOR_EVER = ["unsupported_type", "blob_too_large"]; // the server's own words: a proxy has a 415 of its own
-const USELESS_MAX = 8; // replies in a row that bring no byte further: somebody is mistaken, and it must end
+const USELESS_MAX = 8; // replies that bring no byte further, before one gets beyond all so far: somebody is mistaken, and it must end
 
 /** How large a piece is: what arrives within seconds, so that a bad line loses little of it. */
 export class Pieces {
@@ -80,6 +80,7 @@ async function upload({ sha256, length }, { blobs, send, pieces, now, at, isStop
   const upload = { path: `/sync/blobs/${sha256}`, bytes, length, pieces };
   let step = stepFrom(await trySend(send, { method: "HEAD", path: upload.path }), 0, upload);
   if (!bytes && !step.whole && !step.end) step.refusal = { code: "damaged", words: "" };
+  let furthest = step.offset;
   for (let useless = 0; useless < USELESS_MAX && !isStopped(); ) {
     if (step.whole) await blobs.settle(sha256, { epoch: step.whole, now: at, phoneNow: now() });
     if (step.refusal) await blobs.refuse(sha256, step.refusal);
@@ -88,7 +89,9 @@ async function upload({ sha256, length }, { blobs, send, pieces, now, at, isStop
     const next = stepFrom(await trySend(send, pieceOf(upload, step.offset)), step.offset, upload);
     const isFurther = next.offset > step.offset;
     if (isFurther && now() - startedAt < QUICK_PIECE_MS) pieces.grow();
-    useless = isFurther ? 0 : useless + 1;
+    if (next.offset > furthest) useless = 0;
+    else if (!isFurther) useless += 1;
+    furthest = Math.max(furthest, next.offset);
     step = next;
   }
   return { reason: "foreign", retry_after_ms: null };

@@ -1,7 +1,7 @@
 // When exchanges happen. Anything may ask for one, at any time, from any tab; one runs at a time, and between failures
 // it waits. The lock is only an optimisation: the server takes a change once however often it comes.
 
-import { BACKOFF_MAX_MS, waitAfter } from "../sync/backoff.js";
+import { Backoff, BACKOFF_MAX_MS } from "../sync/backoff.js";
 import { IMPORT_PATH } from "../store/mirror.js";
 import { KEPT_MS } from "../sync/entries.js";
 import { Batch, isAnswered, Pages, runExchange } from "../sync/exchange.js";
@@ -40,9 +40,8 @@ export class Drain {
   #onLeft;
   #batch = new Batch();
   #pages = new Pages();
-  #failures = 0;
-  #nextAt = 0;
-  #isOrdered = false;
+  #backoff = new Backoff();
+  #isRecalled = false;
   #hasAnswered = false;
   /** @type {Promise<void> | null} */
   #running = null;
@@ -67,12 +66,12 @@ export class Drain {
 
   /** How long a page should wait before it asks again, in ms; null for its own rhythm. */
   get retryInMs() {
-    return this.#failures === 0 ? null : Math.max(0, this.#nextAt - Date.now());
+    return this.#backoff.failures === 0 ? null : this.#backoff.leftMs;
   }
 
   /** Does the server answer, and refuse? */
   get isRefused() {
-    return this.#failures > 0 && this.#hasAnswered;
+    return this.#backoff.failures > 0 && this.#hasAnswered;
   }
 
   /**
@@ -83,7 +82,8 @@ export class Drain {
     const isAsked = cause === "asked";
     // A page that was being left when the network came back has told nobody.
     const isBack = cause === "online" || (this.#phone.isOffline && self.navigator?.onLine === true);
-    if (isAsked || (isBack && !this.#isOrdered)) this.#reset();
+    if (isAsked || (isBack && !this.#backoff.isOrdered)) this.#backoff.reset();
+    this.#isRecalled ||= isAsked; // a person is not kept waiting by the server's word
     if (isAsked || isBack) this.#uploader.hurry(isAsked);
     // An exchange that is under way may just have missed what was saved, or taken back; begun while locked, it brings no list.
     if (this.#running) this.#isAskedAgain ||= cause === "saved" || cause === "unlocked" || isAsked;
@@ -96,8 +96,9 @@ export class Drain {
 
   /** Asks how this device stands: now, unless the server ordered a wait. Somebody has been waiting for a coordinator. */
   async meet() {
-    if (!this.#isOrdered) this.#reset();
-    if (Date.now() >= this.#nextAt) await this.#mayExchange();
+    await this.#recall();
+    if (!this.#backoff.isOrdered) this.#backoff.reset();
+    if (this.#backoff.leftMs === 0) await this.#mayExchange();
   }
 
   // Private
@@ -105,9 +106,18 @@ export class Drain {
   async #runAlone() {
     do {
       this.#isAskedAgain = false;
-      if (Date.now() < this.#nextAt) return;
+      await this.#recall();
+      if (this.#backoff.leftMs > 0) return;
       await withLock(() => this.#attempt()).catch((error) => this.#putOff(error));
     } while (this.#isAskedAgain);
+  }
+
+  /** What the server ordered outlives the worker that it was said to. */
+  async #recall() {
+    if (this.#isRecalled) return;
+    this.#isRecalled = true;
+    const { put_off } = await this.#phone.outbox.device().catch(() => ({ put_off: null }));
+    if (put_off) this.#backoff.recall(put_off);
   }
 
   /** The phone's own storage takes nothing in: nothing is lost. Locked meanwhile, it has not failed, and waits for nothing. */
@@ -115,7 +125,7 @@ export class Drain {
     if (error.name === "LockedError") return;
     console.error("exchange", error);
     const phone = this.#phone;
-    this.#nextAt = Date.now() + BACKOFF_UNREACHABLE_MAX_MS;
+    this.#backoff.pause(BACKOFF_UNREACHABLE_MAX_MS);
     if (error.name !== "QuotaExceededError") return;
     phone.isFull = true;
     phone.unreachableAt = null; // it has answered
@@ -129,7 +139,7 @@ export class Drain {
       await this.#bringUpToDate();
     } finally {
       // Last, so that a copy that nobody answers holds up no text; a phone without a key or without room has copies, too.
-      if (Date.now() >= this.#nextAt) await this.#rescue().catch((error) => console.error("rescue", error));
+      if (this.#backoff.leftMs === 0) await this.#rescue().catch((error) => console.error("rescue", error));
     }
   }
 
@@ -159,19 +169,19 @@ export class Drain {
     const known = await outbox.device();
     const isFresh = known.standing === "active" && Math.abs(Date.now() - (known.asked_at ?? 0)) < STANDING_KEPT_MS;
     if (isFresh) return true;
+    let reply;
     try {
-      const reply = await askStanding(outbox, this.#transport.ask, Date.now());
-      if (isPutOff(reply)) {
-        await this.#fail(describePause(reply));
-        return false;
-      }
+      reply = await askStanding(outbox, this.#transport.ask, Date.now());
     } catch (error) {
       const isTimeout = /** @type {Error} */ (error).name === "TimeoutError";
       await this.#fail({ reason: isTimeout ? "timeout" : "unreachable", code: "", retry_after_ms: null });
       return false;
     }
     const { standing, server_key } = await outbox.device();
-    return Boolean(server_key) && (standing === "active" || standing === "revoked");
+    const mayExchange = !isPutOff(reply) && Boolean(server_key) && (standing === "active" || standing === "revoked");
+    if (!mayExchange && reply.status === 200) this.#backoff.reset(); // it waits for a coordinator, and looks in its own rhythm
+    else if (!mayExchange) await this.#fail(describePause(reply));
+    return mayExchange;
   }
 
   /** The only copies of visits whose database was lost, with the key that signed them. */
@@ -180,7 +190,10 @@ export class Drain {
     for (const copy of await outbox.stranded()) {
       if (this.#refusedCopies.has(copy.change_id)) continue;
       const reply = await this.#transport.postSigned({ path: IMPORT_PATH, ...copy });
-      if (isPutOff(reply)) return this.#leaveAlone({ retryAfterMs: reply.retry_after_ms });
+      if (isPutOff(reply)) {
+        this.#uploader.allow(null);
+        return this.#backoff.leaveAlone({ retryAfterMs: reply.retry_after_ms });
+      }
       if (reply.status === 200 && isAnswerTo(copy, reply.text)) await outbox.letGoOfStranded(copy);
       else this.#refusedCopies.add(copy.change_id);
     }
@@ -211,7 +224,7 @@ export class Drain {
     });
     if (!outcome.isDone) await this.#fail(outcome);
     else await this.#succeed();
-    const isPutOffSince = this.#failures > 0; // by its comparison
+    const isPutOffSince = this.#backoff.failures > 0; // by its comparison
     this.#uploader.allow(isPutOffSince || this.#phone.givingUp.size > 0 ? null : outcome.server); // a photo may be given up as well
     await this.#heed(STANDING_BY_CODE[outcome.code] ?? outcome.standing, device_id);
     // This worker is too old to be answered; a newer one has been waiting to be fetched.
@@ -244,14 +257,15 @@ export class Drain {
   }
 
   async #succeed() {
-    this.#reset();
+    this.#backoff.reset();
     if (this.#phone.unreachableAt !== null) this.#phone.back = this.#waitedBefore;
     if ((await this.#phone.outboxState()).waiting > 0) this.#phone.back = 0; // what no upload helps says so on its own line
     this.#phone.isOffline = false;
     this.#phone.isFull = false;
     this.#phone.unreachableAt = null;
-    const { compared_at, is_expired } = await this.#phone.outbox.device();
+    const { compared_at, is_expired, put_off } = await this.#phone.outbox.device();
     if (is_expired && (await this.#phone.replica.checkpoint()).ready) await this.#phone.outbox.setDevice({ is_expired: false });
+    if (put_off) await this.#phone.outbox.setDevice({ put_off: null });
     if (compared_at === undefined) await this.#phone.outbox.setDevice({ compared_at: Date.now() });
     else if (Math.abs(Date.now() - compared_at) >= COMPARED_EVERY_MS) await this.#compare().catch(() => {}); // tomorrow
   }
@@ -277,12 +291,6 @@ export class Drain {
     this.#isAskedAgain = true;
   }
 
-  #reset() {
-    this.#failures = 0;
-    this.#nextAt = 0;
-    this.#isOrdered = false;
-  }
-
   /** @param {{ reason: string, code: string, retry_after_ms: number | null }} outcome */
   async #fail({ reason, code, retry_after_ms: retryAfterMs }) {
     const phone = this.#phone;
@@ -293,15 +301,9 @@ export class Drain {
     const isServerDown = !phone.isOffline && (reason !== "refused" || BUSY.includes(code));
     // To the minute, as pages show it: they are told of what has changed, and fetch it.
     phone.unreachableAt = isServerDown ? Date.now() - (Date.now() % SHOWN_TO_MS) : null;
-    this.#failures += 1;
-    this.#leaveAlone({ longest: await this.#backoffMax(reason), retryAfterMs });
-  }
-
-  /** @param {{ longest?: number, retryAfterMs: number | null }} given */
-  #leaveAlone(given) {
     this.#uploader.allow(null);
-    this.#isOrdered = given.retryAfterMs !== null;
-    this.#nextAt = Date.now() + waitAfter(this.#failures, given);
+    this.#backoff.fail({ longest: await this.#backoffMax(reason), retryAfterMs });
+    if (retryAfterMs !== null) await phone.outbox.setDevice({ put_off: this.#backoff.wait }).catch(() => {}); // no room
   }
 
   async #backoffMax(reason) {

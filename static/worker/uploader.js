@@ -1,16 +1,14 @@
 // When photos and voice notes go up: once all text is up, until there is more. They wait by themselves, so that text never
 // waits for them.
 
-import { waitAfter } from "../sync/backoff.js";
+import { Backoff } from "../sync/backoff.js";
 import { Pieces, runUploads } from "../sync/uploads.js";
 
 export class Uploader {
   #blobs;
   #transport;
   #pieces = new Pieces();
-  #failures = 0;
-  #nextAt = 0;
-  #isOrdered = false;
+  #backoff = new Backoff();
   #running = Promise.resolve();
   /** @type {AbortController | null} lets go of the piece that is on its way */
   #interrupt = null;
@@ -37,7 +35,7 @@ export class Uploader {
 
   /** How long until it is worth another try, in ms; null when nothing has failed. */
   get retryInMs() {
-    return this.#nextAt > Date.now() ? this.#nextAt - Date.now() : null;
+    return this.#backoff.leftMs || null;
   }
 
   // Actions
@@ -55,9 +53,7 @@ export class Uploader {
 
   /** The network is back, or a person asks, who is not kept waiting by the server's word either. */
   hurry(isAsked) {
-    if (this.#isOrdered && !isAsked) return;
-    this.#failures = 0;
-    this.#nextAt = 0;
+    if (isAsked || !this.#backoff.isOrdered) this.#backoff.reset();
   }
 
   /** Uploads what waits, after any upload under way. Never rejects. */
@@ -69,7 +65,7 @@ export class Uploader {
   // Private
 
   async #upload() {
-    if (!this.#server || Date.now() < this.#nextAt) return;
+    if (!this.#server || this.#backoff.leftMs > 0) return;
     const { epoch, now: at } = this.#server;
     const { signal } = (this.#interrupt = new AbortController());
     const blobs = this.#blobs;
@@ -81,9 +77,7 @@ export class Uploader {
     const isWithheld = (sha256) => withheld.includes(sha256);
     const given = { blobs, send, pieces: this.#pieces, now: Date.now, at, isStopped, isWithheld };
     const { reason, retry_after_ms } = await runUploads(given);
-    const hasFailed = reason !== "" && reason !== "stopped";
-    this.#failures = hasFailed ? this.#failures + 1 : 0;
-    this.#isOrdered = hasFailed && retry_after_ms !== null;
-    this.#nextAt = hasFailed ? Date.now() + waitAfter(this.#failures, { retryAfterMs: retry_after_ms }) : 0;
+    if (reason === "" || reason === "stopped") this.#backoff.reset();
+    else this.#backoff.fail({ retryAfterMs: retry_after_ms });
   }
 }

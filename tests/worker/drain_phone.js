@@ -21,7 +21,8 @@ globalThis.setTimeout = globalThis.clearTimeout = () => {}; // nothing is slow h
 async function answer(path) {
   world.asked.push(path);
   if (path.startsWith("PATCH")) await world.piece_takes;
-  const { error, headers = {}, ...reply } = world.replies[path] ?? world.reply;
+  const answers = world.replies[path]; // one for all, or one after the other
+  const { error, headers = {}, ...reply } = (Array.isArray(answers) ? answers.shift() : answers) ?? world.reply;
   if (error) throw Object.assign(new Error(error), { name: error });
   return { ...reply, headers: new Map(Object.entries(headers)) };
 }
@@ -82,7 +83,7 @@ async function asked(call, given) {
   Object.assign(world, given, { asked: [] });
   navigator.onLine = world.is_online;
   await call();
-  told = { is_offline: phone.isOffline, unreachable_at: phone.unreachableAt, is_full: phone.isFull, let_go: world.let_go, asked: world.asked, reoffered: world.reoffered, retry_in: drain.retryInMs };
+  told = { is_offline: phone.isOffline, unreachable_at: phone.unreachableAt, is_full: phone.isFull, let_go: world.let_go, asked: world.asked, reoffered: world.reoffered, device: world.device, retry_in: drain.retryInMs };
 }
 
 let told = null;

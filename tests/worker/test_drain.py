@@ -76,6 +76,11 @@ class Phone:
         """The copies that it has let go of."""
         return [str(each) for each in self._engine.call("() => told")["let_go"]]
 
+    def device(self) -> Json:
+        """What it keeps of itself, and of what the server said of it."""
+        kept: Json = self._engine.call("() => told")["device"]
+        return kept
+
     def is_full(self) -> bool:
         return bool(self._engine.call("() => told")["is_full"])
 
@@ -178,6 +183,34 @@ def test_who_taps_is_not_kept_waiting(phone: Phone) -> None:
     assert phone.run("asked") == ["/sync"]
 
 
+@pytest.mark.parametrize("cause", CAUSES)
+def test_the_order_is_obeyed_by_a_worker_that_began_since(phone: Phone, cause: str) -> None:
+    """Browsers stop one after half a minute, and any page starts it again."""
+    phone.run("timer", reply=refusal(503, 600_000))
+    kept = {"device": phone.device(), "reply": GOOD}
+
+    assert Phone().run(cause, now=START + 599_999, **kept) == []
+    assert Phone().meet(now=START + 599_999, **kept) == []
+    assert Phone().run("asked", now=START + 599_999, **kept) == ["/sync"]
+    assert Phone().run(cause, now=START + 600_000, **kept) == ["/sync"]
+
+
+def test_an_order_is_forgotten_with_the_answer_that_somebody_asked_for(phone: Phone) -> None:
+    phone.run("timer", reply=refusal(503, 600_000))
+    phone.run("asked", reply=GOOD)
+
+    assert Phone().run("timer", now=START + 1, device=phone.device(), reply=GOOD) == ["/sync"]
+
+
+@pytest.mark.parametrize("reply", [refusal(503, 600_000), {"error": "TypeError"}])
+def test_a_clock_that_is_put_right_ends_a_wait_that_the_wrong_one_began(phone: Phone, reply: Json) -> None:
+    phone.run("timer", now=START + 9000 * HOUR_MS, device=ENROLLED | {"asked_at": START + 9000 * HOUR_MS}, reply=reply)
+    device = phone.device() | {"asked_at": START}
+
+    assert Phone().run("timer", now=START, device=device, reply=GOOD) == ["/sync"]
+    assert phone.run("timer", now=START, device=device, reply=GOOD) == ["/sync"]
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_the_order_counts_as_well_when_the_phone_asked_how_it_stands(phone: Phone, status: int) -> None:
     assert phone.meet(device=UNKNOWN, reply=refusal(status, 7000)) == ["/sync/hello"]
@@ -191,6 +224,28 @@ def test_a_phone_that_waits_for_a_coordinator_asks_again_at_once_after_a_bad_lin
 
     assert phone.run("timer") == []
     assert phone.meet() == ["/sync/hello"]
+
+
+STRANGER = {"status": 401, "text": '{"code": "unknown_device", "message": "", "retry": false}', "retry_after_ms": None}
+
+
+def test_a_phone_that_the_server_does_not_know_asks_ever_more_seldom(phone: Phone) -> None:
+    """As after a restore, when there may be many of them."""
+    now, waits = START, []
+    for _ in range(10):
+        phone.run("timer", now=now, chance=ALMOST_ONE, reply=STRANGER)
+        waits.append(round(phone.retry_in or 0))
+        now += waits[-1] + 1
+
+    assert waits == [2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000, 300_000]
+
+
+def test_a_phone_that_waits_for_a_coordinator_asks_in_its_own_rhythm_whatever_failed_before(phone: Phone) -> None:
+    hello = {"status": 200, "text": json.dumps({"epoch": "one", "standing": "waiting"}), "retry_after_ms": None}
+    phone.run("timer", device=UNKNOWN, chance=ALMOST_ONE, reply={"error": "TypeError"})
+
+    assert phone.run("timer", now=START + 2000, reply=hello) == ["/sync/hello"]
+    assert phone.retry_in is None
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -408,6 +463,19 @@ def test_photos_wait_by_themselves(phone: Phone) -> None:
     assert phone.retry_in is None
     assert phone.run("timer", now=START + 599_999) == ["/sync"]
     assert phone.run("timer", now=START + 600_000) == ["/sync", LOOK]
+
+
+@pytest.mark.parametrize("ahead", [{"status": 409}, {"status": 204, "headers": {"Linli-Epoch": "one"}}])
+def test_a_photo_that_is_sent_to_and_fro_is_let_go_of(phone: Phone, ahead: Json) -> None:
+    """By two machines that know nothing of each other's pieces, say, or a disk that damages each."""
+    here, there = ({"text": "", "retry_after_ms": None, **ahead} for _ in range(2))
+    here["headers"] = {**ahead.get("headers", {}), "Upload-Offset": "5"}
+    there |= {"status": 409, "headers": {"Upload-Offset": "0"}}
+    replies = {LOOK: there | {"status": 200, "headers": {"Linli-Epoch": "one", "Upload-Offset": "0"}}}
+
+    asked = phone.run("timer", blobs=[PHOTO], replies=replies | {LOOK.replace("HEAD", "PATCH"): [here, there] * 50})
+
+    assert len(asked) < 25
 
 
 def test_photos_that_fail_without_a_word_wait_longer_each_time(phone: Phone) -> None:

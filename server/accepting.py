@@ -49,7 +49,7 @@ def accept_form(session: Session, principal: Principal, change: Change, now: int
     author, store = replace(principal_author(principal), device_id=form_id), SqlStore(session)
     store.hold(author.community_id)  # two taps may arrive at once: the second must find what became of the first
     known = store.known(author.community_id, [change.change_id]).get(change.change_id)
-    if known is not None:
+    if known is not None and known.is_about(change):  # else its id was used before, and the engine holds it
         was_saved = known.result.outcome in SAVED
         standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
         fields = standing.fields if standing else {}

@@ -51,6 +51,9 @@ ATTEMPTS_MAX = 5
 RETRIED_STATES = frozenset({"40001", "40P01", "23505", "25P03"})
 IDLE_MS_MAX = 30_000
 LOST_CLASSES = frozenset({"08", "57"})  # SQLSTATE: connection exception, operator intervention (shutdown)
+REFUSED_STATES = frozenset(
+    {"25006", "25P03"}
+)  # read-only, as after a failover; a transaction that was kept waiting again and again
 UNREACHABLE = (OperationalError, sqlite3.OperationalError, psycopg.OperationalError, PoolTimeout)
 READERS_MAX = 8
 CHECKPOINT_ROWS = 4_000  # changed since the last checkpoint: some 1,000 pages of large pushes, 8,000 of single visits
@@ -294,12 +297,21 @@ def write_with_retries(engine: Engine, work: Work[T]) -> T:
     raise AssertionError("unreachable")
 
 
+def own_error(error: Exception) -> BaseException | None:
+    """The driver's, which SQLAlchemy may have wrapped."""
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def state_of(error: Exception) -> str | None:
+    """PostgreSQL's SQLSTATE, where it is an error of its own."""
+    return getattr(own_error(error), "sqlstate", None)
+
+
 def is_worth_retrying(error: DBAPIError | psycopg.Error) -> bool:
     """SQLAlchemy's wrap of an error, or the driver's own (server/statements.py)."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    own = error.orig if isinstance(error, DBAPIError) else error
-    state = getattr(own, "sqlstate", None)
+    own, state = own_error(error), state_of(error)
     is_lost = isinstance(own, psycopg.OperationalError) and (state is None or state[:2] in LOST_CLASSES)
     return is_lost or state in RETRIED_STATES
 
@@ -307,7 +319,7 @@ def is_worth_retrying(error: DBAPIError | psycopg.Error) -> bool:
 def translated(error: Exception) -> Exception:
     """A full disk, an I/O error, a database that stays busy or has no connection left says "later"; anything else stays
     what it is."""
-    if isinstance(error, UNREACHABLE):
+    if isinstance(error, UNREACHABLE) or state_of(error) in REFUSED_STATES:
         later = TryLater("storage", "the database cannot take it now", retry_after_seconds=30)
         later.__cause__ = error
         return later

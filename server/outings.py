@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from server.loading import Shown, shown
 from server.models import Grant, Record, Volunteer
-from server.rounds import active_grants
+from server.rounds import active_grants, is_over
 from server.rules import SCHEMA
 from server.scope import Principal, scoped
 from server.store import SqlStore
@@ -99,7 +99,7 @@ def handed_back(session: Session, principal: Principal, *, today: str) -> int:
     held = active_grants(session, community_id=community_id, person_ids=people)
     named = {each["round_id"] for each in declines if (each["author_id"], each["round_id"]) in held}
     rounds = SqlStore(session).records(community_id, named).values()
-    return sum(str(each.fields.get("ends_on") or today) >= today for each in rounds)
+    return sum(not is_over(each, today) for each in rounds)
 
 
 def answered(decline: Shown, *, now: int) -> changes.Change:

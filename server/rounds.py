@@ -46,25 +46,25 @@ def assign_round(
     session.flush()
 
 
-def withdraw_round(session: Session, *, community_id: int, round_id: str, person_id: str, now: int) -> None:
-    """Ends what the person sees through this round, except doors that another of her rounds still covers. What she
-    wrote before now is still taken when it arrives."""
+def withdraw_round(session: Session, *, community_id: int, round_id: str, person_id: str, now: int, today: str) -> None:
+    """Ends what the person sees through this round, except doors that another of her rounds, which is not over, still covers.
+    What she wrote before now is still taken when it arrives."""
     SqlStore(session).hold(community_id)  # nobody gives or takes doors between what is read and what is written
     held = {scope_id for _, scope_id in active_grants(session, community_id=community_id, person_ids={person_id})}
-    doors = households_of_rounds(session, community_id, held)
-    if round_id not in doors:
+    rounds = rounds_among(session, community_id, held)
+    if round_id not in rounds:
         return
-    elsewhere = {door for other, its_doors in doors.items() if other != round_id for door in its_doors}
-    ended = [round_id, *(door for door in doors[round_id] if door in held and door not in elsewhere)]
-    left = buildings_of(session, community_id, elsewhere & held)
-    ended += sorted(buildings_of(session, community_id, doors[round_id]) - left)
+    doors = doors_of([rounds.pop(round_id)])
+    ended = doors & held - doors_of(each for each in rounds.values() if not is_over(each, today))
+    left = doors_of(rounds.values()) & held - ended
+    ended |= buildings_of(session, community_id, doors) - buildings_of(session, community_id, left)
     place = SqlStore(session).take_place(community_id)
     session.exec(
         update(Grant)
         .where(
             col(Grant.community_id) == community_id,
             col(Grant.person_id) == person_id,
-            col(Grant.scope_id).in_(ended),
+            col(Grant.scope_id).in_([round_id, *ended]),
             col(Grant.ended_revision) == 0,
         )
         .values(ended_revision=place, ended_at=now)
@@ -145,11 +145,15 @@ def active_holders(session: Session, *, community_id: int, scope_id: str) -> lis
     return sorted(session.exec(statement).all())
 
 
-def households_of_rounds(session: Session, community_id: int, record_ids: Collection[str]) -> dict[str, list[str]]:
-    """The doors of those of the given records that are rounds."""
+def rounds_among(session: Session, community_id: int, record_ids: Collection[str]) -> dict[str, changes.Record]:
+    """Those of the given records that are rounds."""
     records = SqlStore(session).records(community_id, record_ids)
-    return {
-        record.record_id: list(record.fields.get("household_ids") or ())
-        for record in records.values()
-        if record.kind == "round"
-    }
+    return {record_id: record for record_id, record in records.items() if record.kind == "round"}
+
+
+def doors_of(rounds: Iterable[changes.Record]) -> set[str]:
+    return {door for each in rounds for door in each.fields.get("household_ids") or ()}
+
+
+def is_over(given: changes.Record, today: str) -> bool:
+    return str(given.fields.get("ends_on") or today) < today

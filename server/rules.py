@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+import msgspec
+
 from server.buildings import are_stairwells, is_number
 from server.forms import EMPTY, Fits, declared
 from server.kinds import KINDS
@@ -13,11 +15,13 @@ from server.visit_form import FORMS
 from server.vocabularies import STRENGTH
 from sync.changes import IDENTIFIER, RESERVED, Action, Change, Fields, Held, Record
 from sync.engine import Refusal, Rules
-from sync.protocol import ATTACHMENTS_MAX, BLOB_BYTES_MAX
+from sync.protocol import ATTACHMENTS_MAX, BLOB_BYTES_MAX, CHANGE_BYTES_MAX
 
 SCHEMA = 1
 SCHEMA_OLDEST = 1
 FIELDS_MAX = 60
+RECORD_FIELDS_MAX = 200
+RECORD_BYTES_MAX = 2 * CHANGE_BYTES_MAX
 DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
 ATTACHMENT_KINDS = ("photo", "voice")
 IDENTIFIERS = frozenset({"household_id", "round_id", "visit_id", "volunteer_id"})
@@ -36,8 +40,12 @@ def check(change: Change, record: Record | None) -> Refusal | None:
     """Refuses what no page of ours sends. The detail names the field, never its value. What no form declares is let
     through: a newer phone loses nothing on an older server."""
     fields = change.set
-    if len(fields) > FIELDS_MAX:
+    if len(fields) > FIELDS_MAX or (record and len(record.fields.keys() | fields.keys()) > RECORD_FIELDS_MAX):
         return Refusal(Held.BAD_FIELD, "too many fields")
+    if record and len(msgspec.json.encode({**record.fields, **fields})) > RECORD_BYTES_MAX:
+        return Refusal(
+            Held.BAD_CHANGE, "too big"
+        )  # with its neighbours on a page it would stop every phone that has it
     choices, others = CHECKS[change.kind]
     for name, value in fields.items():
         allowed = choices.get(name)
@@ -67,27 +75,29 @@ def derive(change: Change, before: Record | None) -> Sequence[Change]:
     needs. The twin of static/worker/needs.js."""
     if change.kind != "visit":
         return ()
-    standing = before.fields if before and not before.is_void else {}
+    earlier = before.fields if before else {}
+    standing = {} if before and before.is_void else earlier
     visit = {**before.fields, **change.set} if before else change.set
     was, wanted = ticked(standing), ticked(visit) if change.action is Action.PUT else set()
     if not (was or wanted):  # nearly every visit
         return ()
     is_restated = urgency_of(visit) != urgency_of(standing)
-    is_moved = need_state_of(visit) != need_state_of(standing)
+    is_moved = need_state_of(visit) != need_state_of(earlier)
     needs: list[Change] = []
     for service in sorted(was | wanted):
         is_new = service not in was
         if service not in wanted:
             needs.append(need_change(change, service, Action.VOID, {}))
         elif is_new or is_restated:
-            # All of it, so that a need which is not there after all has its household. Whether somebody saw to it stays.
+            # All of it, so that a need which is not there after all has its household. Whether somebody saw to it stays, also
+            # where the visit was withdrawn and comes back.
             fields = {
                 "household_id": visit.get("household_id", ""),
                 "visit_id": change.record_id,
                 "service": service,
                 "urgency": urgency_of(visit),
             }
-            state = {"need_state": need_state_of(visit)} if is_new or is_moved else {}
+            state = {"need_state": need_state_of(visit)} if service not in ticked(earlier) or is_moved else {}
             needs.append(need_change(change, service, Action.PUT, fields | state))
     return needs
 

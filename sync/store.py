@@ -37,6 +37,10 @@ class Known:
         _, _, _, _, fields, _, _ = self.content
         return cast(Fields, fields)
 
+    def is_about(self, change: Change) -> bool:
+        """Whether it was asked of the same record."""
+        return self.content[:2] == (change.kind, change.record_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:

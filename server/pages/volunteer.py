@@ -131,6 +131,8 @@ def write(session: Session, asked: Write, author: Author, change: Change, was: s
     taken_in = taken_in_id(change.change_id)
     found = store.known(author.community_id, [change.change_id, taken_in])
     known = found.get(change.change_id)
+    if known and not known.is_about(change):  # its id was used before: held, so that a coordinator reads both
+        return accept_changes(session, author, [change], now)[0].code
     standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
     said = said_since(store, author, change.record_id, found.get(taken_in, known)) if known else ()
     mine = hers(asked, change, was, standing.fields if standing else {}, said=said)

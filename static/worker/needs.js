@@ -28,7 +28,8 @@ export async function impliedNeeds(entries, pulled) {
       const isNew = !was.includes(service);
       if (!isNew && !isRestated) continue;
       const said = { household_id: visit.household_id, visit_id: record_id, service, urgency: urgencyOf(visit) };
-      implied.push(await followUp(entry, service, "put", isNew || isMoved ? { ...said, need_state: needStateOf(visit) } : said));
+      const isAsked = isMoved || !ticked({ ...before, is_void: false }).includes(service); // what was seen to comes back as that
+      implied.push(await followUp(entry, service, "put", isAsked ? { ...said, need_state: needStateOf(visit) } : said));
     }
   }
   return implied;

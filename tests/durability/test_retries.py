@@ -165,6 +165,17 @@ def test_a_connection_lost_after_the_commit_changes_nothing_twice(postgresql: Da
     assert is_whole(postgresql)
 
 
+@pytest.mark.parametrize("is_soon", [False, True])
+@pytest.mark.parametrize("state", ["25006", "25P03"])
+def test_a_database_that_takes_no_writes_for_now_says_later(postgresql: Database, state: str, is_soon: bool) -> None:
+    """It is read-only, as after a failover; or the transaction was kept waiting each time."""
+    wanted = numbers(4)
+    with troubled(postgresql, fail_with(state), at=lambda _: True), pytest.raises(TryLater):
+        pushed(postgresql, PHONE, wanted, is_soon=is_soon)
+
+    assert lines_of(postgresql, [change_of(PHONE, number) for number in wanted]) == []
+
+
 def test_an_error_that_is_nobody_s_race_is_not_tried_again(postgresql: Database) -> None:
     wanted = numbers(3)
     with troubled(postgresql, fail_with("22012"), at=lambda _: True) as seen, pytest.raises(Exception, match="purpose"):

@@ -294,6 +294,15 @@ def test_a_review_sent_again_later_is_the_same_and_holds_nothing(world: World) -
     assert world.database.read(lambda session: held_count(session, COORDINATOR)) == 0
 
 
+def test_a_review_under_an_id_that_was_used_for_another_visit_is_held(world: World) -> None:
+    change_id = uuid7()
+    for name in ("visit", "another"):
+        answer = world.review(name, base=world.log(ALICE, name), change_id=change_id, decision="approved")
+
+    assert answer.status_code != 500
+    assert world.database.read(lambda session: held_count(session, COORDINATOR)) == 1
+
+
 def test_whoever_goes_back_and_decides_otherwise_has_decided_otherwise(world: World) -> None:
     revision, change_id = world.log(ALICE, "visit"), uuid7()
     world.review("visit", base=revision, change_id=change_id, decision="approved")

@@ -20,7 +20,7 @@ from server.conflicts import open_conflicts
 from server.database import Database
 from server.held import held_count
 from server.identifiers import uuid7
-from server.rounds import active_grants, assign_round, households_of_rounds, withdraw_round
+from server.rounds import active_grants, assign_round, rounds_among, withdraw_round
 from server.rules import RULES
 from server.scope import Principal
 from server.settings import Settings
@@ -39,6 +39,7 @@ from tests.people import (
     NOW,
     RED_DOOR,
     ROUND_ID,
+    TODAY,
     Person,
     add_round,
     build_world,
@@ -576,7 +577,7 @@ def test_whoever_is_given_a_door_sees_its_building_until_the_last_door_is_gone(w
 
     world.database.write(
         lambda session: withdraw_round(
-            session, community_id=COMMUNITY_ID, round_id=ROUND_ID, person_id=ALICE.id, now=NOW
+            session, community_id=COMMUNITY_ID, round_id=ROUND_ID, person_id=ALICE.id, now=NOW, today=TODAY
         )
     )
 
@@ -609,15 +610,15 @@ def test_a_round_that_is_taken_back_while_another_is_given_takes_no_door_of_that
     giving = threading.Thread(target=give)
 
     def read_slowly(*given: Any) -> Any:
-        found = households_of_rounds(*given)
+        found = rounds_among(*given)
         giving.start()
         giving.join(PATIENCE_SECONDS)
         return found
 
-    monkeypatch.setattr(rounds, "households_of_rounds", read_slowly)
+    monkeypatch.setattr(rounds, "rounds_among", read_slowly)
     one.write(
         lambda session: withdraw_round(
-            session, community_id=COMMUNITY_ID, round_id=ROUND_ID, person_id=ALICE.id, now=NOW
+            session, community_id=COMMUNITY_ID, round_id=ROUND_ID, person_id=ALICE.id, now=NOW, today=TODAY
         )
     )
     giving.join()

@@ -287,6 +287,21 @@ def test_a_need_of_a_visit_that_was_withdrawn_stays_withdrawn_whatever_was_tappe
     assert [each["need_state"] for each in needs(database)] == ["open"]
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_promise_that_was_kept_is_kept_when_its_visit_comes_back(database: Database, is_late: bool) -> None:
+    """Also where the word that it was came while the visit was withdrawn."""
+    visit = visit_change("a visit", needs=["meal_delivery"], urgency="h24")
+    log_visits(database, ALICE, visit)
+    tap = done("a tap", need_id(visit, "meal_delivery"), base=2**40)  # she saw all of it
+    withdrawn = Change(made_up_id("gone"), 0, "visit", visit.record_id, Action.VOID, visit.change_id, {}, NOW, 1)
+    for who, change in [(ALICE, withdrawn), (BOB, tap)] if is_late else [(BOB, tap), (ALICE, withdrawn)]:
+        push(database, who, change)
+
+    log_visits(database, ALICE, visit_change("a visit", base=withdrawn.change_id, note="示例：没有记错"))
+
+    assert [(each["need_state"], each["urgency"]) for each in needs(database)] == [("done", "h24")]
+
+
 def test_a_change_id_that_somebody_made_up_for_a_need_stops_no_push(database: Database) -> None:
     visit = visit_change("a visit", needs=["meal_delivery"], urgency="h24")
     made_up = done("made up", made_up_id("nothing"))

@@ -296,6 +296,31 @@ def test_what_is_far_too_big_for_a_change_is_kept_by_its_phone_and_not_by_the_se
     assert [row.change_id for row in changes] == [neighbour["change_id"]]
 
 
+@pytest.mark.parametrize(("per_change", "of", "code"), [(60, 1, "bad_field"), (1, 60_000, "bad_change")])
+def test_a_record_that_grows_without_end_is_held_where_it_begins_to_stop_others(
+    world: World, per_change: int, of: int, code: str
+) -> None:
+    """A page is cut by records; each amendment for itself is small enough."""
+    grown = visit_change("grown")
+    amendments: list[Change] = []
+    for number in range(5):
+        fields = {f"x{number}_{nth}": "x" * of for nth in range(per_change)}
+        base = amendments[-1].change_id if amendments else grown.change_id
+        amendments.append(visit_change("grown", base=base, **fields))
+    wire = [
+        world.phone.sealed(world.key, replace(each, device_sequence=n))
+        for n, each in enumerate([grown, *amendments], 1)
+    ]
+
+    _, answer = world.push(message(wire))
+
+    assert (
+        [each.get("code", "") for each in answer["results"]] == [""] * 4 + [code] * 2
+        if of == 1
+        else [""] * 3 + [code] * 3
+    )
+
+
 def test_a_number_that_no_float_holds_stops_nobody(world: World) -> None:
     """1e999 is JSON. It stays what was sent, and the same bytes sent again are known."""
     first, second, third = numbered(*(visit_change(f"visit {number}", extra=123456789) for number in range(3)))

@@ -113,6 +113,16 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
+def test_a_form_under_an_id_that_was_used_for_another_visit_is_not_called_saved(world: World) -> None:
+    world.post(PATH, FORM)
+
+    said = world.post(PATH, FORM | {"record_id": made_up_id("another visit"), "note": "示例"})
+
+    assert "held=same_id_other_content" in said
+    assert "saved=" not in said
+    assert [fields["note"] for fields in world.held()] == ["示例"]
+
+
 # A household that was closed while somebody was at its door: what she writes waits for a coordinator
 
 

@@ -32,6 +32,7 @@ from tests.people import (
     NOW,
     RED_DOOR,
     ROUND_ID,
+    TODAY,
     add_round,
     build_world,
     log_visits,
@@ -41,6 +42,7 @@ from tests.people import (
 from tests.postgres import new_database
 
 SECOND_ROUND_ID = made_up_id("a second round of Alice")
+TOMORROW = "2026-11-24"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -142,10 +144,10 @@ def pull(database: Database, after: Position = Position(0)) -> Slice:  # noqa: B
     return database.read(lambda session: SqlStore(session).slice(COMMUNITY_ID, ALICE.id, after, 100))
 
 
-def withdraw(database: Database, round_id: str) -> None:
+def withdraw(database: Database, round_id: str, *, today: str = TODAY) -> None:
     database.write(
         lambda session: withdraw_round(
-            session, community_id=COMMUNITY_ID, round_id=round_id, person_id=ALICE.id, now=NOW + 1
+            session, community_id=COMMUNITY_ID, round_id=round_id, person_id=ALICE.id, now=NOW + 1, today=today
         )
     )
 
@@ -182,6 +184,18 @@ def test_withdrawing_a_round_keeps_the_doors_of_another(database: Database) -> N
     assert sorted(after.purge) == sorted([ROUND_ID, GREEN_DOOR, FULL_DOOR])
     assert {record.record_id for record in pull(database).records} == {SECOND_ROUND_ID, RED_DOOR}
     withdraw(database, SECOND_ROUND_ID)
+    assert pull(database).records == []
+
+
+def test_withdrawing_a_round_leaves_no_door_to_one_that_is_over(database: Database) -> None:
+    """Nobody takes last month's round off her list: it would cover its doors for ever. What is over itself keeps the rest."""
+    database.write(lambda session: add_round(session, SECOND_ROUND_ID, "又一轮", [RED_DOOR], [ALICE]))
+
+    withdraw(database, SECOND_ROUND_ID, today=TOMORROW)
+
+    kept = {record.record_id for record in pull(database).records}
+    assert kept == {ROUND_ID, *DOORS} - {RED_DOOR}
+    withdraw(database, ROUND_ID, today=TOMORROW)
     assert pull(database).records == []
 
 

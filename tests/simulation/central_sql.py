@@ -90,7 +90,7 @@ class SqlCentral(Central):
     def withdraw(self, person_id: str, given: Round, now: int) -> None:
         self.database.write(
             lambda session: withdraw_round(
-                session, community_id=COMMUNITY, round_id=given.round_id, person_id=person_id, now=now
+                session, community_id=COMMUNITY, round_id=given.round_id, person_id=person_id, now=now, today=""
             )
         )
 

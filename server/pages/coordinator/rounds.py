@@ -11,7 +11,7 @@ from server.accepting import SAVED, accept_changes, accept_form, server_author
 from server.bodies import FORM_BYTES_MAX
 from server.outings import answered, walked_rounds
 from server.pages.coordinator.guard import for_coordinators
-from server.render import in_thread, page, redirect
+from server.render import in_thread, local_day, page, redirect
 from server.rounds import assign_round, withdraw_round
 from server.scope import Principal
 from server.store import SqlStore
@@ -36,10 +36,11 @@ async def rounds(request: Request, principal: Principal) -> Response:
 
 @for_coordinators
 async def take_back(request: Request, principal: Principal) -> Response:
-    """From a volunteer who handed it back: its doors leave her phone, unless another of her rounds has them."""
+    """From a volunteer who handed it back: its doors leave her phone, unless another of her rounds that is not over has them."""
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     round_id, person_id = request.path_params["round_id"], first(submitted, "volunteer_id")
     now = request.app.state.clock()
+    today = local_day(now, request.app.state.utc_offset_minutes)
 
     def work(session: Session) -> bool:
         SqlStore(session).hold(principal.community_id)  # of two who tap at once one finds it answered
@@ -48,7 +49,7 @@ async def take_back(request: Request, principal: Principal) -> Response:
         if not any(hers):
             return False
         community_id = principal.community_id
-        withdraw_round(session, community_id=community_id, round_id=round_id, person_id=person_id, now=now)
+        withdraw_round(session, community_id=community_id, round_id=round_id, person_id=person_id, now=now, today=today)
         accept_changes(session, server_author(community_id), [answered(each, now=now) for each in hers[0]], now)
         return True
 

@@ -1,4 +1,4 @@
-"""Opening what phones sealed to the server's public key (SECURITY.md 4.2: a queued visit uploads while locked).
+"""Opening what phones sealed to the server's public key: a queued visit uploads while the phone is locked.
 
 sealed = 0x01 | key id (8) | ephemeral public key (65) | nonce (12) | AES-256-GCM ciphertext and tag
 key    = HKDF-SHA-256(ECDH P-256, salt = ephemeral public key, info = "linli seal v1" | key id)

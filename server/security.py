@@ -1,4 +1,4 @@
-"""What every response carries and every unsafe request must show (SECURITY.md 4.1).
+"""What every response carries and every unsafe request must show.
 
 Pure ASGI middleware, so that streaming bodies stay streams.
 """

@@ -107,6 +107,11 @@ export class Outbox {
     return drafts.filter(Boolean);
   }
 
+  /** @returns {Promise<string[]>} the records of all drafts, also of those that a locked vault does not open */
+  async draftRecordIds() {
+    return (await this.#readAll("drafts")).map(({ record_id }) => record_id);
+  }
+
   /** @returns {Promise<Discarded[]>} what was given up, as far as the vault opens it */
   async discarded() {
     const { discarded = [] } = await this.device();

@@ -21,8 +21,7 @@ export async function postDraft({ outbox, blobs, replica }, form, now) {
   const submitted = readSubmitted(form);
   const { record_id, change_id } = readHidden(submitted, null, now);
   if (submitted.chosen) {
-    const drafts = (await outbox.drafts()).map((draft) => draft.record_id);
-    await blobs.keepDraft(record_id, await readChosen(form), [...drafts, record_id]);
+    await blobs.keepDraft(record_id, await readChosen(form), [...(await outbox.draftRecordIds()), record_id]);
     return new Response(null, { status: 204 });
   }
   if (submitted.discard) {
@@ -39,10 +38,10 @@ export async function postDraft({ outbox, blobs, replica }, form, now) {
   return new Response(null, { status: 204 });
 }
 
-/** Of what was chosen for a form that is saved or given up; not of what other forms still have. */
+/** Of what was chosen for a form that is saved or given up; not of what other forms still have. Where it fails, the next one tidies up. */
 export async function letGoOfChosen({ outbox, blobs }, recordId) {
-  const drafts = (await outbox.drafts()).map((draft) => draft.record_id);
-  await blobs.keepDraft(recordId, [], drafts).catch(() => {}); // the next one tidies up
+  const letGo = async () => blobs.keepDraft(recordId, [], await outbox.draftRecordIds());
+  await letGo().catch((error) => console.error("not cleared", error));
 }
 
 /** As bytes: WebKit at times refuses to keep files (P16). @param {FormData} form */

@@ -483,6 +483,51 @@ def test_photos_of_a_form_that_is_sent_to_a_locked_phone_are_saved_with_it(phone
     assert len(kept(phone)) == 1
 
 
+# The next save is complete, and goes on when the test lets it.
+SLOW_COPY = """() => {
+    const { put } = Cache.prototype;
+    const end = new Promise((resolve) => { self.letCopy = resolve; });
+    Cache.prototype.put = async function (...given) {
+        await end;
+        return put.apply(this, given);
+    };
+}"""
+
+
+def test_a_form_that_is_saved_just_as_the_phone_locks_takes_no_other_form_s_photos_along(phone: Phone) -> None:
+    phone.context.set_offline(True)
+    set_pin(phone)
+    phone.open("/today")
+    wait_for_key(phone.page)
+    doors = phone.page.locator(".door:has([data-state=open]) .door__link")
+    other, saved = [f"{doors.nth(place).get_attribute('href')}/visit?outcome=met" for place in (0, 1)]
+    for form, chosen in ((other, [1]), (saved, [1, 1])):
+        phone.open(form)
+        phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+        wait_until_chosen(phone, chosen)
+    worker_of(phone).evaluate(SLOW_COPY)
+
+    phone.page.locator(submit_of("visit-form")).tap()
+    wait_until(lambda: len(entries(phone)) == 1, seconds=10, failure=lambda: "it was not saved")
+    phone.page.evaluate("() => void lock()")
+    expect_locked(phone)
+    worker_of(phone).evaluate("() => self.letCopy()")
+
+    wait_until_chosen(phone, [1])
+    unlock(phone)
+    expect(phone.page.locator("#unlock")).to_have_count(0)
+    phone.open(other)
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+
+
+def wait_until_chosen(phone: Phone, counts: list[int]) -> None:
+    wait_until(
+        lambda: phone.page.evaluate(CHOSEN) == counts,
+        seconds=10,
+        failure=lambda: f"kept: {phone.page.evaluate(CHOSEN)}",
+    )
+
+
 def test_the_lock_waits_for_a_chosen_photo_that_is_on_its_way(phone: Phone) -> None:
     phone.page.add_init_script(f"({SLOW_DRAFTS})()")
     choose_photo(phone)

@@ -16,7 +16,7 @@ from tests.browser.photographs import KEPT, WHERE, bytes_kept, kept, photograph,
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_gallery import take
-from tests.browser.test_saving import REFUSE, worker_of
+from tests.browser.test_saving import REFUSE, entries, worker_of
 
 pytestmark = pytest.mark.browser
 
@@ -313,6 +313,52 @@ def test_photos_of_a_visit_that_was_not_saved_do_not_go_up(phone: Phone) -> None
     assert len(kept(phone)) == 2
     phone.open(f"/visits/{visit}")
     expect(phone.page.locator(".attached img")).to_have_count(2)
+
+
+# From the moment that a visit is saved until that is answered nothing can be read of the drafts: the connection was lost.
+NO_DRAFTS_AFTER_SAVING = """() => {
+    const { add, getAll } = IDBObjectStore.prototype;
+    let isLost = false;
+    IDBObjectStore.prototype.add = function (...given) {
+        isLost ||= this.name === "entries";
+        return add.apply(this, given);
+    };
+    IDBObjectStore.prototype.getAll = function (...given) {
+        if (isLost && this.name === "drafts") throw new DOMException("lost by the test", "DataError");
+        return getAll.apply(this, given);
+    };
+    self.Response = class extends Response {
+        constructor(body, options) {
+            super(body, options);
+            if (options?.status === 303) isLost = false;
+        }
+    };
+}"""
+
+
+@pytest.mark.parametrize("is_offline", [True, False], ids=["offline", "online"])
+def test_what_fails_after_a_visit_is_saved_sends_it_to_nobody_a_second_time(
+    phone: Phone, coordinator: Coordinator, is_offline: bool
+) -> None:
+    """The server would have it without its photo, and the phone's own change with the same id would count for nothing."""
+    open_form(phone)
+    taken = photograph(phone, 400, 300)
+    phone.context.set_offline(is_offline)
+    worker_of(phone).evaluate(NO_DRAFTS_AFTER_SAVING)
+
+    given = {"name": "photo", "file": base64.b64encode(taken).decode(), "type": "image/jpeg"}
+    url: str = phone.page.evaluate(SEND, given)
+
+    (entry,) = entries(phone)
+    assert f"saved={entry['record_id']}" in url
+    phone.context.set_offline(False)
+    phone.stop_workers()
+    phone.open("/today")
+    phone.page.evaluate(DRAIN)
+    wait_for_state(phone, "whole")
+    assert coordinator.visit_ids().count(entry["record_id"]) == 1
+    digest = digest_kept(phone)
+    assert at_the_desk(coordinator, digest) == bytes_kept(phone, digest)
 
 
 def test_a_photo_that_is_left_out_of_a_visit_in_danger_is_spoken_of_where_she_is_led(phone: Phone) -> None:

@@ -280,6 +280,8 @@ addEventListener("beforeinstallprompt", (event) => {
 
 /** @type {HTMLFormElement | null} changed since its draft was last sent */
 let changedForm = null;
+/** @type {WeakMap<HTMLFormElement, number>} when each was last changed, by which the worker tells what came after a save */
+const changedAt = new WeakMap();
 let draftTimer = 0;
 /** @type {Set<[string, string][]>} drafts that the worker has not answered for */
 const onTheirWay = new Set();
@@ -289,6 +291,7 @@ let keeping = Promise.resolve();
 function noteChange(form) {
   if (!form?.matches("[data-form]")) return;
   changedForm = form;
+  changedAt.set(form, Date.now());
   clearTimeout(draftTimer);
   draftTimer = setTimeout(keepDraft, DRAFT_PAUSE_MS);
 }
@@ -313,7 +316,7 @@ async function sendDraft(form) {
 /** @returns {[string, string][]} */
 function readDraft(form) {
   const answers = /** @type {[string, string][]} */ ([...new FormData(form)].filter(([, text]) => typeof text === "string"));
-  return [...answers, ["draft_path", new URL(form.action).pathname]];
+  return [...answers, ["draft_path", new URL(form.action).pathname], ["typed_at", String(changedAt.get(form) ?? 0)]];
 }
 
 /** A page that goes takes its requests along, in Firefox nearly always; a message arrives, and nobody waits for its answer. */

@@ -147,16 +147,21 @@ export class Outbox {
   // Writing
 
   /**
-   * Keeps a form as far as it is filled. One that was saved meanwhile is a draft no more, however late this comes.
+   * Keeps a form as far as it is filled. One that was saved since is a draft no more, however late this comes. What was typed
+   * after that is nowhere else: her page may not have heard that it was saved.
    * @param {Draft} draft
+   * @param {number} typed_at by the clock that says when a change was made
    */
-  async saveDraft(draft) {
+  async saveDraft(draft, typed_at) {
     const sealed = await this.#sealDraft(draft);
     return this.#database.write(["entries", "drafts"], async (transaction) => {
       const store = transaction.objectStore("drafts");
       const entries = transaction.objectStore("entries");
       const saved = await requested(entries.getAll());
-      if (!saved.some(({ change_id }) => change_id === draft.change_id)) putDraft(store, sealed);
+      const isSaved = saved.some(({ change_id }) => change_id === draft.change_id);
+      // Sent again, the form is an edit of its record, with an id of its own.
+      const isSavedSince = saved.some(({ record_id, created_at }) => record_id === draft.record_id && created_at >= typed_at);
+      if (!isSaved || !isSavedSince) putDraft(store, sealed);
     });
   }
 

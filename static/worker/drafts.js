@@ -30,11 +30,12 @@ export async function postDraft({ outbox, blobs, replica }, form, now) {
     await letGoOfChosen({ outbox, blobs }, record_id);
     return seeOther(path);
   }
-  const { draft_path: [path] = [""], ...texts } = submitted;
+  const { draft_path: [path] = [""], typed_at: [typed] = [""], ...texts } = submitted;
   // Not before the last contact, whatever the clock says: one that begins anew in a year long past would have the draft pass
   // for an old one as soon as it is set right.
   const { uploaded_at } = await replica.checkpoint().catch(() => ({ uploaded_at: 0 }));
-  await outbox.saveDraft({ record_id, change_id, path, submitted: texts, at: Math.max(now, uploaded_at ?? 0) });
+  const typed_at = /^\d{1,15}$/.test(typed) ? Number(typed) : 0; // a page of an older release does not say
+  await outbox.saveDraft({ record_id, change_id, path, submitted: texts, at: Math.max(now, uploaded_at ?? 0) }, typed_at);
   return new Response(null, { status: 204 });
 }
 

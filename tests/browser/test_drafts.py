@@ -124,6 +124,66 @@ def test_s07_a_saved_visit_is_never_called_unsaved(phone: Phone) -> None:
     assert set(ids(phone)).isdisjoint(form_ids)
 
 
+SEND = """async () => {
+    const form = document.getElementById("visit-form");
+    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+    return answer.url;
+}"""
+
+
+def test_what_is_typed_after_a_save_whose_answer_was_lost_is_kept_and_amends_that_visit(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    phone.context.set_offline(True)
+    path, form_ids = fill_half(phone)
+    assert f"saved={form_ids[0]}" in phone.page.evaluate(SEND)  # the page does not hear of it
+    assert drafts(phone) == []
+
+    phone.page.locator("textarea[name=note]").fill(NOTE + "。")
+    wait_until(lambda: kept_note(phone) == NOTE + "。", seconds=10, failure=lambda: f"not kept: {drafts(phone)}")
+    phone.open("/today")
+
+    door = path.removesuffix("/visit")
+    line = phone.page.locator(f".door:has(a[href='{door}'])")
+    expect(line.locator("[data-state=visited]")).to_have_count(1)
+    expect(line.locator("[data-state=draft]")).to_have_count(1)
+    phone.open("/my-visits")
+    expect(phone.page.locator(f"#drafts a[href='{path}']")).to_have_count(1)
+    expect(phone.page.locator(f"#visit-{form_ids[0]}")).to_have_count(1)
+    phone.open(f"{door}?saved={form_ids[0]}")
+    phone.page.get_by_role("link", name="接着填").tap()
+    expect(phone.page.locator("#draft")).to_contain_text("草稿，只在本机")
+    expect(phone.page.locator("textarea[name=note]")).to_have_value(NOTE + "。")
+    assert ids(phone) == form_ids
+    assert phone.save() == form_ids[0]
+    assert drafts(phone) == []
+    assert [each.id for each in phone.my_visits()] == [form_ids[0]]
+    phone.context.set_offline(False)
+    phone.wait_for_header("全部已上传", seconds=40)
+    assert coordinator.visit_ids().count(form_ids[0]) == 1
+    assert coordinator.open_visit(form_ids[0]).answers["备注"] == NOTE + "。"
+
+
+@pytest.mark.parametrize("is_amended", [False, True], ids=["saved", "amended"])
+def test_a_draft_that_was_typed_before_its_form_was_sent_is_none_however_late_it_comes(
+    phone: Phone, is_amended: bool
+) -> None:
+    """Sent once more, the form is an edit with an id of its own."""
+    phone.context.set_offline(True)
+    fill_half(phone)
+    if is_amended:
+        phone.page.evaluate(SEND)
+        phone.page.locator("textarea[name=note]").fill(NOTE + "。")
+        wait_until(lambda: len(drafts(phone)) == 1, seconds=10, failure=lambda: "not kept")
+    late = phone.page.evaluate("() => readDraft(document.getElementById('visit-form'))")
+
+    visit = phone.save()
+    phone.page.evaluate("(late) => fetch('/drafts', { method: 'POST', body: new URLSearchParams(late) })", late)
+
+    assert drafts(phone) == []
+    assert [each.id for each in phone.my_visits()] == [visit]
+
+
 def test_what_was_typed_while_the_clock_was_years_behind_stays_when_it_is_set_right(phone: Phone) -> None:
     """A battery that was empty: the phone begins in a year long past, until a network tells it the time."""
     phone.context.set_offline(True)

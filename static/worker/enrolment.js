@@ -34,7 +34,9 @@ async function enrolAnother(phone, request, form, refused) {
   if (isTextWaiting || (await phone.photosToSend()) > 0) return refused;
   const other = await newDevice();
   const response = await claim(request, form, other);
-  if (isClaimed(response)) await outbox.beginAnew({ ...other, standing: "waiting" }).then(isKept);
+  if (!isClaimed(response)) return response;
+  await phone.blobs.forgetCopies(); // those that are up would be offered again in another epoch, as the other one's
+  await outbox.beginAnew({ ...other, standing: "waiting" }).then(isKept);
   return response;
 }
 

@@ -511,6 +511,28 @@ def test_another_volunteer_waits_for_the_photos_of_the_first_one(
         phone.page.wait_for_url("**/enrol/waiting")
 
 
+def test_photos_that_went_up_after_leaving_are_not_offered_again_by_the_next_volunteer(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    """Of another epoch they were, under her key: for thirty days the phone keeps what the server has."""
+    with LossyProxy(server.port) as line:
+        phone = make_phone(line.url)
+        enrol(phone, coordinator)
+        line.pieces_left = 0
+        log_visit_with(phone, photograph(phone, 400, 300))
+        phone.wait_for_header(ONE_PHOTO_WAITS)
+        sign_out(phone)
+        phone.page.locator("text=仍要退出").tap()
+        expect_left(phone)
+        line.pieces_left = None
+        phone.page.evaluate(DRAIN, "asked")
+        wait_for_state(phone, "whole")
+
+        phone.enrol(coordinator.invite("0002").link.replace(coordinator.url, phone.url))
+
+        assert kept(phone) == []
+
+
 def test_what_the_server_says_late_of_the_first_volunteer_is_not_taken_for_the_second(
     server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
 ) -> None:

@@ -236,7 +236,8 @@ export class Drain {
     const { outbox } = this.#phone;
     const known = await outbox.device();
     if (known.device_id !== deviceId) return; // it was said of whoever had this phone before
-    if (standing === "revoked" && !known.left) await this.#phone.leave("revoked").then(this.#onLeft);
+    const isGone = known.left && known.is_wiped; // one that was cut short is not
+    if (standing === "revoked" && !isGone) await this.#phone.leave("revoked").then(this.#onLeft);
     if (standing && standing !== known.standing) await outbox.setDevice({ standing });
   }
 

@@ -77,6 +77,15 @@ FULL = """(isRoomy) => {
     };
 }"""
 ROOM = "() => { self.isFull = false; }"
+# The list stays where it is: leaving tries twice, the second time before anything else.
+CLEARED_LATE = """() => {
+    const { clear } = IDBObjectStore.prototype;
+    let left = 2;
+    IDBObjectStore.prototype.clear = function () {
+        if (this.name === "blocks" && left-- > 0) throw new DOMException("refused by the test", "QuotaExceededError");
+        return clear.apply(this);
+    };
+}"""
 NOT_DONE = "这一步没有完成"
 
 # Nobody waits for the last answer: this page is renewed as well.
@@ -367,6 +376,20 @@ def test_p04_leaving_that_a_phone_without_any_room_could_not_note_is_not_called_
 def test_p04_a_full_phone_that_is_taken_away_lets_go_of_everybody(phone: Phone, coordinator: Coordinator) -> None:
     revoke(coordinator)
     worker_of(phone).evaluate(FULL, True)
+
+    phone.page.evaluate(DRAIN, "asked")
+
+    expect(phone.page.locator("h1")).to_have_text("这部手机已停用")
+    assert phone.page.evaluate(BLOCKS) == 0
+
+
+def test_taking_a_phone_away_that_failed_half_way_is_ended_by_the_same_contact(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    """It was left as far as it knew, so that its pages were told nothing."""
+    doors_of(phone)
+    revoke(coordinator)
+    worker_of(phone).evaluate(CLEARED_LATE)
 
     phone.page.evaluate(DRAIN, "asked")
 

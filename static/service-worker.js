@@ -140,7 +140,7 @@ function asset({ request }) {
 }
 
 function enrol({ request }) {
-  return postEnrolment(phone, request);
+  return postEnrolment(phone, request, Date.now());
 }
 
 /** The page polls itself. Once a coordinator has confirmed, its answer leads on: to a worker that knows it as well. */

@@ -3,22 +3,27 @@
 
 import { decodeBase64, readFailure } from "../sync/protocol.js";
 import { describeDeviceKey, makeDeviceKeys } from "../sync/seal.js";
+import { answerInstead } from "./pages.js";
 import { isLedTo, passOn } from "./responses.js";
 
 /**
- * Passes the enrolment form on to the server, with this device's public key. The private half stays here.
+ * Passes the enrolment form on to the server, with this device's public key. The private half stays here. A phone that cannot
+ * let go of what is another's asks nobody: the code is not spent, and may be sent again.
  * @param {import("./phone.js").Phone} phone
  * @param {Request} request POST /enrol
+ * @param {number} now
  */
-export async function postEnrolment(phone, request) {
+export async function postEnrolment(phone, request, now) {
   const { outbox } = phone;
   const form = await request.formData();
-  const { keyPair, left, server_key } = await outbox.device();
+  const { keyPair, left, is_wiped, server_key } = await outbox.device();
   const own = await (keyPair ? deviceOf(keyPair) : newDevice());
+  // Without a key it may be anybody's: the outbox can be lost alone, and the list and the photos be there.
+  if ((!keyPair || (left && !is_wiped)) && !(await isBlank(phone))) return answerNotBlank(phone, now);
   if (!keyPair) await outbox.setDevice({ ...own, standing: "unknown" }).then(isKept);
   let response = await claim(request, form, own);
   // A phone that was never confirmed has no key of the server's, so nothing was sealed on it.
-  if (isKeyRefused(response) && (left || !server_key)) response = await enrolAnother(phone, request, form, response);
+  if (isKeyRefused(response) && (left || !server_key)) response = await enrolAnother(phone, request, form, response, now);
   else if (isClaimed(response)) await outbox.setDevice({ standing: "waiting", left: "", has_session: false });
   return passOn(request, response);
 }
@@ -28,17 +33,32 @@ export async function postEnrolment(phone, request) {
  * another device brings up is seen through no record of hers. Copies that are stranded have a key of their own, and go up as
  * before. One that a coordinator refused, or that waits under another volunteer, becomes a new device.
  */
-async function enrolAnother(phone, request, form, refused) {
+async function enrolAnother(phone, request, form, refused, now) {
   const { outbox } = phone;
   const isTextWaiting = (await outbox.entries()).some(({ state }) => state === "waiting");
   if (isTextWaiting || (await phone.photosToSend()) > 0) return refused;
   const other = await newDevice();
+  // Photos that are up go too: in another epoch they would be offered again, as the other one's.
+  if (!(await isBlank(phone))) return answerNotBlank(phone, now);
   const response = await claim(request, form, other);
-  if (!isClaimed(response)) return response;
-  await phone.blobs.forgetCopies(); // those that are up would be offered again in another epoch, as the other one's
-  await outbox.beginAnew({ ...other, standing: "waiting" }).then(isKept);
+  if (isClaimed(response)) await outbox.beginAnew({ ...other, standing: "waiting" }).then(isKept);
   return response;
 }
+
+/** Has the phone let go of all that it would show of whoever had it before? */
+async function isBlank(phone) {
+  return phone.makeBlank().then(
+    () => true,
+    (error) => {
+      console.error("enrolment", error);
+      return false;
+    },
+  );
+}
+
+/** Where not even that can be drawn, the form stays as it is. */
+const answerNotBlank = (phone, now) =>
+  answerInstead(phone, "no_room", { path: "/enrol", status: 507 }, now).catch(() => new Response(null, { status: 204 }));
 
 /** @type {Promise<{ keyPair: CryptoKeyPair, device_id: string }> | null} */
 let fresh = null;

@@ -174,10 +174,22 @@ export class Phone {
    * @param {"signed_out" | "wrong_pin" | "revoked"} left why
    */
   async leave(left) {
-    const go = async () => {
+    await this.#makingRoom(async () => {
       await this.outbox.setDevice({ left, has_session: true, is_wiped: false });
       await this.#wipe();
-    };
+    });
+  }
+
+  /**
+   * Destroys the same for whoever is about to be enrolled: the phone may never have been left, where its outbox was lost alone,
+   * or leaving have failed. Copies that are stranded stay as well.
+   */
+  async makeBlank() {
+    await this.prepare(); // which may just be ending a leaving, or taking over what is older
+    await this.#makingRoom(() => this.#wipe());
+  }
+
+  async #makingRoom(go) {
     await go().catch(async (error) => {
       console.error("leaving", error);
       await forgetPageCopies(); // a full phone: what goes anyway makes room
@@ -193,7 +205,7 @@ export class Phone {
     await this.blobs.keepDraft("", [], []);
     await this.blobs.remove(givenUp);
     await this.#forgetCopies();
-    await this.outbox.setDevice({ is_wiped: true });
+    if ((await this.outbox.device()).left) await this.outbox.setDevice({ is_wiped: true }); // of no device that begins now
   }
 
   /** The replica last: while it is there, whoever was cut short begins again. */

@@ -33,8 +33,9 @@ export function seeOther(location) {
  * @param {Response} answer
  */
 export function passOn(request, answer) {
+  if (request.mode !== "navigate" || !answer.redirected) return answer; // one of the worker's own has no address
   const { pathname, search } = new URL(answer.url);
-  return request.mode === "navigate" && answer.redirected ? seeOther(pathname + search) : answer;
+  return seeOther(pathname + search);
 }
 
 /**

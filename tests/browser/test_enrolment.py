@@ -9,9 +9,12 @@ from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
 from tests.browser.lossy_proxy import LossyProxy
 from tests.browser.phone import SECONDS, Phone
+from tests.browser.photographs import photograph
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_gallery import take
+from tests.browser.test_lock import doors_of, names_in, restart
+from tests.browser.test_photos import CHOSEN, TAKE, file_of, open_form
 from tests.browser.test_saving import entries
 
 pytestmark = pytest.mark.browser
@@ -26,6 +29,11 @@ ONLINE = """() => {
     dispatchEvent(new Event("online"));
     return navigator.serviceWorker.controller != null;
 }"""
+LOST = """() => new Promise((resolve, reject) => {
+    const request = indexedDB.deleteDatabase("linli-outbox");
+    request.onsuccess = () => resolve();
+    request.onerror = () => reject(request.error);
+})"""
 NEVER_OPENS = """
     const { open } = IDBFactory.prototype;
     IDBFactory.prototype.open = function (name, ...version) {
@@ -137,6 +145,30 @@ def test_a_wrong_code_leaves_a_phone_that_waits_its_key(
 
     phone.open("/enrol/waiting")
     phone.wait_until_enrolled()
+
+
+# Whose phone it was before
+
+
+def test_p19_a_phone_that_lost_its_outbox_alone_shows_the_next_volunteer_nobody_s_list_but_hers(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    """What only the former one has in it still goes up, under her own key."""
+    names = names_in(doors_of(phone))
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer")
+    open_form(phone)
+    phone.page.locator(TAKE).set_input_files(file_of(photograph(phone, 40, 30)))
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [1], seconds=SECONDS, failure=lambda: "not kept")
+    phone.page.evaluate(LOST)
+    restart(phone)
+
+    enrol(phone, coordinator, number="0002")
+
+    shown = "".join(doors_of(phone))
+    assert [name for name in names if name in shown] == []
+    assert phone.page.evaluate(CHOSEN) == []
+    wait_until(lambda: coordinator.visit_ids().count(visit) == 1, seconds=60, failure=lambda: "the visit is nowhere")
 
 
 # Where the worker does not come at once

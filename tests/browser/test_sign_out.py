@@ -19,12 +19,15 @@ from tests.browser.test_gallery import take
 from tests.browser.test_hazards import BAD_COPIES, DRAIN
 from tests.browser.test_lock import NOTE, doors_of, names_in, restart, set_pin
 from tests.browser.test_photos import (
+    CHOSEN,
     FETCH,
     LET_GO,
     NO_ROOM,
     ONE_PHOTO_WAITS,
+    TAKE,
     at_the_desk,
     digest_kept,
+    file_of,
     log_visit_with,
     open_form,
     wait_for_state,
@@ -77,6 +80,17 @@ FULL = """(isRoomy) => {
     };
 }"""
 ROOM = "() => { self.isFull = false; }"
+# It notes that it is left, and takes nothing in after that.
+HALF_LEFT = """() => {
+    for (const name of ["put", "clear"]) {
+        const write = IDBObjectStore.prototype[name];
+        IDBObjectStore.prototype[name] = function (...given) {
+            if (given[0] && given[1] === "left") self.isFull = true;
+            if (self.isFull && this.name !== "device") throw new DOMException("no room", "QuotaExceededError");
+            return write.apply(this, given);
+        };
+    }
+}"""
 # The list stays where it is: leaving tries twice, the second time before anything else.
 CLEARED_LATE = """() => {
     const { clear } = IDBObjectStore.prototype;
@@ -491,6 +505,75 @@ def test_another_volunteer_may_take_the_phone_over(phone: Phone, coordinator: Co
     phone.open("/settings")
     expect(phone.page.locator(".answers")).to_contain_text("示例志愿者")
     assert entries(phone) == []
+
+
+def leave_half_way(phone: Phone) -> None:
+    """All of it is there still, a half-filled form and a chosen photo among it; the worker that tried goes on."""
+    open_form(phone)
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    phone.page.locator(TAKE).set_input_files(file_of(photograph(phone, 40, 30)))
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [1], seconds=SECONDS, failure=lambda: "not kept")
+    wait_until(lambda: len(drafts(phone)) == 1, seconds=SECONDS, failure=lambda: "no draft")
+    phone.open("/settings/sign-out")
+    worker_of(phone).evaluate(HALF_LEFT)
+    phone.page.locator(submit_of("sign-out")).tap()
+    expect(phone.page.locator("h1")).to_have_text(NOT_DONE)
+    assert phone.page.evaluate(BLOCKS) > 0
+
+
+def send_code(phone: Phone) -> None:
+    expect(phone.page.locator("#code")).not_to_have_value("")
+    phone.page.locator(submit_of("enrol-form")).click()
+
+
+def test_another_volunteer_is_shown_nothing_of_a_leaving_that_failed_half_way(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    names = names_in(doors_of(phone))
+    leave_half_way(phone)
+    worker_of(phone).evaluate(ROOM)
+
+    enrol(phone, coordinator, number="0002")
+
+    shown = "".join(doors_of(phone))
+    assert [name for name in names if name in shown] == []
+    assert drafts(phone) == []
+    assert phone.page.evaluate(CHOSEN) == []
+
+
+def test_the_same_volunteer_who_comes_back_finds_a_leaving_that_failed_half_way_ended(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    doors = doors_of(phone)
+    leave_half_way(phone)
+    worker_of(phone).evaluate(ROOM)
+
+    phone.page.goto(coordinator.invite("0001").link)
+    send_code(phone)
+
+    phone.wait_until_enrolled()
+    assert doors_of(phone) == doors
+    assert drafts(phone) == []
+    assert phone.page.evaluate(CHOSEN) == []
+
+
+def test_p04_a_phone_that_cannot_let_go_of_the_former_volunteer_spends_no_code(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    leave_half_way(phone)
+    link = coordinator.invite("0002").link
+    phone.page.goto(link)
+    send_code(phone)
+    expect(phone.page.locator("h1")).to_have_text(NOT_DONE)
+    phone.open("/today")
+    expect_left(phone)
+    worker_of(phone).evaluate(ROOM)
+    phone.stop_workers()  # a key that was made for it is gone
+
+    coordinator.confirm(phone.enrol(link))
+
+    phone.wait_until_enrolled()
+    assert drafts(phone) == []
 
 
 def test_a_copy_that_no_server_takes_keeps_nobody_from_taking_the_phone_over(

@@ -51,9 +51,8 @@ ATTEMPTS_MAX = 5
 RETRIED_STATES = frozenset({"40001", "40P01", "23505", "25P03"})
 IDLE_MS_MAX = 30_000
 LOST_CLASSES = frozenset({"08", "57"})  # SQLSTATE: connection exception, operator intervention (shutdown)
-REFUSED_STATES = frozenset(
-    {"25006", "25P03"}
-)  # read-only, as after a failover; a transaction that was kept waiting again and again
+# Read-only, as after a failover; kept waiting too long each time.
+REFUSED_STATES = frozenset({"25006", "25P03"})
 UNREACHABLE = (OperationalError, sqlite3.OperationalError, psycopg.OperationalError, PoolTimeout)
 READERS_MAX = 8
 CHECKPOINT_ROWS = 4_000  # changed since the last checkpoint: some 1,000 pages of large pushes, 8,000 of single visits

@@ -1,8 +1,8 @@
 // The life of an outbox entry, as plain functions on plain values. The outbox keeps what they return in one transaction;
 // each gives null when there is nothing to do.
 //
-//                    ┌── another epoch, missing, or held and asked again ─┐
-//                    ▼                                                  │
+//                    ┌── another epoch, missing, or held and asked again ───────────┐
+//                    ▼                                                              │
 //     saved ──> waiting ──> acknowledged (shown) ──> acknowledged (sealed only) ──> forgotten after 30 days
 //       │            └────> held (shown) ───────────────────────────────────────────┘
 //       └── given up: a discard takes its number over, and what it said can be taken back for seven days

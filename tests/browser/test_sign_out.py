@@ -589,20 +589,26 @@ def test_a_copy_that_no_server_takes_keeps_nobody_from_taking_the_phone_over(
     assert phone.page.evaluate("async () => Boolean(await caches.match('/mirror/b'))")
 
 
+def leave_with_a_photo(phone: Phone, coordinator: Coordinator, line: LossyProxy) -> str:
+    """Which no longer comes through: the hash of the one that waits."""
+    enrol(phone, coordinator)
+    line.pieces_left = 0
+    log_visit_with(phone, photograph(phone, 400, 300))
+    phone.wait_for_header(ONE_PHOTO_WAITS)
+    digest = digest_kept(phone)
+    sign_out(phone)
+    phone.page.locator("text=仍要退出").tap()
+    expect_left(phone)
+    return digest
+
+
 def test_another_volunteer_waits_for_the_photos_of_the_first_one(
     server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
 ) -> None:
     """Brought by another's device they would be seen by nobody: a record opens what its own author brought."""
     with LossyProxy(server.port) as line:
         phone = make_phone(line.url)
-        enrol(phone, coordinator)
-        line.pieces_left = 0
-        log_visit_with(phone, photograph(phone, 400, 300))
-        phone.wait_for_header(ONE_PHOTO_WAITS)
-        digest = digest_kept(phone)
-        sign_out(phone)
-        phone.page.locator("text=仍要退出").tap()
-        expect_left(phone)
+        digest = leave_with_a_photo(phone, coordinator, line)
 
         phone.page.goto(coordinator.invite("0002").link.replace(coordinator.url, phone.url))
         expect(phone.page.locator("#code")).not_to_have_value("")
@@ -623,13 +629,7 @@ def test_photos_that_went_up_after_leaving_are_not_offered_again_by_the_next_vol
     """Of another epoch they were, under her key: for thirty days the phone keeps what the server has."""
     with LossyProxy(server.port) as line:
         phone = make_phone(line.url)
-        enrol(phone, coordinator)
-        line.pieces_left = 0
-        log_visit_with(phone, photograph(phone, 400, 300))
-        phone.wait_for_header(ONE_PHOTO_WAITS)
-        sign_out(phone)
-        phone.page.locator("text=仍要退出").tap()
-        expect_left(phone)
+        leave_with_a_photo(phone, coordinator, line)
         line.pieces_left = None
         phone.page.evaluate(DRAIN, "asked")
         wait_for_state(phone, "whole")

@@ -14,11 +14,14 @@ FIELDS_MAX = 200
 async def read_form(request: Request, *, limit: int, with_files: bool = False) -> dict[str, list[str]]:
     """Raises MalformedMessage for another content type, a body over the limit, or too many fields. Bytes that are no
     UTF-8, and the character 0, which PostgreSQL keeps in no text, become the replacement character."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip()
-    if with_files and media_type == "multipart/form-data":
+    if with_files and media_type_of(request) == "multipart/form-data":
         return await read_multipart(request, limit=limit, fields_max=FIELDS_MAX)
-    body = await read_body(request, limit=limit)
-    if media_type != "application/x-www-form-urlencoded":
+    return parse_form(request, await read_body(request, limit=limit))
+
+
+def parse_form(request: Request, body: bytes) -> dict[str, list[str]]:
+    """The same of an urlencoded body that was read already."""
+    if media_type_of(request) != "application/x-www-form-urlencoded":
         raise MalformedMessage("bad_form", "the form must be urlencoded")
     try:
         return parse_qs(
@@ -29,3 +32,7 @@ async def read_form(request: Request, *, limit: int, with_files: bool = False) -
         )
     except ValueError as error:
         raise MalformedMessage("bad_form", "too many fields") from error
+
+
+def media_type_of(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip()

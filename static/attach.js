@@ -31,6 +31,7 @@ function carry(box, name, files) {
 
 /** The worker keeps what is chosen until it is saved, as it keeps what is written (app.js), so that it outlives this page. */
 function keepChosen(box) {
+  used.add(box);
   const form = box.closest("form");
   /** @type {any} */
   const detail = { form, draft: null, isKept: false };
@@ -51,6 +52,9 @@ function readChosen(box) {
   const chosen = ["photo", "voice"].flatMap((name) => [...(carrier(box, name).files ?? [])].map((file) => [name, file]));
   return [["record_id", box.closest("form").dataset.record], ["chosen", "1"], .../** @type {[string, File][]} */ (chosen)];
 }
+
+/** Boxes in which something was chosen, or taken away, on this page. */
+const used = new WeakSet();
 
 /**
  * Forms whose files are still coming back, by their box: what is chosen meanwhile is kept with these, not in their place.
@@ -87,6 +91,14 @@ async function takeUp(box) {
     const files = /** @type {File[]} */ (kept?.getAll(name) ?? []);
     if (files.length > 0) carry(box, name, [...files, ...(carrier(box, name).files ?? [])]);
   }
+}
+
+/** The page before was still telling what was chosen on it when this one was drawn. */
+async function takeUpLate(box) {
+  await returning.get(box);
+  const kept = await keptBefore(box.closest("form").dataset.record);
+  if (used.has(box)) return keepChosen(box); // what the worker has is older
+  if (kept) for (const name of ["photo", "voice"]) carry(box, name, /** @type {File[]} */ (kept.getAll(name)));
 }
 
 /** @returns {Promise<FormData | null>} */
@@ -249,6 +261,12 @@ document.addEventListener("htmx:before:swap", noteLeaving);
 document.addEventListener("htmx:before:settle", prepare);
 document.addEventListener("htmx:after:settle", takeUpAll); // htmx gives a form its attributes back, and so its enctype
 navigator.serviceWorker?.addEventListener("controllerchange", start);
+navigator.serviceWorker?.addEventListener("message", ({ data }) => {
+  if (data?.type !== "left_behind") return;
+  for (const box of document.querySelectorAll("[data-attach]")) {
+    if (data.records.includes(box.closest("form")?.dataset.record)) void takeUpLate(box);
+  }
+});
 start();
 
 export {};

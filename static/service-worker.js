@@ -181,13 +181,17 @@ async function keepDraft(form) {
   return (await isShut()) ? new Response(null, { status: 423 }) : postDraft(phone, form, Date.now());
 }
 
-/** Of a page that is gone and hears no answer, the newest last. */
+/**
+ * Of a page that is gone and hears no answer, the newest last. The next page may have been drawn without it: a message and a
+ * request do not keep their order.
+ */
 async function keepLeft(drafts) {
   for (const draft of drafts) {
     const form = new FormData();
     for (const [name, value] of draft) form.append(name, value);
     await keepDraft(form).catch((error) => console.error("draft", error)); // the others are not lost for it
   }
+  await tellPages({ type: "left_behind", records: drafts.map((draft) => Object.fromEntries(draft).record_id) });
 }
 
 async function isShut() {

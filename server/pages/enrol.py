@@ -8,13 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.bodies import FORM_BYTES_MAX
+from server.bodies import FORM_BYTES_MAX, read_body
+from server.devices import device_id_of, is_signed_by
 from server.enrolment import ClaimProblem, claim_invite
 from server.principals import waiting_device
 from server.rate_limit import RateLimit
 from server.render import in_thread, page, redirect
+from server.sealing import decode_base64url
 from server.sessions import set_session_cookie, start_session, token_of
-from server.urlencoded import read_form
+from server.urlencoded import parse_form
 from server.writing import first
 from sync.kinds import Role
 
@@ -51,7 +53,8 @@ def is_in_app(request: Request) -> bool:
 
 
 async def claim(request: Request) -> Response:
-    submitted = await read_form(request, limit=FORM_BYTES_MAX)
+    body = await read_body(request, limit=FORM_BYTES_MAX)
+    submitted = parse_form(request, body)
     code, device_name = first(submitted, "code"), first(submitted, "device_name").strip()
     public_key = first(submitted, "public_key")
     now: int = request.app.state.clock()
@@ -65,6 +68,8 @@ async def claim(request: Request) -> Response:
         return response
 
     def work(session: Session) -> ClaimProblem | str:
+        if public_key and not holds_key(request, public_key, body):
+            return ClaimProblem.BAD_KEY
         claimed = claim_invite(session, code=code, device_name=device_name, public_key=public_key, now=now)
         if isinstance(claimed, ClaimProblem):
             return claimed
@@ -99,6 +104,17 @@ async def waiting(request: Request) -> Response:
 
 
 # Parts
+
+
+def holds_key(request: Request, public_key: str, body: bytes) -> bool:
+    """Who brings a key signs the form with it, as anything under /sync: a public key is no secret, and the device that it
+    belongs to may be confirmed already."""
+    try:
+        key = decode_base64url(public_key)
+        signature = request.headers.get("linli-signature", "")
+        return is_signed_by(key, signature, request.method, request.url.path, device_id_of(key), body)
+    except ValueError:
+        return False
 
 
 def lead_on(request: Request, path: str) -> Response:

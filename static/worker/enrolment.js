@@ -2,7 +2,7 @@
 // when the server says that a coordinator has confirmed it.
 
 import { decodeBase64, readFailure } from "../sync/protocol.js";
-import { describeDeviceKey, makeDeviceKeys } from "../sync/seal.js";
+import { describeDeviceKey, makeDeviceKeys, signRequest } from "../sync/seal.js";
 import { answerInstead } from "./pages.js";
 import { isLedTo, passOn } from "./responses.js";
 
@@ -71,15 +71,20 @@ function newDevice() {
 
 const isKept = () => (fresh = null);
 
-async function claim(request, form, { keyPair }) {
+/** Signed with the key that it brings, which is no secret by itself. */
+async function claim(request, form, { keyPair, device_id }) {
   const body = new URLSearchParams();
   for (const [name, text] of form) if (typeof text === "string") body.append(name, text);
   body.set("public_key", (await describeDeviceKey(keyPair.publicKey)).public_key);
   const headers = new Headers([...request.headers].filter(([name]) => /^(accept|accept-language|hx-.*)$/i.test(name)));
   headers.set("HX-Request", "true"); // or a phone that is confirmed already would be led on from there
+  headers.set("Content-Type", "application/x-www-form-urlencoded");
+  const sent = new TextEncoder().encode(String(body));
+  const signed = await signRequest({ method: "POST", path: new URL(request.url).pathname, body: sent }, { keyPair, device_id });
+  for (const [name, value] of Object.entries(signed)) headers.set(name, value);
   return fetch(request.url, {
     method: "POST",
-    body,
+    body: sent,
     headers,
     credentials: "same-origin",
     redirect: "follow",

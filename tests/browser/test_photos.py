@@ -672,6 +672,44 @@ def test_a_photo_that_is_chosen_while_a_draft_s_photos_are_coming_back_joins_the
     assert len(kept(phone)) == 2
 
 
+LEAVE_BEHIND = """({ files }) => {
+    const { record } = document.getElementById("visit-form").dataset;
+    const photos = files.map((file) => {
+        const bytes = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
+        return ["photo", new File([bytes], "door.jpg", { type: "image/jpeg" })];
+    });
+    const drafts = [[["record_id", record], ["chosen", "1"], ...photos]];
+    const { serviceWorker } = navigator;
+    window.isHeard = false;
+    serviceWorker.addEventListener("message", ({ data }) => { window.isHeard ||= data.type === "left_behind"; });
+    serviceWorker.controller.postMessage({ type: "drafts", drafts });
+}"""
+
+
+def test_what_a_page_left_behind_is_shown_however_late_the_worker_hears_of_it(phone: Phone) -> None:
+    open_form(phone)
+    path = phone.page.url.removeprefix(phone.url).partition("?")[0]
+    taken = [photograph(phone, 400, 300), photograph(phone, 300, 400)]
+    phone.page.locator(TAKE).set_input_files([file_of(taken[0])])
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [1], seconds=SECONDS, failure=lambda: "not kept")
+    phone.open(path)
+    shown = phone.page.locator("[data-chosen] img")
+    expect(shown).to_have_count(1)
+
+    phone.page.evaluate(LEAVE_BEHIND, {"files": [base64.b64encode(each).decode() for each in taken]})
+
+    expect(shown).to_have_count(2)
+    phone.page.locator("[data-chosen] button").last.tap()
+    expect(shown).to_have_count(1)
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [1], seconds=SECONDS, failure=lambda: "not kept")
+
+    phone.page.evaluate(LEAVE_BEHIND, {"files": []})  # of a page that came before what was done on this one
+
+    phone.wait_until_true("() => window.isHeard")
+    wait_until(lambda: phone.page.evaluate(CHOSEN) == [1], seconds=SECONDS, failure=lambda: "given up")
+    expect(shown).to_have_count(1)
+
+
 def test_a_phone_that_cannot_record_says_so(phone: Phone) -> None:
     phone.page.add_init_script("delete window.MediaRecorder")
     open_form(phone)

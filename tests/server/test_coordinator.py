@@ -563,9 +563,8 @@ def test_codes_are_not_guessed_by_trying(world: World) -> None:
     made = invite(world)
 
     def tried(code: str) -> int:
-        key = encode_base64url(SigningPhone(ALICE).public_key)
-        form = {"code": code, "device_name": "示例手机", "public_key": key}
-        return world.client.post("/enrol", data=form, headers=SAME_ORIGIN, follow_redirects=False).status_code
+        phone = SigningPhone(ALICE)
+        return send_claim(world, code, phone, signed_by=phone).status_code
 
     answers = [tried(f"{number:08}") for number in range(100)]
 
@@ -573,6 +572,34 @@ def test_codes_are_not_guessed_by_trying(world: World) -> None:
     assert answers[-1] == 429
     assert tried(made.short_code) == 429
     assert tried(made.token) == 303  # what nobody guesses is not limited
+
+
+def test_a_public_key_is_no_secret_and_opens_no_device_to_who_cannot_sign_with_it(world: World) -> None:
+    """Whoever has a copy of the database has every public key, and a coordinator's fresh code may be photographed."""
+    phone = SigningPhone(ALICE)
+    world.database.write(phone.enrol)
+    code = invite(world).token
+    world.client.cookies.clear()
+
+    strangers = [send_claim(world, code, phone, signed_by=signer) for signer in (None, SigningPhone(ALICE))]
+    hers = send_claim(world, code, phone, signed_by=phone)
+
+    assert [(each.status_code, each.headers["linli-problem"], dict(each.cookies)) for each in strangers] == [
+        (422, "bad_key", {}),
+        (422, "bad_key", {}),
+    ]
+    assert (hers.status_code, hers.headers["location"]) == (303, "/enrol/waiting")  # strangers spent no code
+
+
+def send_claim(world: World, code: str, phone: SigningPhone, *, signed_by: SigningPhone | None) -> Response:
+    """The form with that phone's public key."""
+    form = {"code": code, "device_name": "示例手机", "public_key": encode_base64url(phone.public_key)}
+    body = urlencode(form).encode()
+    signature = (
+        replace(phone, private_key=signed_by.private_key).headers(body, origin="", path="/enrol") if signed_by else {}
+    )
+    headers = {**signature, **SAME_ORIGIN, "Content-Type": "application/x-www-form-urlencoded"}
+    return world.client.post("/enrol", content=body, headers=headers, follow_redirects=False)
 
 
 def invite(world: World) -> NewInvite:

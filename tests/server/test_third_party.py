@@ -74,7 +74,9 @@ def test_a_client_enrols_and_pushes_a_change_with_the_headers_that_the_protocol_
     is_json = {"Content_Type": "application/json"}
 
     claimed, lost = (
-        stranger.send("POST", "/enrol", urlencode(form).encode(), Content_Type=FORM, Origin=str(stranger.http.base_url))
+        stranger.signed(
+            "POST", "/enrol", urlencode(form).encode(), Content_Type=FORM, Origin=str(stranger.http.base_url)
+        )
         for _ in range(2)
     )
     waiting = stranger.hello()

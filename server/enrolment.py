@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 
 from server.devices import new_device
 from server.models import Device, Invite, Volunteer
+from sync.columns import is_id
 from sync.errors import SyncError
 
 INVITE_LIFE_MS = 24 * 3600 * 1000
@@ -75,10 +76,13 @@ def create_invite(session: Session, volunteer: Volunteer, *, now: int) -> NewInv
     return invite
 
 
-def claim_invite(session: Session, *, code: str, device_name: str, public_key: str, now: int) -> Device | ClaimProblem:
+def claim_invite(
+    session: Session, *, code: str, device_name: str, public_key: str, owner_id: str = "", now: int
+) -> Device | ClaimProblem:
     """Spends the invite and adds a waiting device; to a key that the volunteer's device has already, it gives that one.
     The same key claiming the same invite again (a lost answer) gets its device again, and nobody else gets anything of
-    a code that was spent or is over. `code` is the token or the short code, with or without its space."""
+    a code that was spent or is over. `code` is the token or the short code, with or without its space; `owner_id` is the
+    volunteer whose the key was, as its phone says: a database that was restored from a backup may not know."""
     code_hash = hashed("".join(code.split()))
     invite = session.exec(
         select(Invite)
@@ -98,7 +102,8 @@ def claim_invite(session: Session, *, code: str, device_name: str, public_key: s
     except ValueError:
         return ClaimProblem.BAD_KEY
     known = session.exec(select(Device).where(Device.id == device.id)).first()
-    if known is not None and (known.volunteer_id != volunteer.id or known.standing == "revoked"):
+    owner = known.volunteer_id if known else find_owner(session, volunteer, owner_id)
+    if owner != volunteer.id or (known is not None and known.standing == "revoked"):
         return ClaimProblem.BAD_KEY  # first, or a phone whose new key had its answer lost would be told of a spent code
     if invite.spent_at and invite.spent_by != device.id:
         return ClaimProblem.SPENT_CODE
@@ -107,6 +112,14 @@ def claim_invite(session: Session, *, code: str, device_name: str, public_key: s
     if known is None:
         session.add(device)
     return known or device
+
+
+def find_owner(session: Session, volunteer: Volunteer, owner_id: str) -> str:
+    """Whose a key was that nobody knows here: whoever it says, if there is such a volunteer, or else who claims it now."""
+    if not is_id(owner_id):
+        return volunteer.id
+    same = Volunteer.community_id == volunteer.community_id, Volunteer.id == owner_id
+    return session.exec(select(Volunteer.id).where(*same)).first() or volunteer.id
 
 
 def confirm_device(session: Session, *, community_id: int, device_id: str, now: int) -> Device | None:

@@ -94,6 +94,7 @@ function reloadAtRest() {
 }
 
 addEventListener("online", () => askToDrain("online"));
+addEventListener("hashchange", prepareEnrolment); // another invite, opened where the page of the first one stands
 document.addEventListener("visibilitychange", () => {
   const isSeen = document.visibilityState === "visible";
   noteUse();

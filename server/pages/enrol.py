@@ -56,7 +56,7 @@ async def claim(request: Request) -> Response:
     body = await read_body(request, limit=FORM_BYTES_MAX)
     submitted = parse_form(request, body)
     code, device_name = first(submitted, "code"), first(submitted, "device_name").strip()
-    public_key = first(submitted, "public_key")
+    public_key, owner_id = first(submitted, "public_key"), first(submitted, "volunteer_id")
     now: int = request.app.state.clock()
     wait_ms = gate_of(request).wait_ms(code, request.client.host if request.client else "", now)
     if wait_ms:
@@ -70,7 +70,9 @@ async def claim(request: Request) -> Response:
     def work(session: Session) -> ClaimProblem | str:
         if public_key and not holds_key(request, public_key, body):
             return ClaimProblem.BAD_KEY
-        claimed = claim_invite(session, code=code, device_name=device_name, public_key=public_key, now=now)
+        claimed = claim_invite(
+            session, code=code, device_name=device_name, public_key=public_key, owner_id=owner_id, now=now
+        )
         if isinstance(claimed, ClaimProblem):
             return claimed
         return start_session(

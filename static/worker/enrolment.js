@@ -16,8 +16,8 @@ import { isLedTo, passOn } from "./responses.js";
 export async function postEnrolment(phone, request, now) {
   const { outbox } = phone;
   const form = await request.formData();
-  const { keyPair, left, is_wiped, server_key } = await outbox.device();
-  const own = await (keyPair ? deviceOf(keyPair) : newDevice());
+  const { keyPair, left, is_wiped, server_key, volunteer_id = "" } = await outbox.device();
+  const own = keyPair ? { ...(await deviceOf(keyPair)), volunteer_id } : await newDevice();
   // Without a key it may be anybody's: the outbox can be lost alone, and the list and the photos be there.
   if ((!keyPair || (left && !is_wiped)) && !(await isBlank(phone))) return answerNotBlank(phone, now);
   if (!keyPair) await outbox.setDevice({ ...own, standing: "unknown" }).then(isKept);
@@ -71,11 +71,15 @@ function newDevice() {
 
 const isKept = () => (fresh = null);
 
-/** Signed with the key that it brings, which is no secret by itself. */
-async function claim(request, form, { keyPair, device_id }) {
+/**
+ * Signed with the key that it brings, which is no secret by itself. It says whose the key was: a server that was restored from
+ * a backup may not know, and would take it for anybody's.
+ */
+async function claim(request, form, { keyPair, device_id, volunteer_id = "" }) {
   const body = new URLSearchParams();
   for (const [name, text] of form) if (typeof text === "string") body.append(name, text);
   body.set("public_key", (await describeDeviceKey(keyPair.publicKey)).public_key);
+  body.set("volunteer_id", volunteer_id);
   const headers = new Headers([...request.headers].filter(([name]) => /^(accept|accept-language|hx-.*)$/i.test(name)));
   headers.set("HX-Request", "true"); // or a phone that is confirmed already would be led on from there
   headers.set("Content-Type", "application/x-www-form-urlencoded");
@@ -120,7 +124,9 @@ export async function askStanding(outbox, ask, now) {
   const { standing, server_key, epoch, language, first_sync = null } = hello;
   const me = known.left ? undefined : hello.me; // nobody's, once it was left
   const asked_at = now;
-  await keep(standing === "active" ? { standing, me, server_key, epoch, asked_at, first_sync } : { standing, epoch, asked_at });
+  const { id: volunteer_id = known.volunteer_id } = me ?? {};
+  const whole = { standing, me, volunteer_id, server_key, epoch, asked_at, first_sync };
+  await keep(standing === "active" ? whole : { standing, epoch, asked_at });
   const settings = await outbox.settings();
   if (!settings.language && language) await outbox.setSettings({ language }).catch(() => {});
   return reply;

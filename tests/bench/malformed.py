@@ -10,6 +10,7 @@ from pathlib import Path
 from server import migrations
 from server.app import create_app
 from server.clock import system_clock
+from server.commands.serve import share_memory_pools
 from server.database import Database
 from server.logs import configure_logging
 from server.sealing import ensure_sealing_key
@@ -34,6 +35,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(argv)
     configure_logging("error")
+    share_memory_pools()  # as serving does, or the threads of each community that takes its turn would keep pools of their own
     rows: list[list[str]] = []
     wrong: list[str] = []
     for name, count, attack in (

@@ -109,6 +109,20 @@ def test_a_phone_that_waits_under_the_wrong_volunteer_is_enrolled_by_the_link_of
     expect(phone.page.locator(".answers")).to_contain_text("示例志愿者")
 
 
+def test_a_second_invite_that_is_opened_on_the_page_of_the_first_one_is_the_one_that_counts(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    phone = make_phone(server.url)
+    open_invite(phone, coordinator)
+    field = phone.page.locator("#code")
+    expect(field).not_to_have_value("")
+    first = field.input_value()
+
+    open_invite(phone, coordinator)
+
+    expect(field).not_to_have_value(first)
+
+
 def test_a_phone_that_was_confirmed_keeps_its_key_and_what_waits(
     server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
 ) -> None:

@@ -6,11 +6,13 @@ import pytest
 from playwright.sync_api import expect
 
 from server.backup import back_up, restore
-from tests.browser.conftest import enrol
+from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
 from tests.browser.server_process import ServerProcess, wait_until
+from tests.browser.test_enrolment import send_invite
 from tests.browser.test_hazards import DRAIN
+from tests.browser.test_saving import entries
 from tests.browser.test_sign_out import revoke
 
 pytestmark = pytest.mark.browser
@@ -44,6 +46,32 @@ def test_visits_that_a_restored_backup_lacks_come_back_from_the_phone_once(
     phone.open("/my-visits")
     shown = {visit.id: visit.states for visit in phone.my_visits()}
     assert [shown[visit] for visit in (kept, *lost, waiting)] == [("uploaded",)] * 4
+
+
+def test_what_waits_on_a_phone_that_a_restored_backup_does_not_know_never_goes_up_as_another_s(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone, tmp_path: Path
+) -> None:
+    live, backup = server.data_dir / "linli.db", tmp_path / "backup.db"
+    server.stop()
+    back_up(live, backup)
+    server.start()
+    phone = make_phone(server.url)
+    enrol(phone, coordinator)
+    phone.context.set_offline(True)
+    visit = phone.log_visit("no_answer")
+    before = entries(phone)
+    server.stop()
+    restore(backup, live)
+    server.start()
+    phone.context.set_offline(False)
+
+    send_invite(phone, coordinator, "0002")
+    expect(phone.page.locator("#problems")).to_be_visible()
+    assert entries(phone) == before
+
+    enrol(phone, coordinator)
+    phone.wait_for_header("全部已上传", seconds=40)
+    assert coordinator.visit_ids().count(visit) == 1
 
 
 def test_visits_of_a_phone_that_became_another_device_come_back_from_it_as_well(

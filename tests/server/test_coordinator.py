@@ -591,6 +591,22 @@ def test_a_public_key_is_no_secret_and_opens_no_device_to_who_cannot_sign_with_i
     assert (hers.status_code, hers.headers["location"]) == (303, "/enrol/waiting")  # strangers spent no code
 
 
+def test_a_key_that_is_not_known_is_whose_its_phone_says_if_there_is_such_a_volunteer(world: World) -> None:
+    """After a restore the server knows neither the phone nor whose it was."""
+    key = encode_base64url(SigningPhone(ALICE).public_key)
+
+    def claimed(owner_id: str) -> Device | ClaimProblem:
+        code = invite(world).token
+        return world.database.write(
+            lambda session: claim_invite(session, code=code, device_name="", public_key=key, owner_id=owner_id, now=NOW)
+        )
+
+    assert claimed(BOB.id) == ClaimProblem.BAD_KEY
+    assert isinstance(claimed("no id at all"), Device)
+    assert isinstance(claimed(made_up_id("of a server that is gone")), Device)
+    assert isinstance(claimed(BOB.id), Device)  # known now, and hers
+
+
 def send_claim(world: World, code: str, phone: SigningPhone, *, signed_by: SigningPhone | None) -> Response:
     """The form with that phone's public key."""
     form = {"code": code, "device_name": "示例手机", "public_key": encode_base64url(phone.public_key)}

@@ -23,10 +23,10 @@ class Programme:
     about: tuple[str, str] = ("免费，直接来就行。", "Free. Just come along.")
 
 
-CLASSROOM = ("社区二楼教室（有电梯）", "Classroom, second floor (lift)")
-HALL = ("社区一楼大厅", "Hall, ground floor")
-WOMENS_HOME = ("妇女之家，社区三楼", "Women's Home, third floor")
-READING_ROOM = ("阅览室，社区一楼", "Reading room, ground floor")
+CLASSROOM = ("社区二楼教室（有电梯）", "Classroom, level 2 (lift)")
+HALL = ("社区一楼大厅", "Hall, level 1")
+WOMENS_HOME = ("妇女之家，社区三楼", "Women's Home, level 3")
+READING_ROOM = ("阅览室，社区一楼", "Reading room, level 1")
 SQUARE = ("小区中心广场", "Central square")
 CANTEEN = ("老年餐厅，2号楼旁", "Seniors' canteen, beside building 2")
 
@@ -70,7 +70,7 @@ PROGRAMMES = (
         3,
         "08:30",
         120,
-        ("空腹更准。", "Best before breakfast."),
+        ("量之前请先静坐五分钟。", "Please sit quietly for five minutes first."),
     ),
     Programme(
         ("政务帮办", "Help with paperwork"),

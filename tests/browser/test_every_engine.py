@@ -388,7 +388,7 @@ def test_s20_signing_out_destroys_nothing_that_waits(
     server.stop()
     visit = phone.log_visit("no_answer", note=NOTE)
     phone.open("/settings/sign-out")
-    phone.wait_for("document.querySelector('#problems').innerText.includes('还有 1 条走访没上传')")
+    phone.wait_for("document.querySelector('#problems').innerText.includes('还有 1 条记录没上传')")
     phone.submit("sign-out")
     phone.wait_for("document.querySelector('input[name=anyway]')", seconds=40)
     phone.submit("sign-out")

@@ -63,13 +63,13 @@ def test_the_first_sync_says_how_far_it_has_come_and_goes_on_after_a_kill(
         phone = make_phone(line.url, device_scale_factor=1)
         enrol_without_waiting(phone, coordinator)
 
-        expect(phone.page.locator(PROGRESS)).to_contain_text("正在取名单：1000 / ")
-        expect(phone.page.locator(PROGRESS)).to_contain_text("服务器暂时连不上，稍后自动接着取。")
+        expect(phone.page.locator(PROGRESS)).to_contain_text("正在下载名单：1000 / ")
+        expect(phone.page.locator(PROGRESS)).to_contain_text("服务器暂时连不上，稍后自动接着下载。")
         take(phone.page, "first-sync")
         phone.kill()
         phone.start()
         phone.open("/today")
-        expect(phone.page.locator(PROGRESS)).to_contain_text("正在取名单：1000 / ")
+        expect(phone.page.locator(PROGRESS)).to_contain_text("正在下载名单：1000 / ")
         total = int(phone.page.locator("progress").get_attribute("max") or "0")
         line.exchanges_left = None
 
@@ -95,11 +95,11 @@ def test_s19_the_first_sync_says_how_many_households_how_much_and_how_long_befor
 
         status = phone.page.locator(PROGRESS)
         expect(status).to_contain_text(f"共 {DOORS + MORE_DOORS} 户，约用流量 0.1 MB，网慢时约 2 秒。")
-        expect(status).to_contain_text("正在取名单…")
+        expect(status).to_contain_text("正在下载名单…")
         assert [asked for asked in line.asked if asked.message["changes"] == []] == []
         take(phone.page, "first-sync-before")
         line.exchanges_left = 1
-        expect(status).to_contain_text("正在取名单：1000 / ", timeout=60_000)
+        expect(status).to_contain_text("正在下载名单：1000 / ", timeout=60_000)
         line.exchanges_left = None
         phone.kill()
         phone.start()
@@ -116,7 +116,7 @@ def test_the_language_may_be_switched_while_the_first_sync_runs(
         line.exchanges_left = 1
         phone = make_phone(line.url, device_scale_factor=1)
         enrol_without_waiting(phone, coordinator)
-        expect(phone.page.locator(PROGRESS)).to_contain_text("正在取名单：1000 / ")
+        expect(phone.page.locator(PROGRESS)).to_contain_text("正在下载名单：1000 / ")
 
         phone.switch_language()
 

@@ -38,7 +38,7 @@ CHOSEN = """() => new Promise((resolve) => {
         rows.onsuccess = () => { request.result.close(); resolve(rows.result.map((files) => files.length)); };
     };
 })"""
-ONE_PHOTO_WAITS = "文字已全部上传，还有 1 个照片、录音待上传"
+ONE_PHOTO_WAITS = "文字已全部上传，照片、录音还有 1 个没传"
 TAKE = "[data-take]"
 SEEN = "(image) => image.complete && image.naturalWidth"
 
@@ -219,7 +219,7 @@ def test_what_cannot_be_opened_as_a_photo_is_said_and_the_text_is_saved(phone: P
 
     visit = phone.save()
 
-    expect(phone.page.locator(".dock")).to_contain_text("文字已保存。有 1 张照片或录音没能存下")
+    expect(phone.page.locator(".dock")).to_contain_text("文字已保存。照片、录音有 1 个没能存下")
     phone.wait_for_header("全部已上传")
     assert visit in coordinator.visit_ids()
     assert kept(phone) == []
@@ -256,7 +256,7 @@ def test_p04_a_full_phone_leaves_the_photo_out_and_keeps_the_text(phone: Phone, 
 
     visit = phone.save()
 
-    expect(phone.page.locator(".dock")).to_contain_text("文字已保存。有 1 张照片或录音没能存下")
+    expect(phone.page.locator(".dock")).to_contain_text("文字已保存。照片、录音有 1 个没能存下")
     phone.wait_for_header("全部已上传")
     assert visit in coordinator.visit_ids()
 
@@ -290,7 +290,7 @@ def test_p04_photos_that_were_kept_first_make_room_for_the_text(phone: Phone) ->
 
     visit = phone.save()
 
-    expect(phone.page.locator(".dock")).to_contain_text("文字已保存。有 1 张照片或录音没能存下")
+    expect(phone.page.locator(".dock")).to_contain_text("文字已保存。照片、录音有 1 个没能存下")
     assert [each.id for each in phone.my_visits()] == [visit]
     assert kept(phone) == []
 
@@ -370,7 +370,7 @@ def test_a_photo_that_is_left_out_of_a_visit_in_danger_is_spoken_of_where_she_is
     phone.save()
 
     assert "/steps?" in phone.page.url
-    expect(phone.page.locator("main")).to_contain_text("文字已保存。有 1 张照片或录音没能存下")
+    expect(phone.page.locator("main")).to_contain_text("文字已保存。照片、录音有 1 个没能存下")
 
 
 def test_photos_of_a_discarded_visit_wait_with_it_and_go_when_it_does(phone: Phone) -> None:

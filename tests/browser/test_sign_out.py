@@ -280,7 +280,7 @@ def test_s20_signing_out_uploads_first(server: ServerProcess, phone: Phone, coor
     server.stop()
     visit = phone.log_visit("no_answer")
     phone.open("/settings/sign-out")
-    expect(phone.page.locator("#problems")).to_contain_text("还有 1 条走访没上传")
+    expect(phone.page.locator("#problems")).to_contain_text("还有 1 条记录没上传")
     take(phone.page, "sign_out")
     server.start()
 
@@ -300,12 +300,12 @@ def test_p24_what_cannot_go_up_is_said_stays_sealed_and_uploads_later(
     other = phone.log_visit("no_answer", note=NOTE)
 
     sign_out(phone)
-    expect(phone.page.locator("#problems")).to_contain_text("还有 2 条走访没上传。")
-    expect(phone.page.locator("#problems")).to_contain_text("还有 1 个照片、录音没上传。")
+    expect(phone.page.locator("#problems")).to_contain_text("还有 2 条记录没上传。")
+    expect(phone.page.locator("#problems")).to_contain_text("照片、录音还有 1 个没上传。")
     phone.page.locator("text=仍要退出").tap()
 
     expect_left(phone)
-    expect(phone.page.locator("main")).to_contain_text("还有 2 条走访没上传。")
+    expect(phone.page.locator("main")).to_contain_text("还有 2 条记录没上传。")
     phone.close()
     assert canaries_in(tmp_path / "enrolled", [NOTE]) == []
     phone.start()
@@ -313,7 +313,7 @@ def test_p24_what_cannot_go_up_is_said_stays_sealed_and_uploads_later(
     expect_left(phone)
     server.start()
     wait_until_answered(phone)
-    expect(phone.page.locator("main")).not_to_contain_text("条走访没上传")
+    expect(phone.page.locator("main")).not_to_contain_text("条记录没上传")
     assert [coordinator.visit_ids().count(each) for each in (visit, other)] == [1, 1]
     assert coordinator.open_visit(other).answers["备注"] == NOTE
     wait_until(

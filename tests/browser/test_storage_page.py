@@ -187,7 +187,7 @@ def test_a_phone_out_of_touch_for_fourteen_days_shows_nobody_keeps_its_visits_an
 
     phone.open("/today")
 
-    expect(phone.page.locator("h1")).to_have_text("名单要重新取一次")
+    expect(phone.page.locator("h1")).to_have_text("名单要重新下载")
     expect(phone.page.locator("#sync-status").first).to_contain_text("手机上的名单已清除。没上传的走访都还在。")
     expect(phone.page.locator(".door")).to_have_count(0)
     take(phone.page, "expired")
@@ -303,7 +303,7 @@ def test_a_list_that_was_put_away_opens_itself_when_it_is_unlocked_during_an_exc
 
         unlock(phone)
 
-        expect(phone.page.locator("h1")).to_have_text("名单要重新取一次")
+        expect(phone.page.locator("h1")).to_have_text("名单要重新下载")
         phone.page.evaluate(ANSWERED)
         line.may_exchange.set()
         expect(phone.page.locator(".door").first).to_be_visible(timeout=20_000)

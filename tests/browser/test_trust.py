@@ -188,7 +188,7 @@ def test_what_was_discarded_reaches_nobody_and_leaves_no_gap(phone: Phone, coord
     assert [entry["state"] for entry in entries(phone)] == ["acknowledged", "acknowledged"]
     assert [coordinator.visit_ids().count(each) for each in (visit, other)] == [0, 1]
     coordinator.page.goto(f"{coordinator.url}/coordinator/devices")
-    expect(coordinator.page.locator("main")).not_to_contain_text("从未到达")
+    expect(coordinator.page.locator("main")).not_to_contain_text("没收到")
 
 
 def test_a_visit_whose_answer_was_lost_is_there_once_after_it_was_discarded_and_taken_back(
@@ -210,7 +210,7 @@ def test_a_visit_whose_answer_was_lost_is_there_once_after_it_was_discarded_and_
     assert coordinator.visit_ids().count(visit) == 1
     assert coordinator.open_visit(visit).answers["备注"] == NOTE
     coordinator.page.goto(f"{coordinator.url}/coordinator/devices")
-    expect(coordinator.page.locator("main")).not_to_contain_text("身份重复")
+    expect(coordinator.page.locator("main")).not_to_contain_text("两部混用")
 
 
 @pytest.mark.parametrize("arrives", [False, True])

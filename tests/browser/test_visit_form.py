@@ -218,7 +218,7 @@ def test_whoever_left_the_steps_finds_them_again_at_the_door_and_at_her_visit(ph
     phone.page.wait_for_url("**?saved=*")
     take(phone.page, "door_to_steps_saved")
 
-    for number, (door, heading) in enumerate([(closed, "没人应，找一找"), (in_danger, "先打电话")]):
+    for number, (door, heading) in enumerate([(closed, "没人应，找一找"), (in_danger, "打电话求助")]):
         phone.open(door)
         take(phone.page, f"door_to_steps_{number}")
         phone.page.locator(".dock a[href$='/steps']").tap()

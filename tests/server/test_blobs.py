@@ -283,7 +283,7 @@ def test_the_middle_of_what_was_never_begun_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "words"), [("zh-CN", "照片或录音在路上传坏了"), ("en", "The photo or recording was damaged")]
+    ("language", "words"), [("zh-CN", "照片或录音没传完整"), ("en", "The photo or recording arrived incomplete")]
 )
 def test_damaged_bytes_are_thrown_away_and_the_phone_starts_over(world: World, language: str, words: str) -> None:
     def speak(session: Session) -> None:
@@ -328,7 +328,7 @@ def test_a_length_beyond_the_limits_is_refused_before_a_byte_is_kept(world: Worl
 
     assert (nothing.status_code, nothing.json()["code"]) == (400, "bad_message")
     assert {(answer.status_code, answer.json()["code"]) for answer in too_long} == {(413, "blob_too_large")}
-    assert all(answer.json()["message"].startswith("这张照片或录音太大") for answer in too_long)
+    assert all(answer.json()["message"].startswith("这张照片或这段录音太大") for answer in too_long)
     assert world.unfinished() == []
 
 

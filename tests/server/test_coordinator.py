@@ -372,7 +372,7 @@ def test_a_visit_that_was_withdrawn_meanwhile_is_not_brought_back_by_a_review(wo
     answer = world.review("visit", base=revision, decision=decision, note="请补充")
 
     assert answer.status_code == 422
-    assert "没有改动" in text_of(answer)
+    assert "您的审核没有存" in text_of(answer)
     records = [made_up_id("visit"), str(uuid5(UUID(made_up_id("visit")), "meal_delivery"))]
     found = world.database.read(lambda session: SqlStore(session).records(COMMUNITY_ID, records))
     assert [found[each].is_void for each in records] == [True, True]
@@ -554,7 +554,7 @@ def test_who_is_inactive_is_invited_by_nobody(world: World) -> None:
     answer = world.client.post(f"/coordinator/volunteers/{ALICE.id}/invite", headers=SAME_ORIGIN)
 
     assert answer.status_code == 200
-    assert "已停用" in text_of(answer)
+    assert "已不再服务" in text_of(answer)
     assert 'id="short-code"' not in answer.text
 
 

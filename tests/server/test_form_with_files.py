@@ -41,7 +41,7 @@ def test_text_is_saved_and_photos_are_said_to_be_left_out(alice: TestClient) -> 
     assert answer.status_code == 303
     assert answer.headers["location"].endswith(f"?saved={TEXTS['record_id']}&left_out=2")
     assert TEXTS["note"] in alice.get(f"/visits/{TEXTS['record_id']}").text
-    assert "有 2 张照片或录音没能存下" in alice.get(answer.headers["location"]).text
+    assert "照片、录音有 2 个没能存下" in alice.get(answer.headers["location"]).text
 
 
 @pytest.mark.parametrize("files", [[], [("photo", PHOTO)]])

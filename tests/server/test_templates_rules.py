@@ -127,7 +127,7 @@ def test_all_uploaded_is_never_said_while_something_waits(
     assert ("全部已上传" in html or "All uploaded" in html) == (
         waiting == 0 and photos == 0 and uploaded_at is not None
     )
-    assert ("还有 2 个照片、录音待上传" in html or "still to go: 2" in html) == (waiting == 0 and photos == 2)
+    assert ("照片、录音还有 2 个没传" in html or "still to go: 2" in html) == (waiting == 0 and photos == 2)
     assert f'data-waiting="{waiting}"' in html
 
 

@@ -115,7 +115,7 @@ def test_a_held_visit_is_taken_in_once_in_its_authors_name(world: World) -> None
     decisions = stored(world, decision_of(world, change_id))
     assert [(each.person_name, each.kind) for each in decisions] == [("Dana", "decision")]
     assert world.database.read(lambda session: first_broken_line(session, COMMUNITY_ID)) is None
-    assert "没有采用 0" in world.get("/coordinator/held")
+    assert "没能直接采用 0" in world.get("/coordinator/held")
     assert "一个字都不少" in world.get("/coordinator/held", show="taken")
 
 
@@ -391,7 +391,7 @@ def test_what_somebody_else_took_in_meanwhile_is_not_called_left_out(world: Worl
 
     said = decide(world, change_id, decision, reason="记错了户。")
 
-    assert "这一条已经有人采用了，没有改动。" in text_of(world.client.get(said))
+    assert "这一条已经有人采用了，您这一步没有生效。" in text_of(world.client.get(said))
     assert "一个字都不少" in world.get("/coordinator/held", show="taken")
 
 
@@ -639,7 +639,7 @@ def test_p21_what_never_arrived_is_named_by_its_number(world: World) -> None:
 
     page = world.get("/coordinator/devices")
 
-    assert "第 40 条从未到达、第 42 条从未到达、第 44 到 45 条从未到达" in page
+    assert "第 40 条没收到、第 42 条没收到、第 44 到 45 条没收到" in page
     assert "还有 6 条没到" in page
     assert "第 47" not in page
 
@@ -659,7 +659,7 @@ def test_phones_that_need_help_come_first(world: World) -> None:
     assert "可能丢失" in page
     assert "请志愿者尽快联网上传" in page
     assert "手机时间快了 12 分钟" in page
-    assert "身份重复" in page
+    assert "两部混用" in page
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,9 @@ Waiting = tuple[Work[Any], Future[Any]]
 
 GROUP_MAX = 64  # pieces of work in one commit
 ATTEMPTS_MAX = 5
-# Serialisation failure, deadlock, a row that another process had put in first, a transaction that was kept waiting too long.
-RETRIED_STATES = frozenset({"40001", "40P01", "23505", "25P03"})
+# Serialisation failure, deadlock, a row that another process had put in first, a transaction that was kept waiting too long,
+# a community that another process holds (server/store.py).
+RETRIED_STATES = frozenset({"40001", "40P01", "23505", "25P03", "55P03"})
 IDLE_MS_MAX = 30_000
 LOST_CLASSES = frozenset({"08", "57"})  # SQLSTATE: connection exception, operator intervention (shutdown)
 # Read-only, as after a failover; kept waiting too long each time.

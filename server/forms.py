@@ -241,10 +241,14 @@ def holds(condition: When, value: Any) -> bool:
     return value in condition.values
 
 
-@lru_cache(maxsize=1024)
 def is_date(text: str) -> bool:
     """YYYY-MM-DD of a real day between 2000 and 2099."""
-    if len(text) != 10 or not text.isascii() or text[4] != "-" or text[7] != "-" or not text.startswith("20"):
+    return len(text) == 10 and is_day(text)  # before the cache, which would keep whatever it was asked
+
+
+@lru_cache(maxsize=1024)
+def is_day(text: str) -> bool:
+    if not text.isascii() or text[4] != "-" or text[7] != "-" or not text.startswith("20"):
         return False
     try:
         date.fromisoformat(text)

@@ -21,7 +21,7 @@ from server.models import Grant as GrantRow
 from server.review import review_of
 from server.statements import Row, statements_of
 from sync.changes import HistoryEntry, Outcome, Record, Result, compared
-from sync.store import VISITS_KEPT, Entry, Grant, Known, Position, Slice
+from sync.store import DESK_KINDS, VISITS_KEPT, Entry, Grant, Known, Position, Slice, page_length
 
 # What a person may see after `seen`: what moved in the scopes she held already, and the scopes she got since, whole but
 # for older visits (unless one was sent back to its author, or a page that ended within the grant's own place brought it
@@ -31,6 +31,7 @@ VISIBLE = """
       FROM scope_grant g
       JOIN record r ON r.community_id = g.community_id AND r.scope_id = g.scope_id AND r.revision > :seen
      WHERE g.community_id = :community AND g.person_id = :person AND g.ended_revision = 0 AND g.revision <= :seen
+       AND r.kind NOT IN ({desk_kinds})
     UNION ALL
     SELECT {columns}, r.place
       FROM (SELECT r.*, g.revision AS granted,
@@ -39,7 +40,7 @@ VISIBLE = """
               FROM scope_grant g
               JOIN record r ON r.community_id = g.community_id AND r.scope_id = g.scope_id
              WHERE g.community_id = :community AND g.person_id = :person AND g.ended_revision = 0
-               AND g.revision > :seen) r
+               AND g.revision > :seen AND r.kind NOT IN ({desk_kinds})) r
      WHERE r.kind <> 'visit' OR r.nth <= :kept{or_sent_back}
         OR (r.granted = :place AND r.revision > :place AND r.record_id <= :last_id)
 """
@@ -86,10 +87,11 @@ class SqlStore:
 
     def histories(self, community_id: int, record_ids: Collection[str]) -> Mapping[str, Sequence[HistoryEntry]]:
         histories: dict[str, list[HistoryEntry]] = {record_id: [] for record_id in record_ids}
-        for row in self._rows_by_id("change", HISTORY_COLUMNS, "record_id", community_id, record_ids):
-            record_id, revision, *told = row
-            if revision:
-                histories[text_id(record_id)].append(history_entry_from(revision, *told))
+        found = self._rows_by_id(
+            "change", HISTORY_COLUMNS, "record_id", community_id, record_ids, which="AND revision > 0"
+        )
+        for record_id, revision, *told in found:  # without what is held, of which anybody may have sent any number
+            histories[text_id(record_id)].append(history_entry_from(revision, *told))
         for history in histories.values():
             history.sort(key=lambda entry: entry.revision)
         return histories
@@ -150,8 +152,8 @@ class SqlStore:
             return Slice([], [], after, True)
         names = visibility(community_id, person_id, after) | {"limit": limit + 1}
         rows = self._statements.rows(NEXT_OF_SQLITE if self._is_sqlite else NEXT_RECORDS, names)
-        is_complete = len(rows) <= limit
-        taken = rows[:limit]
+        taken = rows[: page_length(limit, (len(row[FIELDS_AT]) for row in rows))]
+        is_complete = len(taken) == len(rows)
         records = StoredRecords(taken)
         end = Position(max(head, after.revision)) if is_complete else Position(taken[-1][-1], text_id(taken[-1][0]))
         names = {"community": community_id, "person": packed(person_id), "after": after.revision, "until": end.revision}
@@ -175,12 +177,12 @@ class SqlStore:
     # Statements
 
     def _rows_by_id(
-        self, name: str, columns: Sequence[str], key: str, community_id: int, ids: Iterable[str]
+        self, name: str, columns: Sequence[str], key: str, community_id: int, ids: Iterable[str], *, which: str = ""
     ) -> Sequence[Any]:
         if not (wanted := [packed(each) for each in dict.fromkeys(ids)]):
             return ()
         among, keys = self._statements.among(wanted)
-        statement = f"SELECT {', '.join(columns)} FROM {name} WHERE community_id = ? AND {key} {among}"  # noqa: S608 -- our own names
+        statement = f"SELECT {', '.join(columns)} FROM {name} WHERE community_id = ? AND {key} {among} {which}"  # noqa: S608 -- our own names
         return self._statements.rows(statement, (community_id, *keys))
 
     def _feed_end(self, community_id: int) -> FeedEnd:
@@ -190,7 +192,9 @@ class SqlStore:
         """Read once: nobody else can move it before this transaction ends."""
         ends = self._statements.feed_ends
         if community_id not in ends:
-            ends[community_id] = self._read_end(community_id, lock="" if self._is_sqlite else " FOR UPDATE OF f")
+            # Whoever holds one community waits for no other: two processes could each wait for the other's.
+            lock = " FOR UPDATE OF f NOWAIT" if ends else " FOR UPDATE OF f"
+            ends[community_id] = self._read_end(community_id, lock="" if self._is_sqlite else lock)
         end: FeedEnd = ends[community_id]
         return end
 
@@ -345,6 +349,8 @@ READ_COLUMNS = (
 )  # fmt: skip
 RECORD_COLUMNS = ("community_id", *READ_COLUMNS, "review")
 OR_SENT_BACK = " OR r.review = 'sent_back'"
+FIELDS_AT = READ_COLUMNS.index("fields")
+VISIBLE = VISIBLE.replace("{desk_kinds}", ", ".join(f"'{kind}'" for kind in sorted(DESK_KINDS)))
 VISIBLE_IDS = VISIBLE.format(columns="r.record_id", or_sent_back=OR_SENT_BACK)
 # First which records, then the records: so that sorting them does not carry their text about.
 NEXT_RECORDS = f"""

@@ -186,7 +186,7 @@ class Exchange:
             oldest_schema=SCHEMA_OLDEST,
             standing=caller.standing,
             pause_ms=self.pause_ms if is_later else 0,
-            records=records.wire() if isinstance(records, StoredRecords) and not message.wants_columns else {},
+            records=records.wire() if isinstance(records, StoredRecords) and not message.wants_columns else None,
             as_columns=message.wants_columns,
         )
 

@@ -25,6 +25,7 @@ from sync import changes
 from sync.changes import UNREADABLE
 
 PAGE_SIZE = 50
+HISTORY_SHOWN = 200
 ATTENTION = ("danger", "red_no_answer", "answered", "need", "")  # the most pressing first
 DECISIONS = ("approved", "sent_back", "")  # "" takes a review back
 
@@ -108,8 +109,8 @@ def visit_with_household(session: Session, principal: Principal, visit_id: str) 
 
 
 def history_of(session: Session, principal: Principal, record_id: str) -> list[Change]:
-    """Every change of the record, oldest first, also those that are held. What could not be read is about none, and a
-    discard says nothing."""
+    """The newest HISTORY_SHOWN changes of the record, oldest first, also those that are held. What could not be read is about
+    none, and a discard says nothing."""
     statement = (
         select(Change)
         .where(
@@ -117,9 +118,10 @@ def history_of(session: Session, principal: Principal, record_id: str) -> list[C
             col(Change.kind) != UNREADABLE,
             col(Change.action) != changes.Action.DISCARD.value,
         )
-        .order_by(col(Change.received_at), col(Change.revision), col(Change.change_id))
+        .order_by(col(Change.received_at).desc(), col(Change.revision).desc(), col(Change.change_id).desc())
+        .limit(HISTORY_SHOWN)
     )
-    return list(session.exec(scoped(principal, statement)))
+    return list(session.exec(scoped(principal, statement)))[::-1]
 
 
 def doors_by_id(session: Session, principal: Principal, household_ids: Collection[str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from sync.changes import IDENTIFIER
 
 Flat = Mapping[str, Any]  # a record as sync.protocol.encode_records writes it
 Columns = dict[str, Any]
+HOLES_MAX = 8  # times as many places as there are values
 
 
 def to_columns(records: Mapping[str, Sequence[Flat]]) -> Columns:
@@ -34,6 +35,13 @@ def to_columns(records: Mapping[str, Sequence[Flat]]) -> Columns:
                 values[name] = column
         kinds[kind] = {"values": values, "ids": ids}
     return {"ids": list(places), "kinds": kinds}
+
+
+def is_sparse(records: Mapping[str, Sequence[Flat]]) -> bool:
+    """Whether as columns they would be holes above all: each field that any of a kind has takes a place in every one of
+    them, so that a thousand records with names of their own would be a thousand times as large."""
+    places = sum(len(rows) * len({name for row in rows for name in row}) for rows in records.values())
+    return places > HOLES_MAX * sum(len(row) for rows in records.values() for row in rows)
 
 
 def is_id(value: object) -> bool:

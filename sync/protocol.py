@@ -14,7 +14,7 @@ from sync.changes import (
     Record,
     require_integer,
 )
-from sync.columns import to_columns
+from sync.columns import is_sparse, to_columns
 from sync.engine import Page
 from sync.errors import MalformedMessage
 from sync.store import Position
@@ -182,11 +182,12 @@ def encode_answer(
     }
     if page.total is not None:
         answer["total"] = page.total
-    if as_columns:
-        answer["columns"] = to_columns(encode_records(page.slice.records))
-    else:
-        answer["records"] = encode_records(page.slice.records) if records is None else records
-    return answer
+    if as_columns or records is None:
+        encoded = encode_records(page.slice.records)
+        if as_columns and not is_sparse(encoded):
+            return answer | {"columns": to_columns(encoded)}
+        records = encoded
+    return answer | {"records": records}
 
 
 def encode_records(records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:

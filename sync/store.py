@@ -5,8 +5,10 @@ sees which scope, the head of the feed, and the epoch. Everything between `accep
 the caller owns; a Store never commits.
 """
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, islice, takewhile
 from typing import Protocol, cast
 
 from sync.changes import (
@@ -21,6 +23,8 @@ from sync.changes import (
     Result,
 )
 
+DESK_KINDS = frozenset({"decision"})  # no phone is sent them, whatever scope they name (PROTOCOL.md, 5)
+PAGE_BYTES_LEAST = 64 * 1024
 VISITS_KEPT = 3  # a phone keeps the last three visits of each household in its scope (PROTOCOL.md, 5)
 
 
@@ -178,7 +182,8 @@ class Store(Protocol):
         """Of this life of the database; never empty."""
 
     def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice:
-        """At most `limit` (1 or more) records of what the person may see behind `after`, in the order of Position."""
+        """At most `limit` (1 or more) records of what the person may see behind `after`, in the order of Position; fewer where
+        they are large (`page_length`). None of DESK_KINDS, here and in what follows."""
 
     def count(self, community_id: int, person_id: str) -> int:
         """How many records a first sync will bring."""
@@ -255,7 +260,7 @@ class MemoryStore:
     def slice(self, community_id: int, person_id: str, after: Position, limit: int) -> Slice:
         placed = sorted(self._visible(person_id, after), key=lambda pair: (pair[0].revision, pair[0].record_id))
         beyond = [pair for pair in placed if after < pair[0]]
-        taken = beyond[:limit]
+        taken = beyond[: page_length(limit, (len(json.dumps(record.fields)) for _, record in beyond))]
         is_complete = len(taken) == len(beyond)
         end = Position(max(self._head, after.revision)) if is_complete else taken[-1][0]
         purge = {
@@ -290,7 +295,7 @@ class MemoryStore:
         has_new_scope = any(grant.revision > after.seen_revision for grant in active.values())
         newest = newest_visits(self._records.values()) if has_new_scope else set()
         for record in self._records.values():
-            grant = active.get(record.scope_id)
+            grant = active.get(record.scope_id) if record.kind not in DESK_KINDS else None
             if grant is None or (place := max(record.revision, grant.revision)) <= after.seen_revision:
                 continue
             # A page that ended within the grant's own place may have brought this visit before it changed.
@@ -300,6 +305,15 @@ class MemoryStore:
             if is_older and not (with_sent_back and is_sent_back(record)):
                 continue
             yield Position(place, record.record_id), record
+
+
+def page_length(limit: int, sizes: Iterable[int]) -> int:
+    """How many of the next records make a page: at most `limit`, and of their fields' JSON (`sizes`, in bytes) no more KB
+    than that, or PAGE_BYTES_LEAST; always one. A phone on a slow line asks for fewer records, and so for fewer bytes: what
+    others wrote at its doors can keep no answer from it."""
+    most = max(limit * 1024, PAGE_BYTES_LEAST)
+    so_far = accumulate(sizes)
+    return max(1, sum(1 for _ in takewhile(lambda size: size <= most, islice(so_far, limit))))
 
 
 def is_sent_back(visit: Record) -> bool:

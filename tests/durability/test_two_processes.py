@@ -15,7 +15,7 @@ from server.conflicts import Choice, open_conflicts, settle
 from server.database import Database
 from server.enrolment import ClaimProblem, claim_invite, create_invite, volunteer_by_number
 from server.identifiers import uuid7
-from server.models import Device
+from server.models import Community, Device, Feed
 from server.scope import Principal
 from server.sealing import encode_base64url
 from server.sessions import end_session, slide_session
@@ -29,6 +29,7 @@ from tests.postgres import new_database, told_of_statements
 from tests.signing_phone import SigningPhone, message, wire_change
 
 DAY = 24 * 3600_000
+SECONDS = 10
 SECOND = Principal(Role.COORDINATOR, made_up_id("Second"), COMMUNITY_ID, "Second")
 
 
@@ -129,6 +130,39 @@ def test_two_messages_of_one_phone_at_once_leave_no_gap(one: Database, other: Da
 
     device = one.read(lambda session: session.get_one(Device, (COMMUNITY_ID, phone.device_id)))
     assert (missing, device.received_through, device.high_water) == ([], 2, 2)
+
+
+def test_two_processes_that_commit_for_two_communities_at_once_do_not_wait_for_each_other(
+    one: Database, other: Database
+) -> None:
+    """Each would hold what the other one needs. PostgreSQL ends that after a second; here it would not."""
+    communities = [COMMUNITY_ID, COMMUNITY_ID + 1]
+    one.write(lambda session: session.add(Community(id=communities[1], name="示例社区二", epoch="epoch-1")))
+    one.write(lambda session: session.add(Feed(community_id=communities[1])))
+    each_holds_one = threading.Barrier(2)
+
+    def hold_in_turn(database: Database, order: list[int]) -> list[BaseException | None]:
+        queued, met = threading.Event(), threading.Event()
+
+        def begin(session: Session) -> None:
+            assert queued.wait(SECONDS)  # those behind it are committed with it
+            session.connection().exec_driver_sql("SET LOCAL deadlock_timeout = '20s'")
+
+        def hold_first(session: Session) -> None:
+            SqlStore(session).hold(order[0])
+            if not met.is_set():  # not when it is run again
+                met.set()
+                each_holds_one.wait(SECONDS)
+
+        works = [begin, hold_first, lambda session: SqlStore(session).hold(order[1])]
+        futures = [database._writer.submit(work) for work in works]
+        queued.set()
+        return [future.exception(SECONDS) for future in futures]
+
+    with ThreadPoolExecutor(2) as threads:
+        told = list(threads.map(hold_in_turn, (one, other), (communities, communities[::-1])))
+
+    assert told == [[None] * 3] * 2
 
 
 def test_a_machine_that_vanishes_in_a_transaction_holds_nobody_up(other: Database) -> None:

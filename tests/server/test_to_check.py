@@ -383,6 +383,31 @@ def test_decisions_reach_no_phone_and_no_stranger(world: World) -> None:
     assert answer.headers["location"].startswith("/sign-in")
 
 
+def test_a_withdrawal_that_waited_does_not_overrule_what_its_author_wrote_afterwards(world: World) -> None:
+    visit = visit_change("visit", consent_state="full")
+    log_visits(world.database, ALICE, visit)
+    standing = record(world, RED_DOOR)
+    assert standing is not None
+    set_field(world, COORDINATOR, "is_closed", True, base=standing.revision)
+    withdrawal = replace(
+        visit_change("withdrawal"), record_id=visit.record_id, action=Action.VOID, base=visit.change_id, set={}
+    )
+    (held,) = log_visits(world.database, ALICE, withdrawal)
+    assert held.code == "household_closed"
+    closed = record(world, RED_DOOR)
+    assert closed is not None
+    set_field(world, COORDINATOR, "is_closed", False, base=closed.revision)
+    amended = visit_change("amended", base=visit.change_id, consent_state="withdrawn")
+    log_visits(world.database, ALICE, replace(amended, record_id=visit.record_id))
+
+    said = decide(world, withdrawal.change_id, "taken")
+
+    assert said.startswith("/coordinator/held?said=still_held")
+    kept = next(each for each in stored(world, visit.record_id) if each.revision)
+    assert kept.outcome == "accepted"
+    assert listed(world.get("/coordinator")) == [visit.record_id]
+
+
 @pytest.mark.parametrize("decision", ["dismissed", "open"])
 def test_what_somebody_else_took_in_meanwhile_is_not_called_left_out(world: World, decision: str) -> None:
     """Her page is as old as the other's tap."""

@@ -521,6 +521,30 @@ class StoreContract:
         for limit in (1, 2, 3):
             assert settled.pull_to_end(limit=limit) == whole
 
+    def test_page_of_large_records_is_shorter_and_brings_one_always(self, settled: World) -> None:
+        """Whoever shares a door may fill her visits: a phone on a slow line must get its answers all the same."""
+        end = settled.pull().end
+        large = [visit(number, poem="x" * 30_000) for number in range(1, 9)]
+        settled.accept(*large)
+
+        page = settled.pull(after=end, limit=100)
+
+        assert not page.is_complete
+        assert 0 < len(page.record_ids) < len(large)
+        assert len(settled.pull(after=end, limit=1).record_ids) == 1
+        assert settled.pull_to_end(after=end, limit=100) == [each.record_id for each in large]
+
+    def test_decision_reaches_no_phone_whatever_scope_it_names(self, settled: World) -> None:
+        before = settled.pull_to_end()
+        said: dict[str, object] = {"change_id": HOUSEHOLD_A, "decision": "dismissed", "reason": "words for the desk"}
+        decided = change(90, uuid(0x90), kind="decision", set=said)
+
+        (result,) = settled.accept(decided, author=COORDINATOR)
+
+        assert result.outcome is Outcome.ACCEPTED
+        assert settled.pull_to_end() == before
+        assert settled.pull(after=Position(0)).record_ids == before
+
     def test_cursor_brings_only_what_is_newer(self, settled: World) -> None:
         end = settled.pull().end
         settled.accept(visit(1))

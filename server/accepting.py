@@ -53,13 +53,15 @@ def accept_form(session: Session, principal: Principal, change: Change, now: int
         was_saved = known.result.outcome in SAVED
         standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
         fields = standing.fields if standing else {}
-        unlike = {name for name, value in change.set.items() if (fields.get(name) or type(value)()) != value}
+        unlike = {
+            name for name, value in change.set.items() if (fields.get(name) or type(value)()) != value
+        }  # missing is empty
         history = store.histories(author.community_id, [change.record_id])[change.record_id]
         saved = [entry for entry in history if form_id in (entry.change_id, entry.device_id)]
         if was_saved and (not unlike or saved[-1].set == change.set):
             return known.result
         is_asked = all(known.asked.get(name) == change.set[name] for name in unlike)
-        if known.result.outcome is Outcome.CONFLICT and is_asked:  # tapped twice
+        if known.result.outcome is Outcome.CONFLICT and is_asked:  # tapped twice, and still not settled
             asked = [Conflict(change.record_id, name, fields.get(name), change.set[name]) for name in sorted(unlike)]
             return replace(known.result, conflicts=tuple(asked))
         change = replace(change, change_id=uuid7(now), base=saved[-1].change_id if was_saved else change.base)
@@ -67,7 +69,9 @@ def accept_form(session: Session, principal: Principal, change: Change, now: int
 
 
 def keep_search_keys(session: Session, community_id: int, household_ids: Collection[str], now: int) -> None:
-    SqlStore(session).hold(community_id)  # two processes that start would make two of the one change
+    SqlStore(session).hold(
+        community_id
+    )  # before the look: two processes that start at once would make one id with two times, and the second would be held
     spelled = search_changes(session, community_id, household_ids, now)
     if spelled:
         accept(SqlStore(session), RULES, spelled, author=server_author(community_id), received_at=now)

@@ -110,7 +110,8 @@ class Database:
             self._writer = PostgresqlWriter(self._writing, end)
 
     def read(self, work: Work[T]) -> T:
-        """One look at one moment, however many statements it takes. Raises what the work raises, and TryLater when the disk or the database does not answer."""
+        """One look at one moment, however many statements it takes. Raises what the work raises, and TryLater when the disk
+        or the database does not answer."""
         try:
             with Session(self._look, expire_on_commit=False) as session:
                 return work(session)

@@ -42,10 +42,9 @@ def check(change: Change, record: Record | None) -> Refusal | None:
     fields = change.set
     if len(fields) > FIELDS_MAX or (record and len(record.fields.keys() | fields.keys()) > RECORD_FIELDS_MAX):
         return Refusal(Held.BAD_FIELD, "too many fields")
+    # A record larger than that would push its page past what a phone can take in.
     if record and len(msgspec.json.encode({**record.fields, **fields})) > RECORD_BYTES_MAX:
-        return Refusal(
-            Held.BAD_CHANGE, "too big"
-        )  # with its neighbours on a page it would stop every phone that has it
+        return Refusal(Held.BAD_CHANGE, "too big")
     choices, others = CHECKS[change.kind]
     for name, value in fields.items():
         allowed = choices.get(name)

@@ -21,7 +21,7 @@ Values = Sequence[Any] | Mapping[str, Any]
 
 
 def statements_of(session: Session) -> "Statements":
-    """The transaction's own: made once, because it opens it. Works that are committed together share it (`all_of` in
+    """The transaction's own: one for each, because making it opens the transaction. Works that are committed together share it (`all_of` in
     server/database.py)."""
     found: Statements | None = session.info.get("statements")
     if found is None:
@@ -64,7 +64,7 @@ class Statements:
         return "= ANY(CAST(? AS bytea[]))", (f"{{{spelled}}}",)
 
     def run_each(self, statement: str, rows: Sequence[Row]) -> None:
-        """Once for every row, none is fine."""
+        """Runs the statement for each row; does nothing without rows."""
         if rows:
             self._cursor.executemany(statement if self.is_sqlite else for_psycopg(statement), rows)
 

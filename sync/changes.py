@@ -13,8 +13,8 @@ from sync.kinds import Role
 Fields = Mapping[str, Any]
 
 IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII).fullmatch
-SEQUENCE_MAX = 2**53 - 1
-TIME_MAX = 2**53 - 1
+SEQUENCE_MAX = 2**53 - 1  # what JavaScript counts exactly
+TIME_MAX = 2**53 - 1  # ms
 SKEW_MS_MAX = 10 * 60_000  # a phone's clock that differs from the server's by more is wrong
 
 
@@ -33,8 +33,9 @@ class Change:
 
     `base` is what the editor was looking at: a revision (0 = the record was new) or the id of this device's own
     preceding change. `device_sequence` is 0 for what no phone made. `made_at` is the phone's clock in ms UTC, for people:
-    no change is ordered by it. It decides only whether the author held the scope when the change was made, and which
-    visits are a household's last three. Raises MalformedMessage (bad_change).
+    no change is ordered by it. It decides three things only: whether the author held the scope when the change was made,
+    which visits are a household's last three, and whether an answer that loosens consent is out of date
+    (server/consent.py). Raises MalformedMessage (bad_change).
     """
 
     change_id: str
@@ -110,7 +111,10 @@ RESERVED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who speaks: computed by the server from the device or the signed-in person, never from the request."""
+    """Who speaks. Person and role are the server's own knowledge, never the request's. `device_id` is whatever cannot be
+    in conflict with itself: a phone, one form of a coordinator (`accept_form` in server/accepting.py), or a visit
+    (server/consent.py). `is_revoked`: the device was, or its volunteer is active no more; what it sends is held, and it
+    reads nothing."""
 
     community_id: int
     person_id: str
@@ -131,6 +135,9 @@ class Conflict:
 
 
 class Outcome(StrEnum):
+    """What became of a change (PROTOCOL.md, Results). The engine gives neither LATER, which is reserved, nor TOO_BIG,
+    which the server says of what it did not read."""
+
     ACCEPTED = "accepted"
     AGAIN = "again"
     MERGED = "merged"
@@ -140,7 +147,9 @@ class Outcome(StrEnum):
     TOO_BIG = "too_big"
 
 
-TAKEN_NOW = frozenset({Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT})  # history lacked it until then
+TAKEN_NOW = frozenset(
+    {Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT}
+)  # each said only of a change that history lacked
 
 
 class Held(StrEnum):
@@ -171,6 +180,7 @@ class Result:
     conflicts: tuple[Conflict, ...] = ()
 
     def wire(self) -> dict[str, Any]:
+        """For a phone; conflicts are shown to coordinators alone."""
         answer: dict[str, Any] = {"change_id": self.change_id, "outcome": self.outcome.value, "revision": self.revision}
         if self.code:
             answer["code"] = self.code
@@ -192,7 +202,8 @@ class HistoryEntry:
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no white space: the form that is hashed."""
+    """JSON with sorted keys and no white space: the form that is hashed. Raises ValueError for NaN, and RecursionError
+    for what nests too deep."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

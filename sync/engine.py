@@ -53,7 +53,7 @@ class Rules:
     """What the community decides, given to the engine as data and plain functions.
 
     `kinds` stand by their name. A change of a schema outside `schema_min` to `schema_max` is held. `check` looks at a change's
-    fields (the form declarations) and `derive` names the records that follow from an accepted change (a need ticked in a
+    fields (the form declarations) and `derive` gives the changes that follow from an accepted change (a need ticked in a
     visit opens a need, one that is unticked goes, another urgency is theirs). Both are pure, and are given the record as it
     stood before the change, None for a new one.
     """
@@ -108,7 +108,8 @@ class Page:
 
 
 def page(store: Store, *, author: Author, epoch: str, after: Position | None, limit: int) -> Page:
-    """The next records in this person's scope. A cursor from another epoch, or none, starts from nothing."""
+    """The next records in this person's scope, at most `limit` of them. A cursor from another epoch, or none, starts from
+    nothing. Whoever is revoked gets an empty page that says it is complete."""
     current_epoch = store.epoch(author.community_id)
     is_reset = after is None or epoch != current_epoch
     position = Position(0) if is_reset or after is None else after

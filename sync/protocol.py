@@ -51,6 +51,7 @@ class Message:
 
     `now` is the phone's clock in ms UTC, `high_water` the last device sequence given out. A `cursor` of None starts from
     nothing; `limit` counts records, 1 to PAGE_RECORDS_MAX. `settings` are as said, unchecked.
+    `wants_columns`: the form in which a first sync is lighter (sync/columns.py).
     """
 
     schema: int
@@ -199,6 +200,7 @@ def encode_records(records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]
 
 
 def encode_cursor(position: Position) -> str:
+    """Opaque to a phone; `decode_cursor` reads it."""
     return f"{position.revision}.{position.record_id}"
 
 

@@ -23,7 +23,7 @@ def touched_since(history: Sequence[HistoryEntry], base: int | str, device_id: s
 
 
 def base_fields(kind: Kind, history: Sequence[HistoryEntry], base: int | str, names: AbstractSet[str]) -> Fields:
-    """Those fields as they were before the eyes of whoever named this base."""
+    """These fields as the editor saw them when it named this base."""
     return fields_seen(history, base, left_standing(kind, history, names))
 
 
@@ -50,8 +50,8 @@ def left_standing(kind: Kind, history: Sequence[HistoryEntry], names: AbstractSe
 
 
 def fields_seen(history: Sequence[HistoryEntry], base: int | str, left: Sequence[tuple[int, Fields]]) -> Fields:
-    """What stood at the base. One that is the device's own change was seen as it was asked: a device names its change for
-    as long as that is on its way, whatever it was merged with."""
+    """The fields at the base. Where the base is the device's own change, its words count as it asked for them: it has not
+    seen what they were merged with (PROTOCOL.md, 6)."""
     asked: Fields = {}
     link = base
     for entry in reversed(history):
@@ -69,7 +69,7 @@ def seen_through(base: int | str, history: Sequence[HistoryEntry]) -> int:
 
 
 def place_of(base: int | str, history: Sequence[HistoryEntry]) -> int:
-    """The revision that a base is. Of a change that is not there it is 0, so that everything counts as newer."""
+    """The revision of a base; 0 for a change that is not in the history, so that everything counts as newer."""
     if isinstance(base, int):
         return base
     return next((entry.revision for entry in history if entry.change_id == base), 0)

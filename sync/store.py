@@ -87,6 +87,7 @@ class Entry:
         return Result(self.change.change_id, self.outcome, self.revision, self.code, self.detail, self.conflicts)
 
     def told(self) -> HistoryEntry:
+        """As Store.histories gives it."""
         change = self.change
         return HistoryEntry(
             change.change_id, self.author.device_id, self.revision, change.base, self.outcome, change.set

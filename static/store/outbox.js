@@ -323,7 +323,7 @@ export class Outbox {
 
   /**
    * Takes what was typed and is nowhere else out of the vault, before its key is destroyed: it waits under the key that
-   * photos have, and goes back with the next start.
+   * photos have. Drafts go back with the next start (`sealOld`); what was given up stays there until it is forgotten.
    */
   async carryOver() {
     const lift = async (stored, bound) => {
@@ -360,7 +360,7 @@ export class Outbox {
     this.refresh();
   }
 
-  /** Puts into the vault what an older worker left in clear text. */
+  /** Puts into the vault what an older worker left in clear text, and the drafts that `carryOver` took out. */
   async sealOld() {
     const [entries, drafts] = await Promise.all([this.#readAll("entries"), this.#readAll("drafts")]);
     const clear = entries.filter(({ display }) => display && !isSealed(display));

@@ -42,6 +42,7 @@ async function startWorker() {
     if (data?.type === "key") holdKey(data.key);
     if (data?.type === "key?") void giveKeyBack(ports[0]);
     if (data?.type === "locked") void showLocked(data);
+    if (data?.type === "left_behind") showLeftBehind(data);
   });
   serviceWorker.addEventListener("controllerchange", () => {
     if (isUpdating) void renew();
@@ -97,6 +98,7 @@ addEventListener("online", () => askToDrain("online"));
 addEventListener("hashchange", prepareEnrolment); // another invite, opened where the page of the first one stands
 document.addEventListener("visibilitychange", () => {
   const isSeen = document.visibilityState === "visible";
+  if (isSeen) isChoosing = false;
   noteUse();
   if (isSeen) askToDrain("visible");
   else void keepDraft();
@@ -108,6 +110,7 @@ document.addEventListener("visibilitychange", () => {
 let heldKey = null;
 let lockTimer = 0;
 let lockAt = Infinity;
+let isChoosing = false; // the camera, or the gallery, covers this page: it is in use, and a photo has only this one to come back to
 
 function holdKey(key) {
   heldKey = key;
@@ -120,7 +123,8 @@ function holdKey(key) {
  */
 function noteUse(isElsewhere = false) {
   if (Date.now() > lockAt) return void lock();
-  const wait = isElsewhere || document.visibilityState === "visible" ? LOCK_IDLE_MS : LOCK_AWAY_MS;
+  const isInHand = isElsewhere || isChoosing || document.visibilityState === "visible";
+  const wait = isInHand ? LOCK_IDLE_MS : LOCK_AWAY_MS;
   lockAt = heldKey ? Date.now() + wait : Infinity;
   clearTimeout(lockTimer);
   if (heldKey) lockTimer = setTimeout(lock, wait);
@@ -320,6 +324,13 @@ function readDraft(form) {
   return [...answers, ["draft_path", new URL(form.action).pathname], ["typed_at", String(changedAt.get(form) ?? 0)]];
 }
 
+/** What was typed on the page before came to the worker after this one was drawn. */
+function showLeftBehind({ typed }) {
+  const forms = /** @type {HTMLFormElement[]} */ ([...document.querySelectorAll("form[data-form]")]);
+  const form = forms.find((each) => typed.includes(new FormData(each).get("change_id")));
+  if (form && !changedAt.has(form)) reloadAtRest();
+}
+
 /** A page that goes takes its requests along, in Firefox nearly always; a message arrives, and nobody waits for its answer. */
 addEventListener("pagehide", () => {
   /** @type {[string, string | File][][]} */
@@ -464,8 +475,9 @@ function refuseToEnrol(form, why) {
   }
   const shown = document.querySelector("[data-code]");
   const output = shown?.querySelector("output");
-  if (!output || location.hash.length < 2) return;
-  output.value = location.hash.slice(1);
+  const code = codeInAddress();
+  if (!output || !code) return;
+  output.value = code;
   /** @type {HTMLElement} */ (shown).hidden = false;
 }
 
@@ -477,7 +489,12 @@ async function copyCode(button) {
   await navigator.clipboard?.writeText(button.parentElement.querySelector("output").value).catch(() => {});
 }
 
-/** The link of an invite carries its code after the #, where no server log sees it. */
+/** The link of an invite carries its code after the #, where no server log sees it. So stands what a link within the page leads to. */
+function codeInAddress() {
+  const after = location.hash.slice(1);
+  return document.getElementById(after) ? "" : after;
+}
+
 async function prepareEnrolment() {
   const form = /** @type {HTMLFormElement | null} */ (document.querySelector("form[data-enrol]"));
   if (!form) return;
@@ -485,8 +502,9 @@ async function prepareEnrolment() {
   whyRefused ??= isTabOfIphone() ? Promise.resolve("tab") : isPrivate().then((yes) => (yes ? "private" : ""));
   const why = await whyRefused;
   if (why) return refuseToEnrol(form, why);
-  if (location.hash.length > 1) {
-    form.code.value = location.hash.slice(1);
+  const code = codeInAddress();
+  if (code) {
+    form.code.value = code;
     history.replaceState(history.state, "", location.pathname);
   }
   // The worker makes the device's key, so the form waits for it; a browser without workers is enrolled without one.
@@ -529,6 +547,10 @@ document.addEventListener("change", ({ target }) => {
   showQuestions(form);
   proposeNextVisit(form);
   noteChange(form);
+});
+
+document.addEventListener("click", ({ target }) => {
+  if (target instanceof HTMLInputElement && target.type === "file") isChoosing = true;
 });
 
 // A photo or a voice note (attach.js) is no answer, but its form is a draft from now on.

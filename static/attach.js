@@ -164,7 +164,7 @@ async function record(button) {
     recorder.addEventListener("dataavailable", ({ data }) => {
       size += data.size;
       if (size <= VOICE_BYTES_MAX) pieces.push(data);
-      else finish(true);
+      else finish({ isFull: true });
     });
     recorder.addEventListener("stop", () => void finish());
     recorder.start(500);
@@ -183,7 +183,7 @@ function tell(button) {
   const left = VOICE_MS_MAX - (Date.now() - (recording?.startedAt ?? 0));
   const { stop, seconds } = recording?.box.dataset;
   button.lastElementChild.textContent = `${stop} ${Math.max(0, Math.ceil(left / 1000))} ${seconds}`;
-  if (left <= 0) finish(true);
+  if (left <= 0) finish({ isFull: true });
 }
 
 /** Below the button: that the microphone was refused, there is none, or a voice note is full. */
@@ -198,7 +198,7 @@ function say(box, isFull) {
  * What was recorded so far joins the form at once, so that saving while it runs loses nothing but the last half second.
  * Ends when that is in it, too.
  */
-function finish(isFull = false) {
+function finish({ isFull = false, isSent = false } = {}) {
   if (!recording) return Promise.resolve();
   const { recorder, box, pieces, timer } = recording;
   recording = null;
@@ -215,7 +215,8 @@ function finish(isFull = false) {
   const before = [...(carrier(box, "voice").files ?? [])];
   keep();
   const isOver = recorder.state === "inactive";
-  const end = isOver ? Promise.resolve() : new Promise((resolve) => recorder.addEventListener("stop", resolve)).then(keep);
+  const stopped = isOver ? Promise.resolve() : new Promise((resolve) => recorder.addEventListener("stop", resolve));
+  const end = isOver || isSent ? stopped : stopped.then(keep); // a form that is on its way is no draft any more
   if (!isOver) recorder.stop();
   for (const track of recorder.stream.getTracks()) track.stop();
   return end;
@@ -254,7 +255,7 @@ document.addEventListener("click", ({ target }) => {
   const button = target instanceof Element ? target.closest("[data-microphone]") : null;
   if (button) void record(button);
 });
-document.addEventListener("submit", () => void finish(), { capture: true });
+document.addEventListener("submit", () => void finish({ isSent: true }), { capture: true });
 addEventListener("pagehide", () => void finish(), { capture: true }); // before app.js tells the worker what is on its way
 document.addEventListener("closing", (/** @type {any} */ { detail }) => detail.waits.push(finish()));
 document.addEventListener("htmx:before:swap", noteLeaving);

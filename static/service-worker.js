@@ -191,7 +191,9 @@ async function keepLeft(drafts) {
     for (const [name, value] of draft) form.append(name, value);
     await keepDraft(form).catch((error) => console.error("draft", error)); // the others are not lost for it
   }
-  await tellPages({ type: "left_behind", records: drafts.map((draft) => Object.fromEntries(draft).record_id) });
+  const left = drafts.map((draft) => Object.fromEntries(draft));
+  const typed = left.filter(({ chosen }) => !chosen).map(({ change_id }) => change_id);
+  await tellPages({ type: "left_behind", records: left.map(({ record_id }) => record_id), typed });
 }
 
 async function isShut() {

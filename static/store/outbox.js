@@ -29,8 +29,9 @@ import { isSealed } from "./vault.js";
  * @property {string} path of the page that the form stands on
  * @property {Record<string, string[]>} submitted the texts of each name, hidden ones too
  * @property {number} at
+ * @property {number} [typed_at] by the clock that says when a change was made
  *
- * @typedef {{ record_id: string, change_id: string, at: number, sealed: ArrayBuffer, carried?: boolean }} StoredDraft `carried`: under the key that photos have
+ * @typedef {{ record_id: string, change_id: string, at: number, typed_at?: number, sealed: ArrayBuffer, carried?: boolean }} StoredDraft `carried`: under the key that photos have
  * @typedef {object} Discarded what its owner gave up, with the ids under which it is taken back
  * @property {string} record_id
  * @property {number} at
@@ -153,7 +154,7 @@ export class Outbox {
    * @param {number} typed_at by the clock that says when a change was made
    */
   async saveDraft(draft, typed_at) {
-    const sealed = await this.#sealDraft(draft);
+    const sealed = await this.#sealDraft({ ...draft, typed_at });
     return this.#database.write(["entries", "drafts"], async (transaction) => {
       const store = transaction.objectStore("drafts");
       const entries = transaction.objectStore("entries");
@@ -204,7 +205,7 @@ export class Outbox {
       const { last, saved } = await this.#standing();
       const fresh = changes.filter(({ change_id }) => !saved.has(change_id));
       const entries = await Promise.all(fresh.map((change, at) => numbered(change, last + 1 + at)));
-      if (await this.#write(entries, { last, changes })) return;
+      if (await this.#write(entries, { last, changes, created_at })) return;
     }
     throw new Error("the sequence number kept moving");
   }
@@ -391,8 +392,8 @@ export class Outbox {
 
   /** @returns {Promise<StoredDraft>} */
   async #sealDraft(draft) {
-    const { record_id, change_id, at } = draft;
-    return { record_id, change_id, at, sealed: await this.#vault.seal(draft, draftBinding(draft)) };
+    const { record_id, change_id, at, typed_at = 0 } = draft;
+    return { record_id, change_id, at, typed_at, sealed: await this.#vault.seal(draft, draftBinding(draft)) };
   }
 
   /** @returns {Promise<StoredDiscarded>} */
@@ -446,12 +447,14 @@ export class Outbox {
   }
 
   /** @returns {Promise<boolean>} false when another save took the numbers first */
-  async #write(entries, { last, changes }) {
+  async #write(entries, { last, changes, created_at }) {
     const isWritten = await this.#database.write(["entries", "device", "drafts"], async (transaction) => {
       const [store, device] = [transaction.objectStore("entries"), transaction.objectStore("device")];
       const now = standingOf(...(await Promise.all([requested(store.getAll()), requested(device.get("sequence"))])));
       if (now.last !== last || entries.some(({ change_id }) => now.saved.has(change_id))) return false;
-      for (const change of changes) deleteDraft(transaction.objectStore("drafts"), change);
+      const drafts = transaction.objectStore("drafts");
+      const kept = (await requested(drafts.getAll())).filter(({ typed_at = 0 }) => typed_at > created_at); // typed while it was saved
+      for (const change of changes) if (!kept.some((draft) => isDraftOf(draft, change))) deleteDraft(drafts, change);
       if (entries.length === 0) return true;
       for (const entry of entries) store.add(entry);
       device.put(last + entries.length, "sequence");
@@ -538,6 +541,8 @@ function deleteDraft(store, { record_id, change_id }) {
   store.delete(record_id);
   store.delete(change_id);
 }
+
+const isDraftOf = (draft, { record_id, change_id }) => draft.record_id === record_id && draft.change_id === change_id;
 
 const displayBinding = (changeId) => `display\n${changeId}`;
 const draftBinding = ({ record_id }) => `draft\n${record_id}`;

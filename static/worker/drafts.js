@@ -26,7 +26,8 @@ export async function postDraft({ outbox, blobs, replica }, form, now) {
   }
   if (submitted.discard) {
     const path = ownPath(submitted.back?.[0] ?? "", "/today");
-    await outbox.dropDrafts((draft) => draft.path === path);
+    const isShown = (draft) => !submitted.record_id || draft.record_id === record_id; // not what another tab has
+    await outbox.dropDrafts((draft) => draft.path === path && isShown(draft));
     await letGoOfChosen({ outbox, blobs }, record_id);
     return seeOther(path);
   }

@@ -91,12 +91,15 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   }
   // Saved is saved, whatever else fails: handed to the server now, it would be there a second time.
   for (const [at, { one, stuck }] of asked.entries()) {
-    const isOver = ({ record_id, path }) => record_id === one.hidden.record_id && (write.action === "void" || path === formPath);
+    const isOver = ({ record_id, path, typed_at = 0 }) =>
+      record_id === one.hidden.record_id && (write.action === "void" || (path === formPath && typed_at <= now));
     // Where nothing was altered nothing is unsaved; of what is withdrawn no form is left at all.
     const cleared = changes[at] && stuck.length > 0 ? giveUp(phone, seal, stuck, now, false) : phone.outbox.dropDrafts(isOver);
     await cleared.catch((error) => console.error("not cleared", error));
   }
-  if (posted.has("photo") || posted.has("voice")) await letGoOfChosen(phone, record_id);
+  // What was typed or chosen while it was being saved is a draft of its own.
+  const isDraft = async () => (await phone.outbox.draftRecordIds()).includes(record_id);
+  if ((posted.has("photo") || posted.has("voice")) && !(await isDraft().catch(() => false))) await letGoOfChosen(phone, record_id);
   const urgent = write.urgent && isHeld(write.urgent, filled[0]?.values ?? {}) ? write.urgent.next : "";
   const next = fillPath(urgent || write.next, { ...params, visit_id: record_id });
   const path = urgent ? next : isGone ? "/my-visits" : back || next;
@@ -159,8 +162,10 @@ async function changeFrom(phone, write, { values, fixed, hidden, attachments, st
   if (action === "void") return isKnown ? null : { ...about, ...idAndBase(hidden), set: {} };
   if (!standing) {
     // When the form was opened is the phone's word for when the visit began; it never ends before it began.
-    const times = kind === "visit" && !write.record ? { started_at: Math.min(opened_at, now), ended_at: now } : {};
-    return { ...about, ...idAndBase(hidden), set: { ...values, ...fixed, ...times, ...named([], attachments) } };
+    const times = kind === "visit" && !write.record && !sent ? { started_at: Math.min(opened_at, now), ended_at: now } : {};
+    // Sent before, and gone from here since: what is said now is an edit, which the server takes or holds.
+    const ids = sent ? { change_id: newUuid(now), base: sent.change_id } : idAndBase(hidden);
+    return { ...about, ...ids, set: { ...values, ...fixed, ...times, ...named([], attachments) } };
   }
   const since = sent ? entries.filter(({ sequence }) => sequence >= sent.sequence) : [];
   const opened = write.record && since.every(({ display }) => display) ? openedWith(hidden) : null;

@@ -11,11 +11,13 @@ from playwright.sync_api import expect
 from tests.browser.coordinator import Coordinator
 from tests.browser.every_page import addresses
 from tests.browser.opening import OPENING
-from tests.browser.phone import Phone
+from tests.browser.phone import SECONDS, Phone
+from tests.browser.photographs import photograph
 from tests.browser.releases import next_release
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
-from tests.browser.test_photos import set_clock
+from tests.browser.test_photos import TAKE, file_of, set_clock
+from tests.browser.test_saving import worker_of
 
 pytestmark = pytest.mark.browser
 
@@ -250,6 +252,84 @@ def test_of_a_visit_that_is_withdrawn_or_discarded_no_draft_is_left(phone: Phone
             phone.page.wait_for_url("**/discarded")
 
         assert drafts(phone) == []
+
+
+RELOAD_AT_ONCE = """(words) => {
+    const note = document.querySelector("#visit-form [name=note]");
+    note.value = words;
+    note.dispatchEvent(new Event("input", { bubbles: true }));
+    note.dispatchEvent(new Event("change", { bubbles: true }));
+    location.reload();
+}"""
+
+
+def test_the_last_words_before_a_page_is_loaded_again_stand_on_it(phone: Phone) -> None:
+    """The page that comes was drawn before the one that goes could say them."""
+    _, form_ids = fill_half(phone)
+
+    phone.page.evaluate(RELOAD_AT_ONCE, f"{NOTE}，明天要配")
+
+    expect(phone.page.locator("#visit-form [name=note]")).to_have_value(f"{NOTE}，明天要配")
+    assert ids(phone) == form_ids
+
+
+POST_DRAFT = """async ({ note, other }) => {
+    const form = document.getElementById("visit-form");
+    const body = new URLSearchParams([...new FormData(form)].filter(([, text]) => typeof text === "string"));
+    body.set("note", note);
+    body.set("draft_path", new URL(form.action).pathname);
+    body.set("typed_at", String(Date.now()));
+    if (other) for (const name of ["record_id", "change_id"]) body.set(name, crypto.randomUUID());
+    return (await fetch("/drafts", { method: "POST", body })).status;
+}"""
+
+
+def test_who_begins_afresh_in_one_tab_gives_up_nothing_of_another(phone: Phone) -> None:
+    fill_half(phone)
+    for note, other in (("第一个", True), ("第二个", False)):
+        assert phone.page.evaluate(POST_DRAFT, {"note": note, "other": other}) == 204
+    assert len(drafts(phone)) == 2
+
+    phone.page.reload()
+    expect(phone.page.locator("#visit-form [name=note]")).to_have_value("第二个")
+    phone.page.locator("#draft button").tap()
+
+    expect(phone.page.locator("#visit-form [name=note]")).to_have_value("第一个")
+    assert [draft["note"] for draft in drafts(phone)] == [["第一个"]]
+
+
+SLOW_PICTURES = """() => {
+    const draw = self.createImageBitmap;
+    self.isDrawing = false;
+    const go = new Promise((resolve) => { self.letDraw = resolve; });
+    self.createImageBitmap = async (...given) => {
+        self.isDrawing = true;
+        await go;
+        return draw(...given);
+    };
+}"""
+
+
+def test_what_is_typed_while_a_visit_is_being_saved_is_no_part_of_it_and_kept(phone: Phone) -> None:
+    """Photos are drawn anew first, for seconds on a slow phone, and the form is there to be written in."""
+    fill_half(phone)
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+    worker = worker_of(phone)
+    worker.evaluate(SLOW_PICTURES)
+
+    phone.page.locator(submit_of("visit-form")).click(no_wait_after=True)
+    wait_until(lambda: worker.evaluate("() => self.isDrawing"), seconds=SECONDS, failure=lambda: "nothing is drawn")
+    phone.page.locator("#visit-form [name=note]").fill(f"{NOTE}，还有一句")
+    wait_until(
+        lambda: [draft["note"] for draft in drafts(phone)] == [[f"{NOTE}，还有一句"]],
+        seconds=SECONDS,
+        failure=lambda: f"kept: {drafts(phone)}",
+    )
+    worker.evaluate("() => self.letDraw()")
+
+    phone.page.wait_for_url("**saved=*")
+    assert [draft["note"] for draft in drafts(phone)] == [[f"{NOTE}，还有一句"]]
 
 
 def test_a_draft_can_be_begun_afresh(phone: Phone) -> None:

@@ -123,6 +123,23 @@ def test_a_second_invite_that_is_opened_on_the_page_of_the_first_one_is_the_one_
     expect(field).not_to_have_value(first)
 
 
+def test_a_link_within_the_page_of_an_invite_is_no_code(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    phone = make_phone(server.url)
+    open_invite(phone, coordinator)
+    field = phone.page.locator("#code")
+    expect(field).not_to_have_value("")
+    code = field.input_value()
+
+    phone.page.locator(".skip").focus()
+    phone.page.keyboard.press("Enter")
+
+    phone.wait_until_true("() => location.hash === '#heading'")
+    expect(phone.page.locator(BUTTON)).to_be_enabled()
+    assert field.input_value() == code
+
+
 def test_a_phone_that_was_confirmed_keeps_its_key_and_what_waits(
     server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
 ) -> None:

@@ -120,7 +120,7 @@ def test_the_language_may_be_switched_while_the_first_sync_runs(
 
         phone.switch_language()
 
-        expect(phone.page.locator(PROGRESS)).to_contain_text("Fetching your list: 1000 of ")
+        expect(phone.page.locator(PROGRESS)).to_contain_text("Downloading your list: 1000 of ")
         take(phone.page, "first-sync-english")
 
 

@@ -321,6 +321,7 @@ def test_what_is_typed_while_a_visit_is_being_saved_is_no_part_of_it_and_kept(ph
     phone.page.locator(submit_of("visit-form")).click(no_wait_after=True)
     wait_until(lambda: worker.evaluate("() => self.isDrawing"), seconds=SECONDS, failure=lambda: "nothing is drawn")
     phone.page.locator("#visit-form [name=note]").fill(f"{NOTE}，还有一句")
+    phone.page.locator("#visit-form [name=note]").blur()  # or it says so once more as it goes
     wait_until(
         lambda: [draft["note"] for draft in drafts(phone)] == [[f"{NOTE}，还有一句"]],
         seconds=SECONDS,

@@ -11,7 +11,7 @@ from tests.browser.coordinator import Coordinator
 from tests.browser.phone import Phone
 from tests.browser.screen import submit_of
 from tests.browser.server_process import wait_until
-from tests.browser.test_saving import open_form
+from tests.browser.test_saving import entries, open_form
 
 pytestmark = [pytest.mark.browser, pytest.mark.whole_browser]
 
@@ -155,6 +155,36 @@ def test_p27_a_form_that_is_open_when_its_door_leaves_the_phone_is_saved(
     expect(phone.page.locator("dl.answers")).to_contain_text(NOTE)
     coordinator.page.goto(f"{coordinator.url}/coordinator/held")
     expect(coordinator.page.locator("main")).to_contain_text(NOTE)
+
+
+SEND = """async () => {
+    const form = document.getElementById("visit-form");
+    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+    return answer.url.split("saved=")[1].slice(0, 36);
+}"""
+
+
+def test_p27_words_that_are_added_to_a_visit_that_is_up_and_left_the_phone_go_up_as_well(
+    phone: Phone, coordinator: Coordinator
+) -> None:
+    """Her page had not heard that the visit was saved, and by the time she saves it again it is another's."""
+    hand_back(phone)
+    fill_half(phone)
+    visit = phone.page.evaluate(SEND)
+    take_round_back(coordinator)
+    purged(phone)
+    assert visit in coordinator.visit_ids()
+
+    phone.page.locator("textarea[name=note]").fill(f"{NOTE}，还有一句")
+    phone.page.locator(submit_of("visit-form")).tap()
+
+    phone.page.wait_for_url(f"**saved={visit}*")
+    wait_until(
+        lambda: [each["state"] for each in entries(phone) if each["record_id"] == visit] == ["acknowledged", "held"],
+        seconds=40,
+        failure=lambda: f"there are: {entries(phone)}",
+    )
+    assert coordinator.open_visit(visit).history == ("accepted", "held")
 
 
 def test_p27_a_draft_whose_door_left_the_phone_is_read_and_begun_afresh(phone: Phone, coordinator: Coordinator) -> None:

@@ -375,6 +375,12 @@ def test_a_page_whose_look_for_a_new_worker_gets_no_answer_is_lent_the_key_and_l
     assert phone.page.evaluate("() => lockAt < Infinity")
 
 
+OUT_OF_SIGHT = """() => {
+    Object.defineProperty(document, "visibilityState", { value: "hidden" });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
 def test_a_tab_out_of_sight_does_not_lock_the_one_in_hand(phone: Phone) -> None:
     set_pin(phone)
     phone.page.clock.install()
@@ -383,12 +389,7 @@ def test_a_tab_out_of_sight_does_not_lock_the_one_in_hand(phone: Phone) -> None:
     in_hand.goto(f"{phone.url}/today")
     wait_for_key(hidden)
     wait_for_key(in_hand)
-    hidden.evaluate(
-        """() => {
-            Object.defineProperty(document, "visibilityState", { value: "hidden" });
-            document.dispatchEvent(new Event("visibilitychange"));
-        }"""
-    )
+    hidden.evaluate(OUT_OF_SIGHT)
 
     hidden.clock.fast_forward("01:50")
     in_hand.locator("h1").tap()
@@ -401,6 +402,24 @@ def test_a_tab_out_of_sight_does_not_lock_the_one_in_hand(phone: Phone) -> None:
     assert hidden.evaluate("() => heldKey !== null")
 
     hidden.clock.fast_forward("03:10")  # five minutes after the last use anywhere
+    expect_locked(phone)
+
+
+def test_a_photo_that_takes_longer_than_the_lock_waits_comes_back_to_its_form(phone: Phone) -> None:
+    """The camera covers the page, which is in use all the same."""
+    set_pin(phone)
+    open_form(phone)
+    wait_for_key(phone.page)
+    phone.page.clock.install()
+    with phone.page.expect_file_chooser() as chooser:
+        phone.page.locator(TAKE).click()
+    phone.page.evaluate(OUT_OF_SIGHT)
+
+    phone.page.clock.fast_forward("02:30")
+    chooser.value.set_files(file_of(photograph(phone, 400, 300)))
+
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
+    phone.page.clock.fast_forward("05:10")
     expect_locked(phone)
 
 

@@ -7,6 +7,7 @@ const RHYTHM_MS = 30_000;
 const UPDATE_CHECK_MS = 60 * 60_000;
 const UPDATE_PUT_OFF_MS = 2 * 60 * 60_000;
 const PUT_OFF = "linli-update-put-off";
+const LEFT_BEHIND = "linli-left-behind";
 const DRAFT_PAUSE_MS = 300;
 const GOING_MS = 10_000;
 const LOCK_IDLE_MS = 5 * 60_000;
@@ -325,10 +326,12 @@ function readDraft(form) {
 }
 
 /** What was typed on the page before came to the worker after this one was drawn. */
-function showLeftBehind({ typed }) {
+function showLeftBehind({ typed, at }) {
   const forms = /** @type {HTMLFormElement[]} */ ([...document.querySelectorAll("form[data-form]")]);
   const form = forms.find((each) => typed.includes(new FormData(each).get("change_id")));
-  if (form && !changedAt.has(form)) reloadAtRest();
+  if (!form || changedAt.has(form) || sessionStorage.getItem(LEFT_BEHIND) === String(at)) return;
+  sessionStorage.setItem(LEFT_BEHIND, String(at)); // it may be told twice
+  reloadAtRest();
 }
 
 /** A page that goes takes its requests along, in Firefox nearly always; a message arrives, and nobody waits for its answer. */

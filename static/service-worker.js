@@ -121,6 +121,10 @@ function isFromElsewhere({ method, mode, referrer }, { pathname }) {
 worker.addEventListener("message", (event) => {
   const { type, cause, drafts } = event.data ?? {};
   if (type === "SKIP_WAITING") event.waitUntil(worker.skipWaiting());
+  if (type === "drain" && cause === "load" && leftBehind) {
+    event.source?.postMessage(leftBehind);
+    leftBehind = null;
+  }
   if (type === "drain") event.waitUntil(drainFor(event.source, cause));
   if (type === "lock") event.waitUntil(lock());
   if (type === "drafts") event.waitUntil((leaving = leaving.then(() => keepLeft(drafts))));
@@ -167,6 +171,9 @@ async function settings(event) {
   return answer;
 }
 
+/** @type {object | null} for the page that was just drawn without it, and was not there yet when all were told */
+let leftBehind = null;
+
 /** What pages that are gone left behind is kept first: the next page asks for it, or has something newer. */
 let leaving = Promise.resolve();
 
@@ -193,7 +200,8 @@ async function keepLeft(drafts) {
   }
   const left = drafts.map((draft) => Object.fromEntries(draft));
   const typed = left.filter(({ chosen }) => !chosen).map(({ change_id }) => change_id);
-  await tellPages({ type: "left_behind", records: left.map(({ record_id }) => record_id), typed });
+  leftBehind = { type: "left_behind", at: Date.now(), records: left.map(({ record_id }) => record_id), typed };
+  await tellPages(leftBehind);
 }
 
 async function isShut() {

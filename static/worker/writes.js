@@ -1,6 +1,7 @@
 // A form sent from a volunteer's page: checked, made into one change, sealed, and saved in the outbox. "303" means saved:
 // the strict transaction has completed before the browser is sent on. The twin of server/writing.py.
 
+import { isTypedSince } from "../store/outbox.js";
 import { sealBinding } from "../sync/seal.js";
 import { keepAttachments } from "./attachments.js";
 import { readFilled, readSubmitted } from "./filled.js";
@@ -91,8 +92,8 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   }
   // Saved is saved, whatever else fails: handed to the server now, it would be there a second time.
   for (const [at, { one, stuck }] of asked.entries()) {
-    const isOver = ({ record_id, path, typed_at = 0 }) =>
-      record_id === one.hidden.record_id && (write.action === "void" || (path === formPath && typed_at <= now));
+    const isOver = (draft) =>
+      draft.record_id === one.hidden.record_id && (write.action === "void" || (draft.path === formPath && !isTypedSince(draft, now)));
     // Where nothing was altered nothing is unsaved; of what is withdrawn no form is left at all.
     const cleared = changes[at] && stuck.length > 0 ? giveUp(phone, seal, stuck, now, false) : phone.outbox.dropDrafts(isOver);
     await cleared.catch((error) => console.error("not cleared", error));

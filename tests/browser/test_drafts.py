@@ -273,12 +273,12 @@ def test_the_last_words_before_a_page_is_loaded_again_stand_on_it(phone: Phone) 
     assert ids(phone) == form_ids
 
 
-POST_DRAFT = """async ({ note, other }) => {
+POST_DRAFT = """async ({ note, other, ahead = 0 }) => {
     const form = document.getElementById("visit-form");
     const body = new URLSearchParams([...new FormData(form)].filter(([, text]) => typeof text === "string"));
     body.set("note", note);
     body.set("draft_path", new URL(form.action).pathname);
-    body.set("typed_at", String(Date.now()));
+    body.set("typed_at", String(Date.now() + ahead));
     if (other) for (const name of ["record_id", "change_id"]) body.set(name, crypto.randomUUID());
     return (await fetch("/drafts", { method: "POST", body })).status;
 }"""
@@ -296,6 +296,18 @@ def test_who_begins_afresh_in_one_tab_gives_up_nothing_of_another(phone: Phone) 
 
     expect(phone.page.locator("#visit-form [name=note]")).to_have_value("第一个")
     assert [draft["note"] for draft in drafts(phone)] == [["第一个"]]
+
+
+def test_a_draft_that_a_clock_far_ahead_has_dated_is_over_with_its_save(phone: Phone) -> None:
+    """It is set right before she saves, and nothing was typed since."""
+    path, _ = fill_half(phone)
+    assert phone.page.evaluate(POST_DRAFT, {"note": NOTE, "other": False, "ahead": 400 * 86_400_000}) == 204
+    phone.open(path)
+    expect(phone.page.locator("#draft")).to_be_visible()
+
+    phone.save()
+
+    assert drafts(phone) == []
 
 
 SLOW_PICTURES = """() => {

@@ -7,7 +7,6 @@ const RHYTHM_MS = 30_000;
 const UPDATE_CHECK_MS = 60 * 60_000;
 const UPDATE_PUT_OFF_MS = 2 * 60 * 60_000;
 const PUT_OFF = "linli-update-put-off";
-const LEFT_BEHIND = "linli-left-behind";
 const DRAFT_PAUSE_MS = 300;
 const GOING_MS = 10_000;
 const LOCK_IDLE_MS = 5 * 60_000;
@@ -43,7 +42,6 @@ async function startWorker() {
     if (data?.type === "key") holdKey(data.key);
     if (data?.type === "key?") void giveKeyBack(ports[0]);
     if (data?.type === "locked") void showLocked(data);
-    if (data?.type === "left_behind") showLeftBehind(data);
   });
   serviceWorker.addEventListener("controllerchange", () => {
     if (isUpdating) void renew();
@@ -323,15 +321,6 @@ async function sendDraft(form) {
 function readDraft(form) {
   const answers = /** @type {[string, string][]} */ ([...new FormData(form)].filter(([, text]) => typeof text === "string"));
   return [...answers, ["draft_path", new URL(form.action).pathname], ["typed_at", String(changedAt.get(form) ?? 0)]];
-}
-
-/** What was typed on the page before came to the worker after this one was drawn. */
-function showLeftBehind({ typed, at }) {
-  const forms = /** @type {HTMLFormElement[]} */ ([...document.querySelectorAll("form[data-form]")]);
-  const form = forms.find((each) => typed.includes(new FormData(each).get("change_id")));
-  if (!form || changedAt.has(form) || sessionStorage.getItem(LEFT_BEHIND) === String(at)) return;
-  sessionStorage.setItem(LEFT_BEHIND, String(at)); // it may be told twice
-  reloadAtRest();
 }
 
 /** A page that goes takes its requests along, in Firefox nearly always; a message arrives, and nobody waits for its answer. */

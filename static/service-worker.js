@@ -121,10 +121,6 @@ function isFromElsewhere({ method, mode, referrer }, { pathname }) {
 worker.addEventListener("message", (event) => {
   const { type, cause, drafts } = event.data ?? {};
   if (type === "SKIP_WAITING") event.waitUntil(worker.skipWaiting());
-  if (type === "drain" && cause === "load" && leftBehind) {
-    event.source?.postMessage(leftBehind);
-    leftBehind = null;
-  }
   if (type === "drain") event.waitUntil(drainFor(event.source, cause));
   if (type === "lock") event.waitUntil(lock());
   if (type === "drafts") event.waitUntil((leaving = leaving.then(() => keepLeft(drafts))));
@@ -171,9 +167,6 @@ async function settings(event) {
   return answer;
 }
 
-/** @type {object | null} for the page that was just drawn without it, and was not there yet when all were told */
-let leftBehind = null;
-
 /** What pages that are gone left behind is kept first: the next page asks for it, or has something newer. */
 let leaving = Promise.resolve();
 
@@ -198,10 +191,7 @@ async function keepLeft(drafts) {
     for (const [name, value] of draft) form.append(name, value);
     await keepDraft(form).catch((error) => console.error("draft", error)); // the others are not lost for it
   }
-  const left = drafts.map((draft) => Object.fromEntries(draft));
-  const typed = left.filter(({ chosen }) => !chosen).map(({ change_id }) => change_id);
-  leftBehind = { type: "left_behind", at: Date.now(), records: left.map(({ record_id }) => record_id), typed };
-  await tellPages(leftBehind);
+  await tellPages({ type: "left_behind", records: drafts.map((draft) => Object.fromEntries(draft).record_id) });
 }
 
 async function isShut() {

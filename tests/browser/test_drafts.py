@@ -254,25 +254,6 @@ def test_of_a_visit_that_is_withdrawn_or_discarded_no_draft_is_left(phone: Phone
         assert drafts(phone) == []
 
 
-RELOAD_AT_ONCE = """(words) => {
-    const note = document.querySelector("#visit-form [name=note]");
-    note.value = words;
-    note.dispatchEvent(new Event("input", { bubbles: true }));
-    note.dispatchEvent(new Event("change", { bubbles: true }));
-    location.reload();
-}"""
-
-
-def test_the_last_words_before_a_page_is_loaded_again_stand_on_it(phone: Phone) -> None:
-    """The page that comes was drawn before the one that goes could say them."""
-    _, form_ids = fill_half(phone)
-
-    phone.page.evaluate(RELOAD_AT_ONCE, f"{NOTE}，明天要配")
-
-    expect(phone.page.locator("#visit-form [name=note]")).to_have_value(f"{NOTE}，明天要配")
-    assert ids(phone) == form_ids
-
-
 POST_DRAFT = """async ({ note, other, ahead = 0 }) => {
     const form = document.getElementById("visit-form");
     const body = new URLSearchParams([...new FormData(form)].filter(([, text]) => typeof text === "string"));

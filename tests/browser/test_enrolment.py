@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
@@ -44,6 +44,14 @@ NEVER_OPENS = """
 
 def open_invite(phone: Phone, coordinator: Coordinator, number: str = "0001") -> None:
     phone.page.goto(coordinator.invite(number).link.replace(coordinator.url, phone.url))
+
+
+def open_first_invite(phone: Phone, coordinator: Coordinator) -> tuple[Locator, str]:
+    """The field that its code stands in, and the code."""
+    open_invite(phone, coordinator)
+    field = phone.page.locator("#code")
+    expect(field).not_to_have_value("")
+    return field, field.input_value()
 
 
 def send_invite(phone: Phone, coordinator: Coordinator, number: str) -> None:
@@ -113,10 +121,7 @@ def test_a_second_invite_that_is_opened_on_the_page_of_the_first_one_is_the_one_
     server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
 ) -> None:
     phone = make_phone(server.url)
-    open_invite(phone, coordinator)
-    field = phone.page.locator("#code")
-    expect(field).not_to_have_value("")
-    first = field.input_value()
+    field, first = open_first_invite(phone, coordinator)
 
     open_invite(phone, coordinator)
 
@@ -127,10 +132,7 @@ def test_a_link_within_the_page_of_an_invite_is_no_code(
     server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
 ) -> None:
     phone = make_phone(server.url)
-    open_invite(phone, coordinator)
-    field = phone.page.locator("#code")
-    expect(field).not_to_have_value("")
-    code = field.input_value()
+    field, code = open_first_invite(phone, coordinator)
 
     phone.page.locator(".skip").focus()
     phone.page.keyboard.press("Enter")

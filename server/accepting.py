@@ -53,9 +53,8 @@ def accept_form(session: Session, principal: Principal, change: Change, now: int
         was_saved = known.result.outcome in SAVED
         standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
         fields = standing.fields if standing else {}
-        unlike = {
-            name for name, value in change.set.items() if (fields.get(name) or type(value)()) != value
-        }  # missing is empty
+        # A field that is missing and one that is empty are the same.
+        unlike = {name for name, value in change.set.items() if (fields.get(name) or type(value)()) != value}
         history = store.histories(author.community_id, [change.record_id])[change.record_id]
         saved = [entry for entry in history if form_id in (entry.change_id, entry.device_id)]
         if was_saved and (not unlike or saved[-1].set == change.set):
@@ -69,9 +68,8 @@ def accept_form(session: Session, principal: Principal, change: Change, now: int
 
 
 def keep_search_keys(session: Session, community_id: int, household_ids: Collection[str], now: int) -> None:
-    SqlStore(session).hold(
-        community_id
-    )  # before the look: two processes that start at once would make one id with two times, and the second would be held
+    # Before the look: two processes that start at once would make one id with two times, and the second would be held.
+    SqlStore(session).hold(community_id)
     spelled = search_changes(session, community_id, household_ids, now)
     if spelled:
         accept(SqlStore(session), RULES, spelled, author=server_author(community_id), received_at=now)

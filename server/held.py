@@ -126,9 +126,8 @@ def take_in(session: Session, principal: Principal, held: HeldChange, *, decisio
     standing = SqlStore(session).records(asked.community_id, [again.record_id]).get(again.record_id)
     if standing is not None and standing.is_void and any(each.action == Action.VOID for each in since):
         raise StillHeld("withdrawn")  # by its author, after this had come
-    if again.action is Action.VOID and any(
-        each.person_id == asked.person_id and each.action == Action.PUT for each in since
-    ):
+    has_amended = any(each.person_id == asked.person_id and each.action == Action.PUT for each in since)
+    if again.action is Action.VOID and has_amended:
         raise StillHeld("amended")  # by its author, who so takes back that she withdrew it
     (result,) = accept_changes(session, author, [again], now)
     if result.outcome is Outcome.HELD:

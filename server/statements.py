@@ -21,8 +21,8 @@ Values = Sequence[Any] | Mapping[str, Any]
 
 
 def statements_of(session: Session) -> "Statements":
-    """The transaction's own: one for each, because making it opens the transaction. Works that are committed together share it (`all_of` in
-    server/database.py)."""
+    """The transaction's own: one for each, because making it opens the transaction. Works that are committed together
+    share it (`all_of` in server/database.py)."""
     found: Statements | None = session.info.get("statements")
     if found is None:
         found = session.info["statements"] = Statements(session.connection())

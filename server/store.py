@@ -43,7 +43,7 @@ VISIBLE = """
                AND g.revision > :seen AND r.kind NOT IN ({desk_kinds})) r
      WHERE r.kind <> 'visit' OR r.nth <= :kept{or_sent_back}
         OR (r.granted = :place AND r.revision > :place AND r.record_id <= :last_id)
-"""
+""".replace("{desk_kinds}", ", ".join(f"'{kind}'" for kind in sorted(DESK_KINDS)))
 PURGED = """
     SELECT DISTINCT g.scope_id FROM scope_grant g
      WHERE g.community_id = :community AND g.person_id = :person
@@ -152,7 +152,7 @@ class SqlStore:
             return Slice([], [], after, True)
         names = visibility(community_id, person_id, after) | {"limit": limit + 1}
         rows = self._statements.rows(NEXT_OF_SQLITE if self._is_sqlite else NEXT_RECORDS, names)
-        taken = rows[: page_length(limit, (len(row[FIELDS_AT]) for row in rows))]
+        taken = rows[: page_length(limit, (len(as_bytes(row[FIELDS_AT])) for row in rows))]
         is_complete = len(taken) == len(rows)
         records = StoredRecords(taken)
         end = Position(max(head, after.revision)) if is_complete else Position(taken[-1][-1], text_id(taken[-1][0]))
@@ -279,6 +279,11 @@ def base_from(text: str) -> int | str:
     return int(text) if text.isdigit() else text
 
 
+def as_bytes(stored: Any) -> bytes:
+    """A record's fields as JSON: SQLite gives the bytes, PostgreSQL a text."""
+    return stored if isinstance(stored, bytes) else stored.encode()
+
+
 class StoredRecords(Sequence[Record]):
     """Rows of READ_COLUMNS, read when somebody looks. To a phone they go as they are stored."""
 
@@ -307,7 +312,7 @@ class StoredRecords(Sequence[Record]):
             pieces = by_kind.get(kind)
             if pieces is None:
                 pieces = by_kind[kind] = []
-            fields = stored if isinstance(stored, bytes) else stored.encode()
+            fields = as_bytes(stored)
             pieces.append(fields[:-1])
             pieces.append(
                 f'{"," if len(fields) > len("{}") else ""}"id":"{spelled(record_id)}","revision":{revision},'
@@ -350,7 +355,6 @@ READ_COLUMNS = (
 RECORD_COLUMNS = ("community_id", *READ_COLUMNS, "review")
 OR_SENT_BACK = " OR r.review = 'sent_back'"
 FIELDS_AT = READ_COLUMNS.index("fields")
-VISIBLE = VISIBLE.replace("{desk_kinds}", ", ".join(f"'{kind}'" for kind in sorted(DESK_KINDS)))
 VISIBLE_IDS = VISIBLE.format(columns="r.record_id", or_sent_back=OR_SENT_BACK)
 # First which records, then the records: so that sorting them does not carry their text about.
 NEXT_RECORDS = f"""

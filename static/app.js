@@ -481,7 +481,7 @@ async function copyCode(button) {
   await navigator.clipboard?.writeText(button.parentElement.querySelector("output").value).catch(() => {});
 }
 
-/** The link of an invite carries its code after the #, where no server log sees it. So stands what a link within the page leads to. */
+/** The link of an invite carries its code after the #, where no server log sees it; a link within the page has its place there. */
 function codeInAddress() {
   const after = location.hash.slice(1);
   return document.getElementById(after) ? "" : after;
@@ -541,9 +541,11 @@ document.addEventListener("change", ({ target }) => {
   noteChange(form);
 });
 
-document.addEventListener("click", ({ target }) => {
-  if (target instanceof HTMLInputElement && target.type === "file") isChoosing = true;
-});
+for (const type of ["click", "change", "cancel"]) {
+  document.addEventListener(type, ({ target }) => {
+    if (target instanceof HTMLInputElement && target.type === "file") isChoosing = type === "click";
+  });
+}
 
 // A photo or a voice note (attach.js) is no answer, but its form is a draft from now on.
 document.addEventListener("chosen", (/** @type {any} */ { target, detail }) => {

@@ -147,9 +147,8 @@ class Outcome(StrEnum):
     TOO_BIG = "too_big"
 
 
-TAKEN_NOW = frozenset(
-    {Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT}
-)  # each said only of a change that history lacked
+# Each is said only of a change that history lacked.
+TAKEN_NOW = frozenset({Outcome.ACCEPTED, Outcome.MERGED, Outcome.CONFLICT})
 
 
 class Held(StrEnum):

@@ -453,8 +453,9 @@ export class Outbox {
       const now = standingOf(...(await Promise.all([requested(store.getAll()), requested(device.get("sequence"))])));
       if (now.last !== last || entries.some(({ change_id }) => now.saved.has(change_id))) return false;
       const drafts = transaction.objectStore("drafts");
-      const kept = (await requested(drafts.getAll())).filter((draft) => isTypedSince(draft, created_at));
-      for (const change of changes) if (!kept.some((draft) => isDraftOf(draft, change))) deleteDraft(drafts, change);
+      const typed = new Map((await requested(drafts.getAll())).map(({ change_id, typed_at = 0 }) => [change_id, typed_at]));
+      // What was typed while the form was being saved is no part of it.
+      for (const change of changes) if ((typed.get(change.change_id) ?? 0) <= created_at) deleteDraft(drafts, change);
       if (entries.length === 0) return true;
       for (const entry of entries) store.add(entry);
       device.put(last + entries.length, "sequence");
@@ -541,11 +542,6 @@ function deleteDraft(store, { record_id, change_id }) {
   store.delete(record_id);
   store.delete(change_id);
 }
-
-/** While its form was being saved, that is; not by a clock that was ahead and has been set right. */
-export const isTypedSince = ({ typed_at = 0 }, moment) => typed_at > moment && typed_at <= Date.now();
-
-const isDraftOf = (draft, { record_id, change_id }) => draft.record_id === record_id && draft.change_id === change_id;
 
 const displayBinding = (changeId) => `display\n${changeId}`;
 const draftBinding = ({ record_id }) => `draft\n${record_id}`;

@@ -1,7 +1,6 @@
 // A form sent from a volunteer's page: checked, made into one change, sealed, and saved in the outbox. "303" means saved:
 // the strict transaction has completed before the browser is sent on. The twin of server/writing.py.
 
-import { isTypedSince } from "../store/outbox.js";
 import { sealBinding } from "../sync/seal.js";
 import { keepAttachments } from "./attachments.js";
 import { readFilled, readSubmitted } from "./filled.js";
@@ -98,9 +97,9 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
     const cleared = changes[at] && stuck.length > 0 ? giveUp(phone, seal, stuck, now, false) : phone.outbox.dropDrafts(isOver);
     await cleared.catch((error) => console.error("not cleared", error));
   }
-  // What was typed or chosen while it was being saved is a draft of its own.
-  const isDraft = async () => (await phone.outbox.draftRecordIds()).includes(record_id);
-  if ((posted.has("photo") || posted.has("voice")) && !(await isDraft().catch(() => false))) await letGoOfChosen(phone, record_id);
+  const isNewer = (draft) => draft.record_id === record_id && isTypedSince(draft, now);
+  const isChosenAnew = async () => (await phone.outbox.drafts()).some(isNewer);
+  if ((posted.has("photo") || posted.has("voice")) && !(await isChosenAnew().catch(() => false))) await letGoOfChosen(phone, record_id);
   const urgent = write.urgent && isHeld(write.urgent, filled[0]?.values ?? {}) ? write.urgent.next : "";
   const next = fillPath(urgent || write.next, { ...params, visit_id: record_id });
   const path = urgent ? next : isGone ? "/my-visits" : back || next;
@@ -108,6 +107,9 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   const told = (write.record ? "&edited=1" : "") + (leftOut ? `&left_out=${leftOut}` : "");
   return seeOther(record_id ? `${path}?saved=${record_id}${told}` : path);
 }
+
+/** While its form was being saved, that is; not by a clock that was ahead and has been set right. */
+const isTypedSince = ({ typed_at = 0 }, moment) => typed_at > moment && typed_at <= Date.now();
 
 /** Photos of a record that was not saved with them would go up for nobody. */
 async function forgetUnnamed(phone, kind, record_id, photos) {

@@ -18,24 +18,33 @@ from tests.browser.test_sign_out import revoke
 pytestmark = pytest.mark.browser
 
 
+def take_backup(server: ServerProcess, folder: Path) -> Path:
+    backup = folder / "backup.db"
+    server.stop()
+    back_up(server.data_dir / "linli.db", backup)
+    server.start()
+    return backup
+
+
+def go_back(server: ServerProcess, backup: Path) -> None:
+    server.stop()
+    restore(backup, server.data_dir / "linli.db")
+    server.start()
+
+
 def test_visits_that_a_restored_backup_lacks_come_back_from_the_phone_once(
     server: ServerProcess, coordinator: Coordinator, phone: Phone, tmp_path: Path
 ) -> None:
-    live, backup = server.data_dir / "linli.db", tmp_path / "backup.db"
     before = coordinator.visit_ids()
     kept = phone.log_visit("met")
     phone.wait_for_header("全部已上传")
-    server.stop()
-    back_up(live, backup)
-    server.start()
+    backup = take_backup(server, tmp_path)
     lost = [phone.log_visit("no_answer"), phone.log_visit("met", note="示例：备份之后")]
     phone.wait_for_header("全部已上传")
     assert sorted(coordinator.visit_ids()) == sorted([*before, kept, *lost])
 
-    server.stop()
     phone.close()  # an open page would send them again before anybody could look
-    restore(backup, live)
-    server.start()
+    go_back(server, backup)
     assert sorted(coordinator.visit_ids()) == sorted([*before, kept])
     phone.start()
     waiting = phone.log_visit("no_answer")
@@ -51,18 +60,13 @@ def test_visits_that_a_restored_backup_lacks_come_back_from_the_phone_once(
 def test_what_waits_on_a_phone_that_a_restored_backup_does_not_know_never_goes_up_as_another_s(
     server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone, tmp_path: Path
 ) -> None:
-    live, backup = server.data_dir / "linli.db", tmp_path / "backup.db"
-    server.stop()
-    back_up(live, backup)
-    server.start()
+    backup = take_backup(server, tmp_path)
     phone = make_phone(server.url)
     enrol(phone, coordinator)
     phone.context.set_offline(True)
     visit = phone.log_visit("no_answer")
     before = entries(phone)
-    server.stop()
-    restore(backup, live)
-    server.start()
+    go_back(server, backup)
     phone.context.set_offline(False)
 
     send_invite(phone, coordinator, "0002")
@@ -78,10 +82,7 @@ def test_visits_of_a_phone_that_became_another_device_come_back_from_it_as_well(
     server: ServerProcess, coordinator: Coordinator, phone: Phone, tmp_path: Path
 ) -> None:
     """Revoked by mistake, and enrolled anew: the backup of the night before knows neither the visit nor the new device."""
-    live, backup = server.data_dir / "linli.db", tmp_path / "backup.db"
-    server.stop()
-    back_up(live, backup)
-    server.start()
+    backup = take_backup(server, tmp_path)
     visit = phone.log_visit("no_answer")
     phone.wait_for_header("全部已上传")
     revoke(coordinator)
@@ -89,9 +90,7 @@ def test_visits_of_a_phone_that_became_another_device_come_back_from_it_as_well(
     expect(phone.page.locator("h1")).to_have_text("这部手机已停用")
     enrol(phone, coordinator)
 
-    server.stop()
-    restore(backup, live)
-    server.start()
+    go_back(server, backup)
     assert visit not in coordinator.visit_ids()
     enrol(phone, coordinator)
 

@@ -6,9 +6,10 @@ the caller owns; a Store never commits.
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, islice, takewhile
+from itertools import accumulate, islice
 from typing import Protocol, cast
 
 from sync.changes import (
@@ -312,9 +313,8 @@ def page_length(limit: int, sizes: Iterable[int]) -> int:
     """How many of the next records make a page: at most `limit`, and of their fields' JSON (`sizes`, in bytes) no more KB
     than that, or PAGE_BYTES_LEAST; always one. A phone on a slow line asks for fewer records, and so for fewer bytes: what
     others wrote at its doors can keep no answer from it."""
-    most = max(limit * 1024, PAGE_BYTES_LEAST)
-    so_far = accumulate(sizes)
-    return max(1, sum(1 for _ in takewhile(lambda size: size <= most, islice(so_far, limit))))
+    so_far = list(accumulate(islice(sizes, limit)))
+    return max(1, bisect_right(so_far, max(limit * 1024, PAGE_BYTES_LEAST)))
 
 
 def is_sent_back(visit: Record) -> bool:

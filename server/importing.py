@@ -42,11 +42,13 @@ class NotOurs(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """How many changes of the file are new here, how many had arrived before, and how many a person must look at."""
+    """How many changes of the file are new here, how many had arrived before, how many a person must look at, and how many
+    the server would not keep."""
 
     new: int
     again: int
     held: int
+    left: int
 
 
 def bring_in(database: Database, principal: Principal, text: str, *, now: int) -> Import:
@@ -54,8 +56,8 @@ def bring_in(database: Database, principal: Principal, text: str, *, now: int) -
     found: Counter[Outcome] = Counter()
     for signed in signed_messages(text):
         found += database.write(partial(take, principal=principal, signed=signed, message=readable(signed), now=now))
-    held, again = found[Outcome.HELD], found[Outcome.AGAIN]
-    return Import(new=found.total() - held - again - found[Outcome.TOO_BIG], again=again, held=held)
+    held, again, left = found[Outcome.HELD], found[Outcome.AGAIN], found[Outcome.TOO_BIG] + found[Outcome.LATER]
+    return Import(new=found.total() - held - again - left, again=again, held=held, left=left)
 
 
 def signed_messages(text: str) -> list[Signed]:

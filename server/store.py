@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from server.audit import link
 from server.identifiers import packed, spelled
-from server.models import IS_CLOSED
+from server.models import IS_CLOSED, NEEDS_ATTENTION
 from server.models import Grant as GrantRow
 from server.review import review_of
 from server.statements import Row, statements_of
@@ -115,6 +115,13 @@ class SqlStore:
             scope_id = spelled_by[bytes(scope)]
             latest[scope_id] = Grant(person_id, scope_id, revision, ended_revision, ended_at, is_closed(household))
         return latest
+
+    def held(self, community_id: int, device_id: str, since: int) -> int:
+        statement = f"""
+            SELECT count(*) FROM change
+             WHERE community_id = ? AND outcome = 'held' AND received_at >= ? AND device_id = ? AND {NEEDS_ATTENTION}
+            """  # noqa: S608 -- our own words
+        return int(self._statements.value(statement, (community_id, since, packed(device_id))))
 
     def take_place(self, community_id: int) -> int:
         """The next place in the feed, for a grant that is given or ended."""

@@ -135,8 +135,7 @@ class Conflict:
 
 
 class Outcome(StrEnum):
-    """What became of a change (PROTOCOL.md, Results). The engine gives neither LATER, which is reserved, nor TOO_BIG,
-    which the server says of what it did not read."""
+    """What became of a change (PROTOCOL.md, Results). TOO_BIG is not the engine's: the server says it of what it did not read."""
 
     ACCEPTED = "accepted"
     AGAIN = "again"

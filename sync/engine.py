@@ -37,6 +37,9 @@ from sync.replay import base_fields, touched_since
 from sync.store import Entry, Grant, Known, Position, Slice, Store
 
 UNPLACED = 2**62  # provisional revisions inside a batch, above any real one; replaced once places are taken
+# What one device may have held: far more than anybody logs, and an end for a phone in the wrong hands.
+HELD_MAX = 1_000
+HELD_COUNTED_MS = 30 * 24 * 60 * 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ class Rules:
     `kinds` stand by their name. A change of a schema outside `schema_min` to `schema_max` is held. `check` looks at a change's
     fields (the form declarations) and `derive` gives the changes that follow from an accepted change (a need ticked in a
     visit opens a need, one that is unticked goes, another urgency is theirs). Both are pure, and are given the record as it
-    stood before the change, None for a new one.
+    stood before the change, None for a new one. `held_max`: of a device's changes that came within HELD_COUNTED_MS so
+    many are held at most.
     """
 
     kinds: Mapping[str, Kind]
@@ -63,13 +67,14 @@ class Rules:
     schema_max: int
     check: Callable[[Change, Record | None], Refusal | None]
     derive: Callable[[Change, Record | None], Sequence[Change]]
+    held_max: int = HELD_MAX
 
 
 def accept(store: Store, rules: Rules, changes: Sequence[Change], *, author: Author, received_at: int) -> list[Result]:
     """Takes a batch and returns one result per change, in order.
 
-    Promises: each change ends in exactly one of accepted, again, merged, conflict or held; held text is kept whole;
-    results are what the database will say once the caller commits, so answer only after that. `received_at` is the
+    Promises: each change ends in exactly one of accepted, again, merged, conflict, held or later; held text is kept whole,
+    of what is answered later nothing is; results are what the database will say once the caller commits, so answer only after that. `received_at` is the
     server's clock in ms UTC. A batch may be of any length, and name a record more than once: each change sees what those
     before it did. What the store raises goes through, and nothing of the batch may be committed then.
     """
@@ -148,6 +153,7 @@ class _Batch:
         self._entries: dict[str, Entry] = {}  # by change id, in the order in which they take their places
         self._moved: dict[str, Entry] = {}  # by record id, the last change that moved it
         self._own_histories: dict[str, list[HistoryEntry]] = {}
+        self._held_before: int | None = None  # of this device; asked when something is refused
 
     def run(self, changes: Sequence[Change]) -> list[Result]:
         community_id, author = self._author.community_id, self._author
@@ -184,7 +190,7 @@ class _Batch:
             scope_id = self._scope_of(change)  # the record may have come to be in this very batch
         refusal = self._refusal(change, scope_id)
         if refusal is not None:
-            return self._keep(change, Outcome.HELD, code=refusal.code.value, detail=refusal.detail)
+            return self._hold(change, refusal)
         if change.action is Action.DISCARD:
             return self._keep(change, Outcome.ACCEPTED)
         return self._apply(change, scope_id)
@@ -197,14 +203,26 @@ class _Batch:
     def _hold_copy(self, change: Change) -> Result:
         """Same id, other content: the first stays, the second is kept under an id of its own, found again if resent."""
         copy = replace(change, change_id=copy_id(change))
-        code, taken_id = Held.SAME_ID_OTHER_CONTENT.value, taken_in_id(copy.change_id)
+        code, taken_id = Held.SAME_ID_OTHER_CONTENT, taken_in_id(copy.change_id)
         if copy.change_id not in self._entries:
             known = self._store.known(self._author.community_id, [copy.change_id, taken_id])
             if taken_id in known:
                 return Result(change.change_id, Outcome.AGAIN, known[taken_id].result.revision)
-            if copy.change_id not in known:
-                self._keep(copy, Outcome.HELD, code=code)
-        return Result(change.change_id, Outcome.HELD, code=code)
+            if copy.change_id not in known and isinstance(self._hold(copy, Refusal(code)), Result):
+                return Result(change.change_id, Outcome.LATER)
+        return Result(change.change_id, Outcome.HELD, code=code.value)
+
+    def _hold(self, change: Change, refusal: Refusal) -> Entry | Result:
+        """Keeps a refused change for a person, whole. Too many of one phone are left where they are."""
+        author = self._author
+        if author.role is Role.VOLUNTEER:
+            if self._held_before is None:
+                since = self._received_at - HELD_COUNTED_MS
+                self._held_before = self._store.held(author.community_id, author.device_id, since)
+            if self._held_before >= self._rules.held_max:
+                return Result(change.change_id, Outcome.LATER)
+            self._held_before += 1
+        return self._keep(change, Outcome.HELD, code=refusal.code.value, detail=refusal.detail)
 
     def _refusal(self, change: Change, scope_id: str) -> Refusal | None:
         """The first rule that refuses the change, cheapest first."""

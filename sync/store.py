@@ -172,6 +172,9 @@ class Store(Protocol):
     def grants(self, community_id: int, person_id: str, scope_ids: Collection[str]) -> Mapping[str, Grant]:
         """The person's latest grant on each scope, active or ended."""
 
+    def held(self, community_id: int, device_id: str, since: int) -> int:
+        """How many of this device's changes are held that came at `since` (server ms) or later, whatever was decided about them."""
+
     def append(self, community_id: int, entries: Sequence[Entry]) -> None:
         """Writes history and current records, and gives each entry that moved its record (`fields`) the next place in the
         feed. Places follow commit order because the counter row stays locked until the transaction ends. A change id that
@@ -243,6 +246,10 @@ class MemoryStore:
     def grants(self, community_id: int, person_id: str, scope_ids: Collection[str]) -> Mapping[str, Grant]:
         found = [self._grants[person_id, scope_id] for scope_id in scope_ids if (person_id, scope_id) in self._grants]
         return {grant.scope_id: replace(grant, is_closed=self._is_closed(grant.scope_id)) for grant in found}
+
+    def held(self, community_id: int, device_id: str, since: int) -> int:
+        held = (entry for entry in self._entries.values() if entry.outcome is Outcome.HELD)
+        return sum(1 for entry in held if entry.author.device_id == device_id and entry.received_at >= since)
 
     def append(self, community_id: int, entries: Sequence[Entry]) -> None:
         for entry in entries:

@@ -44,6 +44,7 @@ from server.visit_form import FORMS, STEPS_FORM, VISIT_FORM
 from server.writing import Filled, change_from, first, held_again, hers, open_form, read_filled, reopened, sent_again
 from sync.changes import Author, Change, Outcome
 from sync.engine import taken_in_id
+from sync.errors import TryLater
 from sync.store import Known
 
 VISIT_FIELDS: list[dict[str, Any]] = form_wire(VISIT_FORM)["fields"] + form_wire(STEPS_FORM)["fields"]
@@ -125,14 +126,15 @@ def back_of(submitted: Submitted) -> str:
 
 
 def write(session: Session, asked: Write, author: Author, change: Change, was: str, now: int) -> str:
-    """Takes the change, once however often the form is sent. The code when it is held, else ""."""
+    """Takes the change, once however often the form is sent. The code when it is held, else "". Raises TryLater for what is
+    not even held."""
     store = SqlStore(session)
     store.hold(author.community_id)  # two taps may arrive at once: the second must find what became of the first
     taken_in = taken_in_id(change.change_id)
     found = store.known(author.community_id, [change.change_id, taken_in])
     known = found.get(change.change_id)
     if known and not known.is_about(change):  # its id was used before: held, so that a coordinator reads both
-        return accept_changes(session, author, [change], now)[0].code
+        return taken(session, author, change, now)
     standing = store.records(author.community_id, [change.record_id]).get(change.record_id)
     said = said_since(store, author, change.record_id, found.get(taken_in, known)) if known else ()
     mine = hers(asked, change, was, standing.fields if standing else {}, said=said)
@@ -145,7 +147,14 @@ def write(session: Session, asked: Write, author: Author, change: Change, was: s
         return held.result.code if held else ""
     if held and (told := store.known(author.community_id, [mine.change_id])):
         return told[mine.change_id].result.code
-    return accept_changes(session, author, [mine], now)[0].code
+    return taken(session, author, mine, now)
+
+
+def taken(session: Session, author: Author, change: Change, now: int) -> str:
+    (result,) = accept_changes(session, author, [change], now)
+    if result.outcome is Outcome.LATER:
+        raise TryLater("busy", "too much of this volunteer's is held already", retry_after_seconds=3600)
+    return result.code
 
 
 def said_since(store: SqlStore, author: Author, record_id: str, known: Known) -> set[str]:

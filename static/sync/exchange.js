@@ -57,6 +57,7 @@ const QUICK_MS = 2000;
 const PAGE_RECORDS_MIN = 25;
 const EXCHANGE_PAGES_MAX = 1000; // a server that never says "no more" must not keep a phone awake
 const PAUSE_MAX_MS = 60_000;
+const NOT_TAKEN = ["too_big", "later"]; // a person is told why it waits
 const DONE = /** @type {const} */ ({ isDone: true, reason: "", code: "", retry_after_ms: null });
 
 /** How many changes a batch may hold: more after quick answers, fewer when the network does not carry them. */
@@ -208,7 +209,7 @@ async function take({ store, answer, asked, offered, refused, answered, isShut, 
   await store.settle(results.filter(isAnswered).map(settled), { epoch, now: serverNow });
   for (const result of results.filter(isAnswered)) answered.add(result.change_id);
   for (const changeId of ours) if (!answered.has(changeId)) refused.add(changeId);
-  for (const { change_id, outcome } of results) if (outcome === "too_big") await store.note(change_id, outcome);
+  for (const { change_id, outcome } of results) if (NOT_TAKEN.includes(outcome)) await store.note(change_id, outcome);
   await store.reoffer(epoch);
   // A server that misses what it answered a moment ago is mistaken: offered twice in one exchange, it would never end.
   const isMissing = ({ sequence }) => (answer.missing ?? []).some(([from, to]) => from <= sequence && sequence <= to);

@@ -15,8 +15,9 @@ from server.app import create_app
 from server.importing import EXPORT_BYTES_MAX, IMPORT_PATH
 from server.models import Community, Device, Volunteer
 from server.settings import Settings
+from sync.protocol import HELD_BYTES_MAX
 from tests.people import ALICE, COORDINATOR, NOW, build_world, made_up_id, sign_in, visit_change
-from tests.signing_phone import ServerKey, SigningPhone, message, server_key
+from tests.signing_phone import ServerKey, SigningPhone, Wire, message, server_key
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
@@ -104,7 +105,17 @@ def test_a_file_of_a_phone_that_was_switched_off_is_kept_for_a_coordinator(world
 
     answer = world.bring_in(world.export(world.body("first")))
 
-    assert "其中 1 条要核对" in answer.text
+    assert "另有 1 条要核对" in answer.text
+
+
+def test_what_the_server_would_not_keep_is_counted(world: World) -> None:
+    far_too_big: Wire = {"change_id": made_up_id("huge"), "device_sequence": 2, "change": {"x": "x" * HELD_BYTES_MAX}}
+    own = world.phone.sealed(world.key, visit_change("first", device_sequence=1))
+
+    answer = world.bring_in(world.export(message([own, far_too_big])))
+
+    assert "新收 1 条，早就有的 0 条" in answer.text
+    assert "还有 1 条没收下" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from server.models import Record as StoredRecord
 from server.sealing import ensure_sealing_key
 from server.settings import Settings
 from sync.changes import Change
+from sync.engine import HELD_MAX
 from sync.holdings import digest_of
 from sync.protocol import CHANGE_BYTES_MAX, CHANGES_MAX, HELD_BYTES_MAX, PACKED_BYTES_MAX
 from tests.browser.server_process import ServerProcess, with_database
@@ -107,17 +108,16 @@ def numbered(*changes: Change) -> list[Change]:
     return [replace(change, device_sequence=number) for number, change in enumerate(changes, start=1)]
 
 
-def rows_of(world: World) -> tuple[list[StoredChange], dict[str, StoredRecord]]:
+def rows_of(world: World, phone: SigningPhone | None = None) -> tuple[list[StoredChange], dict[str, StoredRecord]]:
     """What the device's pushes left in the database of a server that has been stopped."""
+    device_id = (phone or world.phone).device_id
     changes: list[StoredChange] = []
     records: dict[str, StoredRecord] = {}
 
     def read(session: Session) -> None:
         options = {"is_scoped": True}
         found = session.exec(
-            select(StoredChange)
-            .where(StoredChange.device_id == world.phone.device_id)
-            .order_by(col(StoredChange.device_sequence)),
+            select(StoredChange).where(StoredChange.device_id == device_id).order_by(col(StoredChange.device_sequence)),
             execution_options=options,
         )
         changes.extend(found)
@@ -294,6 +294,27 @@ def test_what_is_far_too_big_for_a_change_is_kept_by_its_phone_and_not_by_the_se
     world.server.stop()
     changes, _ = rows_of(world)
     assert [row.change_id for row in changes] == [neighbour["change_id"]]
+
+
+def test_a_phone_that_was_revoked_fills_no_disk(world: World) -> None:
+    """Of the last thirty days a thousand; the rest stays where it is, and what is here already is known."""
+    entries: list[Wire] = [
+        {"change_id": made_up_id(f"sent {number}"), "device_sequence": number, "change": {"x": "text"}}
+        for number in range(1, HELD_MAX + 101)
+    ]
+
+    def sent() -> Counter[str]:
+        parts = [entries[at : at + CHANGES_MAX] for at in range(0, len(entries), CHANGES_MAX)]
+        answers = [world.push(message(part), world.revoked_phone) for part in parts]
+        assert {status for status, _ in answers} == {200}
+        return Counter(result["outcome"] for _, answer in answers for result in answer["results"])
+
+    assert [sent(), sent()] == [{"held": HELD_MAX, "later": 100}] * 2
+    status, answer = world.push(message([world.phone.sealed(world.key, visit_change("Alice's own"))]))
+    assert (status, answer["results"][0]["outcome"]) == (200, "accepted")
+    world.server.stop()
+    changes, _ = rows_of(world, world.revoked_phone)
+    assert len(changes) == HELD_MAX
 
 
 @pytest.mark.parametrize(("per_change", "of", "code"), [(60, 1, "bad_field"), (1, 60_000, "bad_change")])

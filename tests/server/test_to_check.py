@@ -296,6 +296,22 @@ def test_what_the_rules_refuse_a_coordinator_too_stays_held_and_writes_nothing(w
     assert "这一条现在还不能采用" in text_of(world.client.get(said))
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"wb_health": "splendid"}, "在哪一项：健康"),
+        ({"called_120": "noon"}, "在哪一项：120 急救"),
+        ({"no name": "x"}, "给维护人员：no name"),
+    ],
+)
+def test_which_answer_is_not_valid_is_said_in_the_words_of_the_form(
+    world: World, fields: dict[str, Any], said: str
+) -> None:
+    log_visits(world.database, ALICE, visit_change("odd", **fields))
+
+    assert said in world.get("/coordinator/held")
+
+
 def test_somebody_elses_visit_is_not_offered_to_be_taken_in(world: World) -> None:
     base = world.log(ALICE, "visit")
     amendment = visit_change("visit", base=base, note="mine now")

@@ -295,6 +295,23 @@ class StoreContract:
         assert (result.outcome, result.code) == (Outcome.HELD, "device_revoked")
         assert settled.pull(revoked).record_ids == []
 
+    def test_held_changes_are_counted_by_device_and_from_a_moment_on(self, settled: World) -> None:
+        others_phone = replace(ALICE, device_id=uuid(21))
+        strange = [change(number, uuid(50 + number), kind="poem", set={}) for number in range(1, 6)]
+        settled.accept(strange[0], visit(8), received_at=1_000)
+        settled.accept(*strange[1:3], received_at=2_000)
+        settled.accept(strange[3], author=others_phone, received_at=2_000)
+        counted: list[int] = []
+
+        def count(store: Store) -> None:
+            for device_id, since in ((ALICE.device_id, 1_000), (ALICE.device_id, 1_001), (ALICE.device_id, 2_001)):
+                counted.append(store.held(COMMUNITY, device_id, since))
+            counted.extend(store.held(COMMUNITY, device_id, 0) for device_id in (others_phone.device_id, uuid(22)))
+
+        settled.act(count)
+
+        assert counted == [3, 2, 0, 1, 0]
+
     def test_unknown_kind_schema_and_field_have_codes_of_their_own(self, settled: World) -> None:
         unknown_kind = change(1, uuid(50), kind="poem", set={"household_id": HOUSEHOLD_A})
         unknown_schema = replace(visit(2), schema=99)

@@ -10,6 +10,7 @@ import pytest
 
 from sync.changes import UNREADABLE, Action, Author, Change, Held, HistoryEntry, Outcome, Record, Result
 from sync.engine import (
+    HELD_COUNTED_MS,
     Page,
     Refusal,
     Rules,
@@ -140,6 +141,39 @@ def test_so_is_one_whose_id_was_used_already() -> None:
     (took,) = taken(store, replace(other, change_id=again_id, record_id=uuid(0x101)), author=CAROL)
 
     assert taken(store, other) == [Result(other.change_id, Outcome.AGAIN, took.revision)]
+
+
+def test_of_one_phone_no_more_is_held_than_a_person_could_read_and_the_rest_stays_on_it() -> None:
+    """A phone in the wrong hands, revoked or not, filled the disk with text."""
+    store, rules = store_of_alice(), replace(RULES, held_max=3)
+    refused = [visit(number, record=0x100 + number, set={"household_id": OTHER_DOOR}) for number in range(1, 6)]
+    good = visit(9, record=0x109)
+    used = replace(good, set={"household_id": DOOR, "note": "other"})
+
+    first = taken(store, *refused[:2], good, rules=rules)
+    second = taken(store, *refused[2:], good, used, rules=rules)
+
+    assert [result.outcome.value for result in first] == ["held", "held", "accepted"]
+    assert [result.outcome.value for result in second] == ["held", "later", "later", "again", "later"]
+    ids = [each.change_id for each in (*refused, good)] + [copy_id(used)]
+    assert list(store.known(COMMUNITY, ids)) == [*ids[:3], good.change_id]
+    assert second[-1] == Result(good.change_id, Outcome.LATER)
+    # What is held already stays so, and a coordinator's own has no end.
+    assert [result.outcome.value for result in taken(store, *refused[:3], rules=rules)] == ["held"] * 3
+    strange = [replace(each, kind="poem") for each in refused[3:]]
+    assert [result.outcome.value for result in taken(store, *strange, author=CAROL, rules=rules)] == ["held"] * 2
+
+
+def test_a_phone_that_had_too_much_held_may_go_on_when_that_is_a_month_old() -> None:
+    store, rules = store_of_alice(), replace(RULES, held_max=1)
+    first, second = (visit(number, record=number, set={"household_id": OTHER_DOOR}) for number in (1, 2))
+    taken(store, first, rules=rules)
+
+    def offered(received_at: int) -> Outcome:
+        return accept(store, rules, [second], author=ALICE, received_at=received_at)[0].outcome
+
+    assert offered(NOW + HELD_COUNTED_MS) is Outcome.LATER
+    assert offered(NOW + HELD_COUNTED_MS + 1) is Outcome.HELD
 
 
 def test_again_changes_the_outcome_but_not_that_it_is_held() -> None:

@@ -75,6 +75,14 @@ def answers_of(kind: str, fields: Mapping[str, Any]) -> list[Answer]:
     return [field_answer(kind, name, value) for name, value in fields.items() if name not in LEFT_OUT]
 
 
+def label_of(kind: str, name: str) -> str:
+    """The catalogue key of a field's label, "" where there is none."""
+    if kind in SHARED_KINDS:
+        return f"coordinator.of.{name}" if name in SHARED_FIELDS else ""
+    forms = {"visit": VISIT_FORM, "steps": STEPS_FORM, "outing": OUTING_FORM}
+    return next((f"{group}.{name}" for group, form in forms.items() if name in form.field_names()), "")
+
+
 def emptied(fields: Mapping[str, Any]) -> list[str]:
     """The form's fields that a change set to nothing: an edit, too."""
     return [each.name for each in VISIT_FORM.fields if each.name in fields and fields[each.name] in (None, "", [])]

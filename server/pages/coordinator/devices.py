@@ -1,5 +1,8 @@
 """The phones: which of them need help, and what of theirs never arrived."""
 
+from dataclasses import asdict
+from urllib.parse import urlencode
+
 from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import Response
@@ -31,7 +34,7 @@ async def bring_file_in(request: Request, principal: Principal) -> Response:
         return await show(request, principal, problem=problem.code)
     except MalformedMessage:
         return await show(request, principal, problem="not_ours")
-    return redirect(request, f"/coordinator/devices?new={done.new}&again={done.again}&held={done.held}")
+    return redirect(request, f"/coordinator/devices?{urlencode(asdict(done))}")
 
 
 async def show(request: Request, principal: Principal, *, problem: str = "") -> Response:

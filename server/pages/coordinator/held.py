@@ -24,7 +24,7 @@ from server.held import (
     take_in,
 )
 from server.identifiers import uuid7
-from server.pages.coordinator.answers import answers_of
+from server.pages.coordinator.answers import answers_of, label_of
 from server.pages.coordinator.guard import for_coordinators
 from server.render import in_thread, page, redirect
 from server.scope import Principal
@@ -147,6 +147,7 @@ def held_shown(each: HeldChange, fields: Mapping[str, Any], door: str) -> dict[s
         "new_id": uuid7(),
         "withdraws": change.action == Action.VOID,
         "reason": f"coordinator.held.{change.code}" if change.code in CODES else "coordinator.held.other",
+        "field": label_of(change.kind, change.detail),
         "answers": answers_of(change.kind, fields) if change.kind != UNREADABLE else [],
         "raw": raw[:RAW_SHOWN],
         "more": max(0, len(raw) - RAW_SHOWN),

@@ -68,7 +68,7 @@ def accept_form(session: Session, principal: Principal, change: Change, now: int
 
 
 def keep_search_keys(session: Session, community_id: int, household_ids: Collection[str], now: int) -> None:
-    # Before the look: two processes that start at once would make one id with two times, and the second would be held.
+    # Before the look: of two processes that start at once the second finds nothing to do.
     SqlStore(session).hold(community_id)
     spelled = search_changes(session, community_id, household_ids, now)
     if spelled:

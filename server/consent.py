@@ -13,13 +13,12 @@ that narrows it stands at once, and a coordinator is asked.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
-from uuid import UUID, uuid5
 
 from sqlalchemy import and_, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from server.identifiers import packed
+from server.identifiers import packed, uuid7
 from server.json_field import field_text
 from server.kinds import KINDS
 from server.models import Change, Record
@@ -142,7 +141,7 @@ def brought_back(
 def take_over(session: Session, author: Author, answer: Answer, now: int) -> None:
     store = SqlStore(session)
     household = store.records(author.community_id, [answer.household_id])[answer.household_id]
-    change = household_change(session, Principal(Role.COORDINATOR, "", author.community_id, ""), household, answer)
+    change = household_change(session, Principal(Role.COORDINATOR, "", author.community_id, ""), household, answer, now)
     if change is not None:
         # The visit stands for the device: it may amend its own word, and is merged with anybody else's.
         visit = Author(author.community_id, author.person_id, author.name, answer.visit_id, Role.SERVER)
@@ -150,7 +149,7 @@ def take_over(session: Session, author: Author, answer: Answer, now: int) -> Non
 
 
 def household_change(
-    session: Session, principal: Principal, household: changes.Record, answer: Answer
+    session: Session, principal: Principal, household: changes.Record, answer: Answer, now: int
 ) -> changes.Change | None:
     """None when the answer is what stands already, or something speaks against it."""
     standing = household.fields.get(NAME) or ""
@@ -168,7 +167,7 @@ def household_change(
     if value == standing:
         return None
     return changes.Change(
-        change_id=str(uuid5(UUID(answer.visit_id), f"{NAME} {household.revision}")),
+        change_id=uuid7(now),
         device_sequence=0,
         kind="household",
         record_id=household.record_id,

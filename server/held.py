@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, func
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from server.accepting import accept_changes, accept_form
+from server.accepting import SAVED, accept_changes, accept_form
 from server.json_field import field_text
 from server.kinds import KINDS
 from server.models import NEEDS_ATTENTION, Change, Record
@@ -162,7 +162,8 @@ def decide(
     decision_id: str,
     now: int,
 ) -> None:
-    """Keeps the decision, with who made it and when. `OPEN` takes a dismissal back."""
+    """Keeps the decision, with who made it and when. `OPEN` takes a dismissal back. Raises StillHeld where it is not kept:
+    the phone that sent the change may have used the decision's id."""
     change_id = held.change.change_id
     decided = changes.Change(
         change_id=decision_id,
@@ -175,7 +176,9 @@ def decide(
         made_at=now,
         schema=SCHEMA,
     )
-    accept_form(session, principal, decided, now)
+    result = accept_form(session, principal, decided, now)
+    if result.outcome not in SAVED:
+        raise StillHeld(result.code)
 
 
 # Parts

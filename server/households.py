@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping
 from typing import Any
-from uuid import UUID, uuid5
 
 from sqlmodel import Session, col, select
 
+from server.identifiers import uuid7
 from server.models import Community, Record
 from server.rules import SCHEMA
 from server.scope import Principal, scoped
@@ -32,8 +32,7 @@ def search_changes(
 
 def spelled_anew(record: changes.Record, keys: list[str], now: int) -> changes.Change:
     return changes.Change(
-        # Two processes that find the same household make the same change, which is taken once.
-        change_id=str(uuid5(UUID(record.record_id), f"search {record.revision}")),
+        change_id=uuid7(now),
         device_sequence=0,
         kind="household",
         record_id=record.record_id,

@@ -6,11 +6,11 @@ A grant takes a place in the feed, so a phone that pulls learns of the new scope
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from uuid import UUID, uuid5
 
 from sqlmodel import Session, col, select, update
 
 from server.buildings import building_id, building_of
+from server.identifiers import uuid7
 from server.models import Community, Grant, Record, Volunteer
 from server.rules import SCHEMA
 from server.scope import Principal, scoped
@@ -94,8 +94,7 @@ def people_of(session: Session, community_id: int, volunteer_ids: Collection[str
 
 def named_anew(record: changes.Record, people: list[str], now: int) -> changes.Change:
     return changes.Change(
-        # Two processes that find the same round make the same change, which is taken once.
-        change_id=str(uuid5(UUID(record.record_id), f"people {record.revision}")),
+        change_id=uuid7(now),
         device_sequence=0,
         kind="round",
         record_id=record.record_id,

@@ -319,8 +319,12 @@ class _Batch:
         before = moved.record() if moved else self._records.get(change.record_id)
         if before is None:
             before = self._store.records(self._author.community_id, [change.record_id]).get(change.record_id)
-        if before.kind != change.kind if before else change.action is Action.VOID:
-            return  # an id that somebody made up, or nothing to take back
+        is_taken = before is not None and before.kind != change.kind  # by somebody who foresaw the id
+        if change.action is Action.VOID and (before is None or is_taken):
+            return  # nothing to take back
+        if is_taken:  # a person must know
+            self._keep(change, Outcome.HELD, code=Held.BAD_CHANGE.value, detail="kind")
+            return
         self._repeated.add(change.record_id)
         fields = {**before.fields, **change.set} if before else change.set
         scope_id = before.scope_id if before else self._scope_of(change)

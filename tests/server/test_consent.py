@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid5
 
 import pytest
 from sqlmodel import Session
@@ -256,6 +257,18 @@ def test_an_amended_answer_takes_the_place_of_its_own(database: Database) -> Non
 
     assert consent(database, GREEN_DOOR) == "basic"
     assert asks(database) == []
+
+
+def test_no_colleague_keeps_a_withdrawal_from_the_household_by_an_id_that_she_foresaw(database: Database) -> None:
+    """What the server wrote had an id made of the visit's, which her phone holds as well."""
+    visit = log(database, ALICE, "a visit", FULL_DOOR, "full")
+    foreseen = f"consent_state {record(database, FULL_DOOR).revision}"
+    used = replace(visit_change("odd"), change_id=str(uuid5(UUID(visit.record_id), foreseen)))
+    log_visits(database, BOB, used)
+
+    amend(database, "a visit", day=2, consent_state="withdrawn")
+
+    assert consent(database, FULL_DOOR) == "withdrawn"
 
 
 def test_an_amendment_of_an_older_visit_does_not_overturn_a_newer_one(database: Database) -> None:

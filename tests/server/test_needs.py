@@ -16,7 +16,7 @@ from server import migrations
 from server.accepting import accept_changes, server_author
 from server.app import create_app
 from server.database import Database
-from server.held import held_count
+from server.held import held_changes, held_count
 from server.models import Record
 from server.scope import scoped
 from server.sessions import cookie_name
@@ -311,6 +311,21 @@ def test_a_change_id_that_somebody_made_up_for_a_need_stops_no_push(database: Da
     (result, beside) = push(database, ALICE, visit, visit_change("another"))
 
     assert (result.outcome, beside.outcome) == (Outcome.ACCEPTED, Outcome.ACCEPTED)
+
+
+def test_a_need_whose_id_somebody_foresaw_is_put_before_a_coordinator(database: Database) -> None:
+    """It was ticked, and stood nowhere."""
+    visit = visit_change("a visit")
+    log_visits(database, ALICE, visit)
+    used = replace(visit_change("odd"), record_id=need_id(visit, "meal_delivery"))
+    log_visits(database, BOB, used)
+
+    (result,) = push(database, ALICE, visit_change("a visit", base=visit.change_id, needs=["meal_delivery"]))
+
+    (held,) = database.read(lambda session: held_changes(session, COORDINATOR, page=1))
+    assert (result.outcome, needs(database)) == (Outcome.ACCEPTED, [])
+    assert (held.change.kind, held.change.person_id, held.change.code) == ("need", ALICE.id, "bad_change")
+    assert json.loads(held.change.fields)["service"] == "meal_delivery"
 
 
 def test_two_who_did_it_agree_and_two_who_disagree_are_asked(database: Database) -> None:

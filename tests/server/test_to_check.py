@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid5
 
 import pytest
 from httpx2 import Response
@@ -294,6 +295,20 @@ def test_what_the_rules_refuse_a_coordinator_too_stays_held_and_writes_nothing(w
     assert [each.outcome for each in stored(world, made_up_id("bad"))] == ["held"]
     assert "待核对" not in said
     assert "这一条现在还不能采用" in text_of(world.client.get(said))
+
+
+@pytest.mark.parametrize("decision", ["taken", "dismissed"])
+def test_a_decision_that_cannot_be_kept_is_not_called_made(world: World, decision: str) -> None:
+    """Its id follows from the change's, and whoever sent that may have used it."""
+    change_id = hold(world)
+    used = replace(visit_change("odd"), record_id=str(uuid5(UUID(change_id), "decision")))
+    assert log_visits(world.database, ALICE, used)[0].outcome is Outcome.ACCEPTED
+
+    said = decide(world, change_id, decision, reason="示例")
+
+    assert said.startswith("/coordinator/held?said=still_held")
+    assert record(world, made_up_id("elsewhere")) is None
+    assert f'id="change-{change_id}"' in world.get("/coordinator/held")  # it is still open
 
 
 @pytest.mark.parametrize(

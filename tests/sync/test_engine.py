@@ -371,11 +371,25 @@ def test_what_follows_never_takes_the_place_of_another_record() -> None:
     store = store_of_alice()
     taken(store, visit(2, record=0x901, set={"household_id": DOOR, "note": "mine"}))
 
-    (result,) = taken(store, visit(1), rules=rules)
+    results = taken(store, visit(1), visit(3, base=visit(1).change_id), rules=rules)
 
-    assert result.outcome is Outcome.ACCEPTED
+    assert [result.outcome for result in results] == [Outcome.ACCEPTED] * 2
     record = store.records(COMMUNITY, [follower.record_id])[follower.record_id]
     assert (record.kind, record.fields["note"]) == ("visit", "mine")
+    told = Result(follower.change_id, Outcome.HELD, code="bad_change", detail="kind")
+    assert store.known(COMMUNITY, [follower.change_id])[follower.change_id].result == told
+
+
+def test_nothing_is_taken_back_of_another_record_whose_id_was_foreseen() -> None:
+    taken_back = Change(uuid(0x900), 0, "poll", uuid(0x901), Action.VOID, 0, {}, 100, 2)
+    store = store_of_alice()
+    taken(store, visit(2, record=0x901))
+
+    (result,) = taken(store, visit(1), rules=replace(RULES, derive=lambda change, record: [taken_back]))
+
+    assert result.outcome is Outcome.ACCEPTED
+    assert not store.records(COMMUNITY, [taken_back.record_id])[taken_back.record_id].is_void
+    assert store.known(COMMUNITY, [taken_back.change_id]) == {}
 
 
 def test_what_follows_may_be_changed_in_the_same_batch_and_taken_back_in_a_later_one() -> None:

@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 
 from server.devices import new_device
 from server.models import Device, Invite, Volunteer
-from sync.changes import IDENTIFIER
+from sync.changes import is_id
 from sync.errors import SyncError
 
 INVITE_LIFE_MS = 24 * 3600 * 1000
@@ -116,7 +116,7 @@ def claim_invite(
 
 def find_owner(session: Session, volunteer: Volunteer, owner_id: str) -> str:
     """Whose a key was that nobody knows here: whoever it says, if there is such a volunteer, or else who claims it now."""
-    if not IDENTIFIER(owner_id):
+    if not is_id(owner_id):
         return volunteer.id
     same = Volunteer.community_id == volunteer.community_id, Volunteer.id == owner_id
     return session.exec(select(Volunteer.id).where(*same)).first() or volunteer.id

@@ -19,10 +19,11 @@ from starlette.routing import Route
 from server.callers import Caller, authenticated, confirmed
 from server.database import Database
 from server.device_requests import Signed, parse_json, read_json
+from server.envelopes import read_envelope
 from server.scope import Principal
 from server.sealing import private_keys
 from server.store import SqlStore
-from server.sync_api import Answer, accept_opened, answered_in_turn, read_envelope, wire_result
+from server.sync_api import Answer, accept_opened, answered_in_turn, wire_result
 from sync.changes import Outcome, Result
 from sync.errors import MalformedMessage, SyncError, UnknownDevice
 from sync.protocol import Message, decode_message

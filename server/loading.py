@@ -15,7 +15,7 @@ from server.models import Record
 from server.page_table import Load, Page
 from server.scope import Principal, scoped
 from server.search import finds
-from sync.changes import IDENTIFIER
+from sync.changes import is_id
 
 Shown = dict[str, Any]
 
@@ -36,7 +36,7 @@ def load_page(
 
 def load_one(session: Session, principal: Principal, load: Load, known: Mapping[str, Any]) -> Shown | None:
     record_id = resolve(load.id, known)
-    if not isinstance(record_id, str) or not IDENTIFIER(record_id):
+    if not is_id(record_id):
         return None
     statement = of_kind(load.kind).where(col(Record.record_id) == record_id)
     record = session.exec(scoped(principal, statement)).first()  # type: ignore[call-overload]

@@ -13,7 +13,7 @@ from server.forms import EMPTY, Fits, declared
 from server.kinds import KINDS
 from server.visit_form import FORMS
 from server.vocabularies import STRENGTH
-from sync.changes import IDENTIFIER, RESERVED, Action, Change, Fields, Held, Record
+from sync.changes import RESERVED, Action, Change, Fields, Held, Record, is_id
 from sync.engine import Refusal, Rules
 from sync.protocol import ATTACHMENTS_MAX, BLOB_BYTES_MAX, CHANGE_BYTES_MAX
 
@@ -133,10 +133,6 @@ def is_list_of(fits: Callable[[str], Any], value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) and fits(each) for each in value)
 
 
-def is_identifier(value: Any) -> bool:
-    return isinstance(value, str) and IDENTIFIER(value) is not None
-
-
 def are_attachments(value: Any) -> bool:
     """What a record says of its photos and voice notes: which bytes, and how many. They may come later, or never."""
     return isinstance(value, list) and len(value) <= ATTACHMENTS_MAX and all(map(is_attachment, value))
@@ -167,7 +163,7 @@ SHAPES: Mapping[str, Mapping[str, Fits]] = {
 
 def checks_of(kind: str) -> tuple[Mapping[str, frozenset[str]], Mapping[str, Fits]]:
     choices, others = declared(*(form for form in FORMS.values() if form.kind == kind))
-    everywhere = dict.fromkeys(IDENTIFIERS, is_identifier) | {"attachments": are_attachments}
+    everywhere = dict.fromkeys(IDENTIFIERS, is_id) | {"attachments": are_attachments}
     return choices, {**others, **SHAPES.get(kind, {}), **everywhere}
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
 from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +15,6 @@ from starlette.routing import Route
 
 from server.accepting import accept_changes
 from server.admission import Admission, pause_ms
-from server.bodies import NO_CHARACTER
 from server.callers import KeyRing, authenticated, caller_of, confirmed
 from server.contact import is_news, missing_numbers, note_call
 from server.database import Database
@@ -26,30 +24,26 @@ from server.device_requests import (
     json_response,
     json_response_soon,
     parse_json,
-    read_json,
     read_signed,
 )
+from server.envelopes import read_envelope
 from server.models import Community
 from server.rules import SCHEMA, SCHEMA_OLDEST
-from server.sealing import Unsealable, current_sealing_key, encode_base64url, private_keys, unseal
+from server.sealing import current_sealing_key, encode_base64url, private_keys
 from server.store import SqlStore, StoredRecords
-from sync.changes import Author, Change, Held, Outcome, Result, canonical
-from sync.engine import Page, page, put_off, unreadable, withheld
-from sync.errors import MalformedMessage, SyncError
+from sync.changes import Author, Change, Outcome, Result
+from sync.engine import Page, page, put_off, withheld
+from sync.errors import SyncError
 from sync.protocol import (
     BLOB_BYTES_MAX,
     BLOB_CHUNK_BYTES_MAX,
-    CHANGE_BYTES_MAX,
     CHANGES_MAX,
-    HELD_BYTES_MAX,
     PACKED_BYTES_MAX,
     PROTOCOL_VERSION,
     Envelope,
     Message,
-    decode_change,
     decode_message,
     encode_answer,
-    is_storable,
 )
 from sync.store import Store
 
@@ -231,76 +225,6 @@ def opened(message: Message, device_id: str, database: Database) -> Sequence[Cha
     is_sealed = any(envelope.sealed is not None for envelope in message.envelopes)
     keys = database.read(keys_of) if is_sealed else {}
     return [read_envelope(envelope, keys=keys, device_id=device_id) for envelope in message.envelopes]
-
-
-def read_envelope(envelope: Envelope, *, keys: dict[str, bytes], device_id: str) -> Change | None:
-    """The change inside; whatever cannot be read is held whole, so that it blocks nobody and nothing is dropped. None for
-    what is far bigger than any change: a few hundred of them would fill the memory of whoever looks at them. Raises
-    MalformedMessage for what nests so deep, hundreds of levels, that it cannot even be written down."""
-
-    def held(code: Held, detail: str = "") -> Change | None:
-        raw = as_text(
-            canonical_or_empty(envelope.change) if envelope.sealed is None else opened_text or envelope.sealed
-        )
-        if len(raw.encode()) > HELD_BYTES_MAX:
-            return None
-        return unreadable(
-            change_id=envelope.change_id,
-            device_sequence=envelope.device_sequence,
-            code=code,
-            raw=raw,
-            detail=detail,
-        )
-
-    wire: Any = envelope.change
-    opened_text = ""  # for a person, who can read no seal
-    if envelope.sealed is not None:
-        if len(envelope.sealed) > CHANGE_BYTES_MAX:
-            return held(Held.BAD_CHANGE, "too big")
-        try:
-            text = unseal(
-                envelope.sealed,
-                keys=keys,
-                device_id=device_id,
-                change_id=envelope.change_id,
-                sequence=envelope.device_sequence,
-            )
-        except Unsealable:
-            return held(Held.UNSEALABLE)
-        opened_text = text.decode("utf-8", "backslashreplace").replace("\0", NO_CHARACTER)
-        try:
-            wire = read_json(text)
-        except MalformedMessage:
-            return held(Held.BAD_CHANGE)
-    if not isinstance(wire, dict):
-        return held(Held.BAD_CHANGE)
-    stored = [wire.get("kind"), wire.get("set")]  # what else it says is a number, an id, or not looked at
-    try:
-        text = msgspec.json.encode(stored)
-    except (ValueError, OverflowError, RecursionError):  # half a surrogate pair, a number beyond 64 bits
-        return held(Held.BAD_CHANGE, "text")
-    if len(text) > CHANGE_BYTES_MAX:
-        return held(Held.BAD_CHANGE, "too big")
-    if not is_storable(stored, text):
-        return held(Held.BAD_CHANGE)
-    try:
-        return decode_change(wire, envelope=envelope)
-    except MalformedMessage as error:
-        schema = wire.get("schema")
-        is_newer = isinstance(schema, int) and schema > SCHEMA
-        return held(Held.UNKNOWN_SCHEMA, str(schema)) if is_newer else held(Held.BAD_CHANGE, error.message)
-
-
-def canonical_or_empty(value: Any) -> str:
-    try:
-        return canonical(value) if value is not None else ""
-    except RecursionError as error:
-        raise MalformedMessage("bad_message", "a change nests too deep to be kept") from error
-
-
-def as_text(came: str) -> str:
-    """What came, as text that any database can keep."""
-    return came.encode("utf-8", "backslashreplace").decode()
 
 
 routes = [

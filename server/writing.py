@@ -29,7 +29,7 @@ from server.loading import Shown, resolve
 from server.page_table import Write
 from server.rules import SCHEMA
 from server.visit_form import FORMS
-from sync.changes import IDENTIFIER, Action, Change, Fields, Record, canonical
+from sync.changes import Action, Change, Fields, Record, canonical, is_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +147,10 @@ class Hidden:
 def read_hidden(submitted: Submitted, record: Mapping[str, Any] | None, now: int) -> Hidden:
     def own(name: str) -> str:
         posted = first(submitted, name)
-        return posted if IDENTIFIER(posted) else uuid7(now)
+        return posted if is_id(posted) else uuid7(now)
 
     base = first(submitted, "base")
-    is_base = IDENTIFIER(base) or (base.isascii() and base.isdigit() and len(base) <= 15)
+    is_base = is_id(base) or (base.isascii() and base.isdigit() and len(base) <= 15)
     return Hidden(
         record_id=record["id"] if record else own("record_id"),
         change_id=own("change_id"),

@@ -5,14 +5,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 from sync.errors import MalformedMessage
 from sync.kinds import Role
 
 Fields = Mapping[str, Any]
 
-IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII).fullmatch
+_SPELLED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII).fullmatch
 SEQUENCE_MAX = 2**53 - 1  # what JavaScript counts exactly
 TIME_MAX = 2**53 - 1  # ms
 SKEW_MS_MAX = 10 * 60_000  # a phone's clock that differs from the server's by more is wrong
@@ -205,10 +205,15 @@ def canonical(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def is_id(value: object) -> TypeGuard[str]:
+    """Whether it is a UUID in the one spelling that every host uses: lower case, with hyphens."""
+    return isinstance(value, str) and _SPELLED(value) is not None
+
+
 def require_uuid(name: str, value: Any) -> None:
     """Accepts the lower-case hyphenated spelling only, so that one id has one spelling on every host. Raises
     MalformedMessage (bad_change)."""
-    if not isinstance(value, str) or not IDENTIFIER(value):
+    if not is_id(value):
         raise MalformedMessage("bad_change", f"{name} must be a lower-case UUID")
 
 

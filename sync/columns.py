@@ -13,7 +13,7 @@ have. Columns with one value all along cost next to nothing.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sync.changes import IDENTIFIER
+from sync.changes import is_id
 
 Flat = Mapping[str, Any]  # a record as sync.protocol.encode_records writes it
 Columns = dict[str, Any]
@@ -42,10 +42,6 @@ def is_sparse(records: Mapping[str, Sequence[Flat]]) -> bool:
     them, so that a thousand records with names of their own would be a thousand times as large."""
     places = sum(len(rows) * len({name for row in rows for name in row}) for rows in records.values())
     return places > HOLES_MAX * sum(len(row) for rows in records.values() for row in rows)
-
-
-def is_id(value: object) -> bool:
-    return isinstance(value, str) and bool(IDENTIFIER(value))
 
 
 def from_columns(columns: Columns) -> dict[str, list[dict[str, Any]]]:

@@ -17,7 +17,6 @@ from hashlib import sha256
 from uuid import UUID, uuid5
 
 from sync.changes import (
-    IDENTIFIER,
     UNREADABLE,
     Action,
     Author,
@@ -30,6 +29,7 @@ from sync.changes import (
     Record,
     Result,
     canonical,
+    is_id,
 )
 from sync.kinds import Kind, Role, Rule
 from sync.merge import Merged, merge
@@ -371,7 +371,7 @@ class _Batch:
         if kind is None:
             return ""
         scope = change.record_id if kind.scope_field == "id" else change.set.get(kind.scope_field)
-        return scope if isinstance(scope, str) and IDENTIFIER(scope) else ""
+        return scope if is_id(scope) else ""
 
     def _placed(self, answer: Result) -> Result:
         """An answer given before the places were taken: `again` for a change that this very batch brought first."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sync.changes import (
-    IDENTIFIER,
     SEQUENCE_MAX,
     TIME_MAX,
     UNREADABLE,
     Action,
     Change,
     Record,
+    is_id,
     require_integer,
 )
 from sync.columns import is_sparse, to_columns
@@ -211,7 +211,7 @@ def decode_cursor(text: str) -> Position | None:
         return None
     if len(revision) > REVISION_DIGITS_MAX or int(revision) > SEQUENCE_MAX:
         return None
-    return Position(int(revision), record_id) if not record_id or IDENTIFIER(record_id) else None
+    return Position(int(revision), record_id) if not record_id or is_id(record_id) else None
 
 
 def depth(value: Any) -> int:

@@ -23,7 +23,7 @@ from server.communities import the_community
 from server.ical import calendar_text
 from server.models import Community, Event
 from server.render import LANGUAGES, in_thread, language_of, page, redirect
-from sync.changes import IDENTIFIER
+from sync.changes import is_id
 
 NEXT_SHOWN = 3
 FEED_DAYS_BACK = 60
@@ -119,7 +119,7 @@ def moment_of(request: Request) -> tuple[int, int, str]:
 def find_event(session: Session, request: Request) -> tuple[Community, Event] | None:
     event_id = request.path_params["event_id"]
     community = the_community(session)
-    if community is None or not IDENTIFIER(event_id):
+    if community is None or not is_id(event_id):
         return None
     found = event_by_id(session, community_id=community.id, event_id=event_id)
     return (community, found) if found else None

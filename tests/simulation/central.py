@@ -17,8 +17,9 @@ from starlette.requests import Request as HttpRequest
 
 from server.bodies import BodyTooLarge
 from server.device_requests import error_response, parse_json
+from server.envelopes import read_envelope
 from server.rules import RULES, SCHEMA_OLDEST
-from server.sync_api import read_envelope, wire_result
+from server.sync_api import wire_result
 from sync.changes import Author, Change, Record, Result
 from sync.engine import Page, Rules, accept, page
 from sync.errors import SyncError, TryLater, UnknownDevice

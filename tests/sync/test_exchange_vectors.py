@@ -16,10 +16,11 @@ from server import models
 from server.accepting import accept_changes
 from server.database import Database
 from server.device_requests import error_response
+from server.envelopes import read_envelope
 from server.rounds import assign_round
 from server.rules import RULES, SCHEMA, SCHEMA_OLDEST
 from server.store import SqlStore
-from server.sync_api import Exchange, pull, read_envelope, wire_result
+from server.sync_api import Exchange, pull, wire_result
 from sync.changes import Author, Held, Outcome
 from sync.engine import Rules, accept
 from sync.errors import MalformedMessage, TryLater

@@ -20,7 +20,7 @@ from server.rules import SCHEMA
 from server.scope import Principal
 from server.urlencoded import read_form
 from server.writing import first, whole_number
-from sync.changes import IDENTIFIER, Action, Change, Result
+from sync.changes import Action, Change, Result, is_id
 
 
 @for_coordinators
@@ -42,7 +42,7 @@ async def draw(request: Request, principal: Principal) -> Response:
     change_id, now = first(submitted, "change_id"), request.app.state.clock()
     base = whole_number(first(submitted, "base"))
     stairwells = read_stairwells(submitted.get("name", ()), submitted.get("floors", ()))
-    if not is_number(number) or not IDENTIFIER(change_id):
+    if not is_number(number) or not is_id(change_id):
         return redirect(request, "/coordinator/map")
     bare = next((each["name"] for each in stairwells if not each["floors"]), "")
     is_misread = not are_stairwells(stairwells) or len({each["name"] for each in stairwells}) < len(stairwells)

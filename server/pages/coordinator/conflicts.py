@@ -18,7 +18,7 @@ from server.scope import Principal
 from server.urlencoded import read_form
 from server.visits import doors_by_id
 from server.writing import first, whole_number
-from sync.changes import IDENTIFIER
+from sync.changes import is_id
 
 SHOWN_MAX = 100
 SAID = ("resolved", "not_resolved")
@@ -47,7 +47,7 @@ async def choose(request: Request, principal: Principal) -> Response:
     wanted, choice = first(submitted, "conflict"), first(submitted, "choice")
     change_id, now = first(submitted, "change_id"), request.app.state.clock()
     base = whole_number(first(submitted, "base"))
-    if choice not in list(Choice) or not IDENTIFIER(change_id):
+    if choice not in list(Choice) or not is_id(change_id):
         return redirect(request, "/coordinator/conflicts")
 
     def work(session: Session) -> bool:

@@ -32,7 +32,7 @@ from server.store import SqlStore
 from server.urlencoded import read_form
 from server.visits import doors_by_id
 from server.writing import first, whole_number
-from sync.changes import IDENTIFIER, UNREADABLE, Action, Held, Record
+from sync.changes import UNREADABLE, Action, Held, Record, is_id
 
 CODES = frozenset(code.value for code in Held)
 RAW_SHOWN = 4000
@@ -91,7 +91,7 @@ async def decide_held(request: Request, principal: Principal) -> Response:
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     asked, decision_id = first(submitted, "decision"), first(submitted, "decision_id")
     reason = "\n".join(text for text in map(normalise, submitted.get("reason", ())) if text)
-    if not (asked in list(Decision) and IDENTIFIER(change_id) and IDENTIFIER(decision_id)):
+    if not (asked in list(Decision) and is_id(change_id) and is_id(decision_id)):
         return redirect(request, "/coordinator/held")
     decision = Decision(asked)
     if decision is Decision.DISMISSED and (not reason or len(reason) > WHOLE_REASON_MAX):
@@ -123,7 +123,7 @@ async def decide_held(request: Request, principal: Principal) -> Response:
 
 def household_of(fields: Mapping[str, Any]) -> str:
     named = fields.get("household_id")
-    return named if isinstance(named, str) and IDENTIFIER(named) else ""
+    return named if is_id(named) else ""
 
 
 def fields_meant(each: HeldChange, asked: Mapping[str, Any], standing: Mapping[str, Record]) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from server.store import SqlStore
 from server.urlencoded import read_form
 from server.vocabularies import NEED_STATE
 from server.writing import first
-from sync.changes import IDENTIFIER
+from sync.changes import is_id
 
 
 @for_coordinators
@@ -23,7 +23,7 @@ async def needs(request: Request, principal: Principal) -> Response:
     found = await in_thread(request.app.state.database.read, lambda session: open_needs(session, principal))
     done = request.query_params.get("done", "")
     is_gone = request.query_params.get("said") == "gone"
-    context = {"found": found, "done": done if IDENTIFIER(done) else "", "is_gone": is_gone}
+    context = {"found": found, "done": done if is_id(done) else "", "is_gone": is_gone}
     context |= {"me": {"name": principal.name}}
     return page(request, "coordinator/needs.html", context)
 
@@ -33,7 +33,7 @@ async def settle(request: Request, principal: Principal) -> Response:
     submitted = await read_form(request, limit=FORM_BYTES_MAX)
     need_id, need_state = first(submitted, "need"), first(submitted, "need_state")
     now = request.app.state.clock()
-    if not IDENTIFIER(need_id) or need_state not in NEED_STATE.codes:
+    if not is_id(need_id) or need_state not in NEED_STATE.codes:
         return redirect(request, request.url.path)
 
     def work(session: Session) -> bool:

@@ -26,7 +26,7 @@ from server.search import finds
 from server.urlencoded import read_form
 from server.vocabularies import CATEGORY, RISK, STRENGTH
 from server.writing import first, whole_number
-from sync.changes import IDENTIFIER, Action, Change, Result
+from sync.changes import Action, Change, Result, is_id
 
 VISITS_SHOWN = 5
 PHONE = re.compile(r"(?=.*[0-9])[0-9 +-]{1,20}", re.ASCII).fullmatch
@@ -47,7 +47,7 @@ SAID = ("saved", "moved")
 @for_coordinators
 async def show_map(request: Request, principal: Principal) -> Response:
     asked = request.query_params.get("volunteer", "")
-    volunteer_id = asked if IDENTIFIER(asked) else ""
+    volunteer_id = asked if is_id(asked) else ""
 
     def work(session: Session) -> dict[str, Any]:
         return people_map(session, principal, volunteer_id=volunteer_id) | {
@@ -107,7 +107,7 @@ async def edit_household(request: Request, principal: Principal) -> Response:
         filled = wanted | typed | told | {"change_id": change_id}  # the same form, put right
         return await show_door(request, principal, problem_id=household_id, wrong=wrong, filled=filled)
     wanted |= {name: int(text) if text and name == "interval_days" else text for name, text in told.items()}
-    if not (IDENTIFIER(household_id) and IDENTIFIER(change_id)):
+    if not (is_id(household_id) and is_id(change_id)):
         return redirect(request, request.url.path)
     now = request.app.state.clock()
 
@@ -187,7 +187,7 @@ def households_at(session: Session, principal: Principal, door: str) -> list[Sho
 def household_of(session: Session, principal: Principal, household_id: str) -> Shown | None:
     """Wherever it lives: its door may have been put right while its page was open."""
     statement = select(Record).where(col(Record.kind) == "household", col(Record.record_id) == household_id)
-    record = session.exec(scoped(principal, statement)).first() if IDENTIFIER(household_id) else None
+    record = session.exec(scoped(principal, statement)).first() if is_id(household_id) else None
     return shown(record) if record else None
 
 

@@ -18,7 +18,7 @@ from server.store import SqlStore
 from server.urlencoded import read_form
 from server.volunteers import active_volunteers
 from server.writing import first
-from sync.changes import IDENTIFIER
+from sync.changes import is_id
 
 SAID = ("taken", "given")
 
@@ -53,7 +53,7 @@ async def take_back(request: Request, principal: Principal) -> Response:
         accept_changes(session, server_author(community_id), [answered(each, now=now) for each in hers[0]], now)
         return True
 
-    is_done = IDENTIFIER(round_id) and await in_thread(request.app.state.database.write, work)
+    is_done = is_id(round_id) and await in_thread(request.app.state.database.write, work)
     return redirect(request, "/coordinator/rounds?said=taken" if is_done else "/coordinator/rounds")
 
 
@@ -79,7 +79,7 @@ async def give(request: Request, principal: Principal) -> Response:
         )
         return True
 
-    is_done = IDENTIFIER(round_id) and await in_thread(request.app.state.database.write, work)
+    is_done = is_id(round_id) and await in_thread(request.app.state.database.write, work)
     return redirect(request, "/coordinator/rounds?said=given" if is_done else "/coordinator/rounds")
 
 

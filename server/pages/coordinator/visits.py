@@ -34,7 +34,7 @@ from server.visits import (
 )
 from server.vocabularies import OUTCOME
 from server.writing import first, whole_number
-from sync.changes import IDENTIFIER, Result
+from sync.changes import Result, is_id
 from sync.errors import MalformedMessage
 
 NOTE_MAX = 200
@@ -60,7 +60,7 @@ async def visits(request: Request, principal: Principal) -> Response:
         "wanted": wanted,
         "tabs": list(Tab),
         "outcomes": OUTCOME.codes,
-        "reviewed": reviewed if IDENTIFIER(reviewed) else "",
+        "reviewed": reviewed if is_id(reviewed) else "",
         "me": {"name": principal.name},
     }
     return page(request, "coordinator/visits.html", context)
@@ -122,7 +122,7 @@ async def show_visit(
     visit_id = request.path_params["visit_id"]
 
     def work(session: Session) -> dict[str, Any] | None:
-        found = visit_with_household(session, principal, visit_id) if IDENTIFIER(visit_id) else None
+        found = visit_with_household(session, principal, visit_id) if is_id(visit_id) else None
         if found is None:
             return None
         history = [entry_shown(change) for change in history_of(session, principal, visit_id)]
@@ -152,7 +152,7 @@ def filter_from(query: QueryParams) -> Filter:
     return Filter(
         tab=Tab(tab) if tab in list(Tab) else Tab.PENDING,
         outcome=outcome if outcome in OUTCOME.codes else "",
-        volunteer_id=volunteer_id if IDENTIFIER(volunteer_id) else "",
+        volunteer_id=volunteer_id if is_id(volunteer_id) else "",
         page=min(max(whole_number(query.get("page", "")), 1), PAGE_MAX),
     )
 

@@ -20,7 +20,7 @@ from server.sessions import end_sessions_of
 from server.urlencoded import read_form
 from server.volunteers import VolunteerWithDevices, volunteer_with_devices, volunteers_with_devices
 from server.writing import first
-from sync.changes import IDENTIFIER
+from sync.changes import is_id
 
 DECISIONS = ("confirm", "revoke")
 
@@ -94,7 +94,7 @@ async def decide(request: Request, principal: Principal) -> Response:
             revoke_device(session, community_id=community_id, device_id=device_id, now=now)
             end_sessions_of(session, community_id=community_id, device_id=device_id)
 
-    if decision in DECISIONS and IDENTIFIER(device_id):
+    if decision in DECISIONS and is_id(device_id):
         await in_thread(request.app.state.database.write, work)
     if request.headers.get("hx-request") and not request.headers.get("hx-boosted"):
         return await devices(request)
@@ -119,7 +119,7 @@ async def show_invite(request: Request, principal: Principal, made: NewInvite | 
 
 async def find_volunteer(request: Request, principal: Principal) -> VolunteerWithDevices | None:
     volunteer_id = request.path_params["volunteer_id"]
-    if not IDENTIFIER(volunteer_id):
+    if not is_id(volunteer_id):
         return None
     found: VolunteerWithDevices | None = await in_thread(
         request.app.state.database.read,

@@ -317,9 +317,18 @@ async function sendDraft(form) {
   if (!response?.ok) changedForm ??= form; // it goes with the next one
 }
 
+/** What is typed from now on is no part of what was sent, however long the worker takes to start. */
+function noteSending(form) {
+  if (!form?.matches("[data-form]")) return;
+  const moment = form.elements.sent_at ?? form.appendChild(Object.assign(document.createElement("input"), { type: "hidden", name: "sent_at" }));
+  moment.value = String(Date.now());
+}
+document.addEventListener("submit", ({ target }) => noteSending(target), { capture: true }); // htmx reads the form first
+
 /** @returns {[string, string][]} */
 function readDraft(form) {
-  const answers = /** @type {[string, string][]} */ ([...new FormData(form)].filter(([, text]) => typeof text === "string"));
+  const isAnswer = ([name, text]) => typeof text === "string" && name !== "sent_at";
+  const answers = /** @type {[string, string][]} */ ([...new FormData(form)].filter(isAnswer));
   return [...answers, ["draft_path", new URL(form.action).pathname], ["typed_at", String(changedAt.get(form) ?? 0)]];
 }
 

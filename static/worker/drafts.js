@@ -5,6 +5,7 @@ import { joinBytes } from "../sync/seal.js";
 import { readHidden, readSubmitted } from "./filled.js";
 import { typedValues } from "./forms.js";
 import { ownPath, seeOther } from "./responses.js";
+import { fillPath, matchPage } from "./router.js";
 
 /**
  * @typedef {import("../store/outbox.js").Draft} Draft
@@ -17,7 +18,8 @@ import { ownPath, seeOther } from "./responses.js";
  * @param {FormData} form
  * @param {number} now
  */
-export async function postDraft({ outbox, blobs, replica }, form, now) {
+export async function postDraft(phone, form, now) {
+  const { outbox, blobs, replica } = phone;
   const submitted = readSubmitted(form);
   const { record_id, change_id } = readHidden(submitted, null, now);
   if (submitted.chosen) {
@@ -27,7 +29,7 @@ export async function postDraft({ outbox, blobs, replica }, form, now) {
   if (submitted.discard) {
     const path = ownPath(submitted.back?.[0] ?? "", "/today");
     const isShown = (draft) => !submitted.record_id || draft.record_id === record_id; // not what another tab has
-    await outbox.dropDrafts((draft) => draft.path === path && isShown(draft));
+    await dropDrafts(phone, (draft) => draft.path === path && isShown(draft));
     await letGoOfChosen({ outbox, blobs }, record_id);
     return seeOther(path);
   }
@@ -38,6 +40,30 @@ export async function postDraft({ outbox, blobs, replica }, form, now) {
   const typed_at = /^\d{1,15}$/.test(typed) ? Number(typed) : 0; // a page of an older release does not say
   await outbox.saveDraft({ record_id, change_id, path, submitted: texts, at: Math.max(now, uploaded_at ?? 0) }, typed_at);
   return new Response(null, { status: 204 });
+}
+
+/**
+ * Each with the path at which it is gone on with. What was typed while its form was being saved belongs to the record that the
+ * form has made: laid into the form of the next visit, it would overwrite that one.
+ * @param {import("./phone.js").Phone} phone
+ */
+export async function readDrafts({ app, outbox }) {
+  const drafts = await outbox.drafts();
+  const saved = drafts.length > 0 ? new Set((await outbox.entries()).map(({ change_id }) => change_id)) : new Set();
+  return drafts.map((draft) => (saved.has(draft.change_id) ? { ...draft, path: pathOfEdit(app.pages, draft) } : draft));
+}
+
+/** @param {import("./router.js").Page[]} pages @param {Draft} draft */
+function pathOfEdit(pages, { path, record_id }) {
+  const write = matchPage(pages, path)?.page.write;
+  const edit = pages.find((page) => page.write?.form && page.write.record === write?.kind);
+  return edit && write && !write.record ? fillPath(edit.path, { [`${write.kind}_id`]: record_id }) : path;
+}
+
+/** @param {import("./phone.js").Phone} phone @param {(draft: Draft) => boolean} isOver */
+export async function dropDrafts(phone, isOver) {
+  const over = (await readDrafts(phone)).filter(isOver).map(({ change_id }) => change_id);
+  await phone.outbox.dropDrafts(({ change_id }) => over.includes(change_id));
 }
 
 /** Of what was chosen for a form that is saved or given up; not of what other forms still have. Where it fails, the next one tidies up. */
@@ -77,7 +103,7 @@ export const draftTimes = (drafts) => Object.fromEntries(drafts.map(({ path, at 
 
 /** What stands in forms that were begun, and where. @param {import("./phone.js").Phone} phone */
 export async function listDrafts(phone) {
-  const found = Object.entries(draftTimes(await phone.outbox.drafts()));
+  const found = Object.entries(draftTimes(await readDrafts(phone)));
   return Promise.all(
     found.map(async ([path, at]) => {
       const [, door, visit] = /\/doors\/([^/]+)\/|^\/visits\/([^/]+)\//.exec(path) ?? [];

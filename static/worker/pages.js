@@ -1,7 +1,7 @@
 // Answering a volunteer's page from what the phone holds: the records that the page table names, laid into the same
 // template that the server would use.
 
-import { layDraft, listDrafts } from "./drafts.js";
+import { layDraft, listDrafts, readDrafts } from "./drafts.js";
 import { addDays } from "./filters.js";
 import { isHeld, isShown, LISTS } from "./forms.js";
 import { htmlResponse } from "./responses.js";
@@ -30,7 +30,7 @@ const INSTEAD = {
  */
 export async function answerPage(phone, { page, params }, url, now) {
   const query = Object.fromEntries(url.searchParams);
-  const isBegun = outlivesItsDoor(page.write) && (await phone.outbox.drafts()).some(({ path }) => path === url.pathname);
+  const isBegun = outlivesItsDoor(page.write) && (await readDrafts(phone)).some(({ path }) => path === url.pathname);
   const loaded = await loadPage(phone, page, params, { query, isBegun });
   if (!loaded) return answerNotFound(phone, url.pathname, now);
   /** @type {Record<string, any>} */
@@ -181,12 +181,13 @@ const inOrderOf = (field) => (left, right) =>
  * @param {Page} page
  * @param {{ loaded: Loaded, query: Record<string, string>, context: Record<string, any>, path: string }} given
  */
-async function formOf({ app, outbox }, { write }, { loaded, query, context, path }) {
+async function formOf(phone, { write }, { loaded, query, context, path }) {
   if (!write || write.each) return null;
+  const { app } = phone;
   const opened = openForm(app, write, { loaded, query, context });
   const declared = app.forms[write.form];
   if (!declared) return opened;
-  return layDraft(declared, opened, { drafts: await outbox.drafts(), path, record: loaded[write.record] ?? null });
+  return layDraft(declared, opened, { drafts: await readDrafts(phone), path, record: loaded[write.record] ?? null });
 }
 
 /** The form as it is first shown: with what the record holds, or with what the link says and the defaults. */

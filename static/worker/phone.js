@@ -11,7 +11,7 @@ import { groupBy } from "../sync/grouping.js";
 import { consentOver, layOver, saysConsent } from "../sync/rebase.js";
 import { DAY_MS, dateFilters, localDate } from "./filters.js";
 import { createRenderer } from "./jinja_runtime.js";
-import { draftTimes } from "./drafts.js";
+import { draftTimes, readDrafts } from "./drafts.js";
 import { readLater } from "./later.js";
 import { listDiscarded, pathOf } from "./queue.js";
 import { createTranslate } from "./messages.js";
@@ -340,7 +340,7 @@ export class Phone {
       ...readSettings(settings),
       later: readLater(settings),
       kept: Object.fromEntries((await this.blobs.all().catch(() => [])).map((blob) => [blob.sha256, blob])),
-      drafts: draftTimes(await this.outbox.drafts()),
+      drafts: draftTimes(await readDrafts(this)),
       storage: null,
       discarded: listDiscarded(await this.outbox.discarded()),
       now,

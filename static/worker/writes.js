@@ -7,7 +7,7 @@ import { readFilled, readSubmitted } from "./filled.js";
 import { isHeld, LISTS, typedValues } from "./forms.js";
 import { giveUp, waitingOf } from "./queue.js";
 import { noteFull } from "./storage.js";
-import { letGoOfChosen } from "./drafts.js";
+import { dropDrafts, letGoOfChosen } from "./drafts.js";
 import { putOff } from "./later.js";
 import { answerNotFound, describeForm, isEmptyAnswer, loadPage, outlivesItsDoor, renderPage } from "./pages.js";
 import { forgetPageCopies } from "./residents.js";
@@ -36,6 +36,7 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   const { write } = page;
   const posted = await request.formData();
   const submitted = readSubmitted(posted);
+  const sentAt = Math.min(now, Number(submitted.sent_at?.[0]) || now); // this worker may have had to start first
   const formPath = new URL(request.url).pathname;
   // Nothing typed is dropped because its door left the phone while the form was open: the server holds it.
   const isBegun = outlivesItsDoor(write) && Boolean(submitted.record_id);
@@ -70,14 +71,14 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
     for (const one of filled) asked.push({ one, stuck: await stuckOf(phone, one.hidden) });
     changes = await changesWith(kept);
     try {
-      await saveChanges(phone, seal, changes, now);
+      await saveChanges(phone, seal, changes, sentAt);
     } catch (error) {
       if (fresh.length === 0 || !isQuota(error)) throw error;
       // Text before photos: they make room for it.
       await forgetUnnamed(phone, write.kind, record_id, fresh);
       leftOut += fresh.length;
       changes = await changesWith(kept.filter((each) => !fresh.includes(each)));
-      await saveChanges(phone, seal, changes, now);
+      await saveChanges(phone, seal, changes, sentAt);
       await noteFull(phone.outbox, now);
     }
   } catch (error) {
@@ -91,13 +92,14 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   }
   // Saved is saved, whatever else fails: handed to the server now, it would be there a second time.
   for (const [at, { one, stuck }] of asked.entries()) {
+    const isOfForm = ({ path, change_id }) => path === formPath || change_id === one.hidden.change_id;
     const isOver = (draft) =>
-      draft.record_id === one.hidden.record_id && (write.action === "void" || (draft.path === formPath && !isTypedSince(draft, now)));
+      draft.record_id === one.hidden.record_id && (write.action === "void" || (isOfForm(draft) && !isTypedSince(draft, sentAt)));
     // Where nothing was altered nothing is unsaved; of what is withdrawn no form is left at all.
-    const cleared = changes[at] && stuck.length > 0 ? giveUp(phone, seal, stuck, now, false) : phone.outbox.dropDrafts(isOver);
+    const cleared = changes[at] && stuck.length > 0 ? giveUp(phone, seal, stuck, now, false) : dropDrafts(phone, isOver);
     await cleared.catch((error) => console.error("not cleared", error));
   }
-  const isNewer = (draft) => draft.record_id === record_id && isTypedSince(draft, now);
+  const isNewer = (draft) => draft.record_id === record_id && isTypedSince(draft, sentAt);
   const isChosenAnew = async () => (await phone.outbox.drafts()).some(isNewer);
   if ((posted.has("photo") || posted.has("voice")) && !(await isChosenAnew().catch(() => false))) await letGoOfChosen(phone, record_id);
   const urgent = write.urgent && isHeld(write.urgent, filled[0]?.values ?? {}) ? write.urgent.next : "";

@@ -150,7 +150,7 @@ def test_what_is_typed_after_a_save_whose_answer_was_lost_is_kept_and_amends_tha
     expect(line.locator("[data-state=visited]")).to_have_count(1)
     expect(line.locator("[data-state=draft]")).to_have_count(1)
     phone.open("/my-visits")
-    expect(phone.page.locator(f"#drafts a[href='{path}']")).to_have_count(1)
+    expect(phone.page.locator(f"#drafts a[href='/visits/{form_ids[0]}/edit']")).to_have_count(1)
     expect(phone.page.locator(f"#visit-{form_ids[0]}")).to_have_count(1)
     phone.open(f"{door}?saved={form_ids[0]}")
     phone.page.get_by_role("link", name="接着填").tap()
@@ -303,13 +303,15 @@ SLOW_PICTURES = """() => {
 }"""
 
 
-def test_what_is_typed_while_a_visit_is_being_saved_is_no_part_of_it_and_kept(phone: Phone) -> None:
-    """Photos are drawn anew first, for seconds on a slow phone, and the form is there to be written in."""
-    fill_half(phone)
+def write_while_it_is_saved(phone: Phone, *, start_seconds: int = 0) -> tuple[str, str]:
+    """Sends a form and writes on in it, before its worker has even started or while it draws the photo anew. Returns the
+    visit's id and the path of its form."""
+    path, (visit, _) = fill_half(phone)
     phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
     expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
     worker = worker_of(phone)
     worker.evaluate(SLOW_PICTURES)
+    worker.evaluate("(late) => { const now = Date.now; Date.now = () => now() + late; }", start_seconds * 1000)
 
     phone.page.locator(submit_of("visit-form")).click(no_wait_after=True)
     wait_until(lambda: worker.evaluate("() => self.isDrawing"), seconds=SECONDS, failure=lambda: "nothing is drawn")
@@ -321,9 +323,41 @@ def test_what_is_typed_while_a_visit_is_being_saved_is_no_part_of_it_and_kept(ph
         failure=lambda: f"kept: {drafts(phone)}",
     )
     worker.evaluate("() => self.letDraw()")
-
     phone.page.wait_for_url("**saved=*")
+    return visit, path
+
+
+def test_what_is_typed_while_a_visit_is_being_saved_is_no_part_of_it_and_kept(phone: Phone) -> None:
+    """Photos are drawn anew first, for seconds on a slow phone, and the form is there to be written in."""
+    write_while_it_is_saved(phone)
+
     assert [draft["note"] for draft in drafts(phone)] == [[f"{NOTE}，还有一句"]]
+
+
+def test_what_is_typed_before_a_worker_that_starts_has_looked_at_the_clock_is_kept(phone: Phone) -> None:
+    """She taps, the worker takes five seconds to start, and she goes on writing."""
+    write_while_it_is_saved(phone, start_seconds=5)
+
+    assert [draft["note"] for draft in drafts(phone)] == [[f"{NOTE}，还有一句"]]
+
+
+def test_what_was_written_while_a_visit_was_saved_is_added_to_that_one_and_not_laid_over_the_next(phone: Phone) -> None:
+    """The draft stood in the form of the next visit at that door, which so overwrote the first."""
+    first, path = write_while_it_is_saved(phone)
+
+    phone.open(path)  # the next visit at that door
+    expect(phone.page.locator("#draft")).to_have_count(0)
+    expect(phone.page.locator("#visit-form [name=note]")).to_have_value("")
+    assert ids(phone)[0] != first
+    phone.open("/my-visits")
+    phone.page.locator("#drafts a").first.tap()
+    expect(phone.page).to_have_url(re.compile(rf"/visits/{first}/edit$"))
+    expect(phone.page.locator("#visit-form [name=note]")).to_have_value(f"{NOTE}，还有一句")
+    phone.save()
+
+    assert drafts(phone) == []
+    phone.open(f"/visits/{first}")
+    expect(phone.page.locator(".answers")).to_contain_text(f"{NOTE}，还有一句")
 
 
 def test_a_draft_can_be_begun_afresh(phone: Phone) -> None:

@@ -457,6 +457,11 @@ export class Outbox {
       // What was typed while the form was being saved is no part of it.
       for (const change of changes) if ((typed.get(change.change_id) ?? 0) <= created_at) deleteDraft(drafts, change);
       if (entries.length === 0) return true;
+      // A photo that is named once more is given up no longer: it would be kept from going up as soon as its record has left.
+      const named = new Set(changes.flatMap(({ display }) => display.set?.attachments ?? []).map(({ sha256 }) => sha256));
+      const discarded = named.size > 0 ? await requested(device.get("discarded")) : undefined;
+      const isGivenUp = (sha256) => !named.has(sha256);
+      if (discarded) device.put(discarded.map((each) => ({ ...each, photos: each.photos.filter(isGivenUp) })), "discarded");
       for (const entry of entries) store.add(entry);
       device.put(last + entries.length, "sequence");
       return true;

@@ -263,7 +263,9 @@ function nextBlocks(before, { records, purged, old, generation, isSweeping }) {
 function outlived(blocks, page) {
   if (!page.some(({ kind }) => kind === "visit")) return new Set();
   const records = new Map([...blocks.flatMap((block) => block.records), ...page].map((record) => [record.id, record]));
-  const older = [...olderVisits(records.values())].filter(({ review_state }) => review_state !== "sent_back");
+  // The server's rule (is_sent_back in sync/store.py): what waits for its author stays, and nothing else.
+  const isDue = ({ review_state, review_outdated, is_void }) => review_state === "sent_back" && !review_outdated && !is_void;
+  const older = [...olderVisits(records.values())].filter((visit) => !isDue(visit));
   return new Set(older.map(({ id }) => id));
 }
 

@@ -15,8 +15,9 @@ const PATIENCE_MS = 15_000; // a decoder that never answers must not hold up tex
  * @param {import("../store/blobs.js").Blobs} blobs
  * @param {FormData} form
  * @param {import("../store/blobs.js").Attachment[]} before what the record names already
+ * @param {boolean} [isLeftOut] all of them
  */
-export async function keepAttachments(blobs, form, before) {
+export async function keepAttachments(blobs, form, before, isLeftOut = false) {
   /** @type {import("../store/blobs.js").Attachment[][]} `fresh`: those of them that were not on this phone before */
   const [kept, fresh] = [[], []];
   let leftOut = 0;
@@ -24,6 +25,7 @@ export async function keepAttachments(blobs, form, before) {
     for (const file of form.getAll(kind)) {
       if (typeof file === "string" || file.size === 0) continue;
       try {
+        if (isLeftOut) throw new RangeError("nowhere to put it");
         const bytes = await (kind === "photo" ? inTime(redrawn(file)) : file.arrayBuffer());
         if (bytes.byteLength > (kind === "voice" ? VOICE_BYTES_MAX : BLOB_BYTES_MAX)) throw new RangeError("too large");
         const digest = await sha256Of(bytes);

@@ -60,7 +60,9 @@ export async function answerWrite(phone, seal, { page, params }, request, now) {
   const record_id = filled[0]?.hidden.record_id;
   // A form that is sent again is about a record that stands.
   const standing = write.each ? null : await phone.record(write.kind, record_id);
-  const photos = await keepAttachments(phone.blobs, write.each ? new FormData() : posted, standing?.attachments ?? []);
+  // What it names is not known any more, either: a photo that is added would take the place of those.
+  const isForgotten = !standing && (await phone.outbox.entries()).some((entry) => entry.change_id === filled[0]?.hidden.change_id && !entry.display);
+  const photos = await keepAttachments(phone.blobs, write.each ? new FormData() : posted, standing?.attachments ?? [], isForgotten);
   const { kept, fresh } = photos;
   let { leftOut } = photos;
   const asked = [];
@@ -164,18 +166,23 @@ async function changeFrom(phone, write, { values, fixed, hidden, attachments, st
   const standing = await phone.record(kind, record_id);
   const about = { kind, record_id, action: /** @type {"put" | "void"} */ (action), made_at: now, schema: phone.app.schema };
   if (stuck.length > 0) hidden.base = String((await phone.replica.record(record_id))?.revision ?? 0);
+  const since = sent ? entries.filter(({ sequence }) => sequence >= sent.sequence) : [];
+  const said = Object.assign({}, ...since.map(({ display }) => display?.set));
+  const form = phone.app.forms[write.form];
   if (action === "void") return isKnown ? null : { ...about, ...idAndBase(hidden), set: {} };
+  if (!standing && sent) {
+    // Gone from here since: what is said now is an edit, which the server takes or holds.
+    const answers = sent.display ? changedFields(form, said, { opened: null }, values) : allFields(form, values);
+    const set = { ...answers, ...named(said.attachments, attachments) };
+    return Object.keys(set).length > 0 ? { ...about, change_id: newUuid(now), base: sent.change_id, set } : null;
+  }
   if (!standing) {
     // When the form was opened is the phone's word for when the visit began; it never ends before it began.
-    const times = kind === "visit" && !write.record && !sent ? { started_at: Math.min(opened_at, now), ended_at: now } : {};
-    // Sent before, and gone from here since: what is said now is an edit, which the server takes or holds.
-    const ids = sent ? { change_id: newUuid(now), base: sent.change_id } : idAndBase(hidden);
-    return { ...about, ...ids, set: { ...values, ...fixed, ...times, ...named([], attachments) } };
+    const times = kind === "visit" && !write.record ? { started_at: Math.min(opened_at, now), ended_at: now } : {};
+    return { ...about, ...idAndBase(hidden), set: { ...values, ...fixed, ...times, ...named([], attachments) } };
   }
-  const since = sent ? entries.filter(({ sequence }) => sequence >= sent.sequence) : [];
   const opened = write.record && since.every(({ display }) => display) ? openedWith(hidden) : null;
-  const said = Object.assign({}, ...since.map(({ display }) => display?.set));
-  const edit = { ...changedFields(phone.app.forms[write.form], standing, { opened, said }, values), ...(write.record ? fixed : {}) };
+  const edit = { ...changedFields(form, standing, { opened, said }, values), ...(write.record ? fixed : {}) };
   const set = { ...edit, ...named(standing.attachments, attachments) };
   if (Object.keys(set).length === 0) return null;
   Object.assign(set, { ...Object.assign({}, ...stuck.map(({ display }) => display?.set)), ...set });
@@ -203,6 +210,10 @@ function openedWith({ was }) {
     return null;
   }
 }
+
+/** With those that were emptied. */
+const allFields = (form, values) =>
+  Object.fromEntries((form?.fields ?? []).map(({ name, control }) => [name, values[name] ?? (LISTS.includes(control) ? [] : "")]));
 
 /**
  * Only what differs from the record, and is her doing: what was written elsewhere while her form was open stands in it as it

@@ -8,9 +8,12 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.coordinator import Coordinator
+from tests.browser.opening import OPENING
 from tests.browser.phone import Phone
+from tests.browser.photographs import photograph
 from tests.browser.screen import submit_of
 from tests.browser.server_process import wait_until
+from tests.browser.test_photos import TAKE, file_of
 from tests.browser.test_saving import entries, open_form
 
 pytestmark = [pytest.mark.browser, pytest.mark.whole_browser]
@@ -164,6 +167,12 @@ SEND = """async () => {
 }"""
 
 
+SAID_LAST = f"""async () => {{ {OPENING}
+    const {{ change_id, display }} = (await rowOf("linli-outbox", "entries")).at(-1);
+    return (await openedJson(display.sealed ?? display, `display\n${{change_id}}`)).set;
+}}"""
+
+
 def test_p27_words_that_are_added_to_a_visit_that_is_up_and_left_the_phone_go_up_as_well(
     phone: Phone, coordinator: Coordinator
 ) -> None:
@@ -176,15 +185,21 @@ def test_p27_words_that_are_added_to_a_visit_that_is_up_and_left_the_phone_go_up
     assert visit in coordinator.visit_ids()
 
     phone.page.locator("textarea[name=note]").fill(f"{NOTE}，还有一句")
+    phone.page.locator("label.chip:has(input[name=danger][value=fall])").tap()  # there is none
+    phone.page.locator(TAKE).set_input_files([file_of(photograph(phone, 400, 300))])
+    expect(phone.page.locator("[data-chosen] img")).to_have_count(1)
     phone.page.locator(submit_of("visit-form")).tap()
 
-    phone.page.wait_for_url(f"**saved={visit}*")
+    phone.page.wait_for_url(f"**saved={visit}*left_out=1")  # whether the visit has photos is not known here any more
     wait_until(
         lambda: [each["state"] for each in entries(phone) if each["record_id"] == visit] == ["acknowledged", "held"],
         seconds=40,
         failure=lambda: f"there are: {entries(phone)}",
     )
     assert coordinator.open_visit(visit).history == ("accepted", "held")
+    said = phone.page.evaluate(SAID_LAST)
+    assert (said["note"], said["danger"]) == (f"{NOTE}，还有一句", [])
+    assert "attachments" not in said
 
 
 def test_p27_a_draft_whose_door_left_the_phone_is_read_and_begun_afresh(phone: Phone, coordinator: Coordinator) -> None:

@@ -445,6 +445,45 @@ def test_a_photo_of_a_visit_that_is_up_goes_up_whatever_becomes_of_an_edit_and_o
         assert sorted(blob["state"] for blob in kept(phone)) == ["waiting", "whole"]
 
 
+def test_a_photo_that_is_chosen_again_after_its_visit_was_discarded_goes_up_also_when_the_new_one_has_left(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone
+) -> None:
+    """Three newer ones push it off the phone, which took its photo for that of the discarded one alone."""
+    with LossyProxy(server.port) as line:
+        phone = make_phone(line.url)
+        enrol(phone, coordinator)
+        line.pieces_left = 0
+        phone.context.set_offline(True)
+        open_form(phone)
+        door, picture = phone.page.url.removeprefix(phone.url), file_of(photograph(phone, 400, 300))
+        phone.page.locator(TAKE).set_input_files([picture])
+        phone.open(f"/visits/{phone.save()}")
+        phone.page.locator("#unsent [value=discard]").tap()
+        phone.page.wait_for_url("**/discarded")
+        phone.open(door)
+        phone.page.locator(TAKE).set_input_files([picture])
+        visit = phone.save()
+        assert len(kept(phone)) == 1
+        for _ in range(3):
+            phone.open(door)
+            phone.save()
+        phone.context.set_offline(False)
+        phone.wait_for_header(ONE_PHOTO_WAITS)
+        for _ in range(2):  # what is left out of a page is let go of with the next one
+            phone.exchange()
+        phone.open(f"/visits/{visit}")
+        expect(phone.page.locator("#unsent")).to_have_count(0)
+
+        line.pieces_left = None
+        phone.page.evaluate(DRAIN)
+
+        wait_until(
+            lambda: [blob["state"] for blob in kept(phone)] == ["whole"],
+            seconds=2 * SECONDS,
+            failure=lambda: f"not up: {kept(phone)}",
+        )
+
+
 def set_clock(phone: Phone, days: int) -> None:
     """The worker's own, as if its phone had been so many days off."""
     worker_of(phone).evaluate(

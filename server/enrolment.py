@@ -41,6 +41,12 @@ class ClaimProblem(StrEnum):
     SPENT_CODE = "spent_code"
     EXPIRED_CODE = "expired_code"
     BAD_KEY = "bad_key"
+    ANOTHERS_KEY = "anothers_key"
+
+    @property
+    def refuses_key(self) -> bool:
+        """Another key might be taken."""
+        return self in (ClaimProblem.BAD_KEY, ClaimProblem.ANOTHERS_KEY)
 
 
 class NoSuchVolunteer(SyncError):
@@ -103,8 +109,11 @@ def claim_invite(
         return ClaimProblem.BAD_KEY
     known = session.exec(select(Device).where(Device.id == device.id)).first()
     owner = known.volunteer_id if known else find_owner(session, volunteer, owner_id)
-    if owner != volunteer.id or (known is not None and known.standing == "revoked"):
-        return ClaimProblem.BAD_KEY  # first, or a phone whose new key had its answer lost would be told of a spent code
+    # First, or a phone whose new key had its answer lost would be told of a spent code.
+    if owner != volunteer.id:
+        return ClaimProblem.ANOTHERS_KEY
+    if known is not None and known.standing == "revoked":
+        return ClaimProblem.BAD_KEY
     if invite.spent_at and invite.spent_by != device.id:
         return ClaimProblem.SPENT_CODE
     invite.spent_at, invite.spent_by = invite.spent_at or now, device.id

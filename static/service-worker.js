@@ -191,7 +191,8 @@ async function keepLeft(drafts) {
     for (const [name, value] of draft) form.append(name, value);
     await keepDraft(form).catch((error) => console.error("draft", error)); // the others are not lost for it
   }
-  await tellPages({ type: "left_behind", records: drafts.map((draft) => Object.fromEntries(draft).record_id) });
+  const records = drafts.map((draft) => Object.fromEntries(draft).record_id);
+  await tellPages({ type: "left_behind", records }).catch((error) => console.error("draft", error)); // nor are those that come later
 }
 
 async function isShut() {

@@ -87,7 +87,8 @@ async def claim(request: Request) -> Response:
     outcome = await in_thread(request.app.state.database.write, work)
     if isinstance(outcome, ClaimProblem):
         response = show_form(request, code=code, device_name=device_name, problem=outcome.value, status=422)
-        response.headers["Linli-Problem"] = outcome.value  # for the worker, which may have another key
+        if outcome.refuses_key:
+            response.headers["Linli-Problem"] = ClaimProblem.BAD_KEY.value  # for the worker, which may have another
         return response
     response = redirect(request, "/enrol/waiting")
     set_session_cookie(response, request.app.state.settings, outcome, role=Role.VOLUNTEER)

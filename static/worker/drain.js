@@ -171,7 +171,7 @@ export class Drain {
     if (isFresh) return true;
     let reply;
     try {
-      reply = await askStanding(outbox, this.#transport.ask, Date.now());
+      reply = await askStanding(this.#phone, this.#transport.ask, Date.now());
     } catch (error) {
       const isTimeout = /** @type {Error} */ (error).name === "TimeoutError";
       await this.#fail({ reason: isTimeout ? "timeout" : "unreachable", code: "", retry_after_ms: null });

@@ -16,7 +16,7 @@ import { isLedTo, passOn } from "./responses.js";
 export async function postEnrolment(phone, request, now) {
   const { outbox } = phone;
   const form = await request.formData();
-  const { keyPair, left, is_wiped, server_key, volunteer_id = "" } = await outbox.device();
+  const { keyPair, left, is_wiped, server_key, me, volunteer_id = me?.id ?? "" } = await outbox.device();
   const own = keyPair ? { ...(await deviceOf(keyPair)), volunteer_id } : await newDevice();
   // Without a key it may be anybody's: the outbox can be lost alone, and the list and the photos be there.
   if ((!keyPair || (left && !is_wiped)) && !(await isBlank(phone))) return answerNotBlank(phone, now);
@@ -105,12 +105,14 @@ async function deviceOf(keyPair) {
 
 /**
  * Asks the server how this device stands, and keeps what it says; where there is no room for that, what was known still holds.
- * @param {import("../store/outbox.js").Outbox} outbox
+ * A server that was restored from before there was its volunteer may have given the phone to another: she is shown nothing of it.
+ * @param {import("./phone.js").Phone} phone
  * @param {(method: string, path: string) => Promise<import("../sync/exchange.js").Reply>} ask signed
  * @param {number} now
  * @returns {Promise<import("../sync/exchange.js").Reply>} what it said; rejects when nobody answers
  */
-export async function askStanding(outbox, ask, now) {
+export async function askStanding(phone, ask, now) {
+  const { outbox } = phone;
   const keep = (values) => outbox.setDevice(values).catch((error) => console.error("standing", error));
   const { device_id } = await outbox.device();
   const reply = await ask("GET", "/sync/hello");
@@ -123,6 +125,7 @@ export async function askStanding(outbox, ask, now) {
   }
   const { standing, server_key, epoch, language, first_sync = null } = hello;
   const me = known.left ? undefined : hello.me; // nobody's, once it was left
+  if (me && known.volunteer_id && me.id !== known.volunteer_id) await phone.makeBlank();
   const asked_at = now;
   const { id: volunteer_id = known.volunteer_id } = me ?? {};
   const whole = { standing, me, volunteer_id, server_key, epoch, asked_at, first_sync };

@@ -1,5 +1,7 @@
 """The central database goes back in time; the phones put it right."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,16 @@ from tests.browser.phone import Phone
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_enrolment import send_invite
 from tests.browser.test_hazards import DRAIN
-from tests.browser.test_saving import entries
+from tests.browser.test_saving import entries, worker_of
 from tests.browser.test_sign_out import revoke
 
 pytestmark = pytest.mark.browser
+
+NO_EXCHANGE = """() => {
+    const fetch = self.fetch;
+    const isExchange = (request) => new URL(request.url ?? request, location.href).pathname === "/sync";
+    self.fetch = (request, ...more) => (isExchange(request) ? Promise.reject(new TypeError("no")) : fetch(request, ...more));
+}"""
 
 
 def take_backup(server: ServerProcess, folder: Path) -> Path:
@@ -26,9 +34,13 @@ def take_backup(server: ServerProcess, folder: Path) -> Path:
     return backup
 
 
-def go_back(server: ServerProcess, backup: Path) -> None:
+def go_back(server: ServerProcess, backup: Path, *, without: str = "") -> None:
+    """`without`: the number of a volunteer who was none yet."""
     server.stop()
-    restore(backup, server.data_dir / "linli.db")
+    database = server.data_dir / "linli.db"
+    restore(backup, database)
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM volunteer WHERE number = ?", (without,))
     server.start()
 
 
@@ -70,12 +82,32 @@ def test_what_waits_on_a_phone_that_a_restored_backup_does_not_know_never_goes_u
     phone.context.set_offline(False)
 
     send_invite(phone, coordinator, "0002")
-    expect(phone.page.locator("#problems")).to_be_visible()
+    expect(phone.page.locator("#problems")).to_contain_text("这部手机登记在另一位志愿者名下")
     assert entries(phone) == before
 
     enrol(phone, coordinator)
     phone.wait_for_header("全部已上传", seconds=40)
     assert coordinator.visit_ids().count(visit) == 1
+
+
+def test_whoever_is_given_the_phone_of_somebody_that_a_restored_backup_lacks_is_shown_none_of_her_doors(
+    server: ServerProcess, coordinator: Coordinator, make_phone: MakePhone, tmp_path: Path
+) -> None:
+    """The backup is of before she was a volunteer, and the server takes her phone's key for anybody's."""
+    backup = take_backup(server, tmp_path)
+    phone = make_phone(server.url)
+    enrol(phone, coordinator)
+    phone.open("/today")
+    assert phone.page.locator(".door__link").count() > 0
+    go_back(server, backup, without="0001")
+    worker_of(phone).evaluate(NO_EXCHANGE)
+
+    link = coordinator.invite("0002").link
+    coordinator.confirm(phone.enrol(link))
+
+    phone.page.wait_for_url("**/today")
+    expect(phone.page.locator("h1")).to_have_text("马上就好")
+    assert phone.page.locator(".door__link").count() == 0
 
 
 def test_visits_of_a_phone_that_became_another_device_come_back_from_it_as_well(

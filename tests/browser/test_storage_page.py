@@ -326,6 +326,7 @@ def test_a_clock_that_jumped_forward_puts_the_list_away_and_destroys_nothing(pho
     visit = save_as_the_clock_jumps(phone)
     assert [entry["record_id"] for entry in entries(phone)] == [visit]
     expect(phone.page.locator(".door")).to_have_count(0)
+    expect(phone.page.locator("body")).not_to_contain_text("下载")  # nothing is, and nothing was lost
     take(phone.page, "put-away")
 
     phone.open("/calendar")  # which does not open itself, as the page before does, beside the next one

@@ -601,7 +601,7 @@ def test_a_key_that_is_not_known_is_whose_its_phone_says_if_there_is_such_a_volu
             lambda session: claim_invite(session, code=code, device_name="", public_key=key, owner_id=owner_id, now=NOW)
         )
 
-    assert claimed(BOB.id) == ClaimProblem.BAD_KEY
+    assert claimed(BOB.id) == ClaimProblem.ANOTHERS_KEY
     assert isinstance(claimed("no id at all"), Device)
     assert isinstance(claimed(made_up_id("of a server that is gone")), Device)
     assert isinstance(claimed(BOB.id), Device)  # known now, and hers

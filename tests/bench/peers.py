@@ -16,8 +16,8 @@ The two are installed from their registries into the user's cache folder. One th
 import argparse
 import math
 import tempfile
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +38,12 @@ from tests.bench.sync import (
     pull_rate,
     rate,
     settle,
+    sync_rate,
 )
 from tests.browser.server_process import ServerProcess, with_database
 from tests.peers.kinto import Kinto
 from tests.peers.peer import CannotInstall, Peer
-from tests.peers.pouchdb_server import PouchDBServer, PouchDBSync
+from tests.peers.pouchdb_server import BarePouchDB, PouchDBServer
 from tests.signing_phone import SigningPhone
 
 SENT = PHONES * BATCHES * RECORDS
@@ -50,23 +51,27 @@ SENT = PHONES * BATCHES * RECORDS
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Records a second, the best of all times; processor time of a record pushed in µs, the least."""
+    """Records a second, the best of all times; processor time of a record pushed in µs, the least. `sync` is of records
+    pushed by phones that look for news after each batch; 0 where there is no such thing."""
 
     push: float = 0
     pull: float = 0
+    sync: float = 0
     cost: float = math.inf
 
     def or_better(self, other: "Rates") -> "Rates":
-        return Rates(max(self.push, other.push), max(self.pull, other.pull), min(self.cost, other.cost))
+        best = max(self.push, other.push), max(self.pull, other.pull), max(self.sync, other.sync)
+        return Rates(*best, min(self.cost, other.cost))
 
     def over(self, other: "Rates") -> "Rates":
-        return Rates(self.push / other.push, self.pull / other.pull, self.cost / other.cost)
+        sync = self.sync / other.sync if other.sync else 0
+        return Rates(self.push / other.push, self.pull / other.pull, sync, self.cost / other.cost)
 
 
 WANTED: dict[type[Peer], Rates] = {  # how many times theirs
     Kinto: Rates(push=50),
-    PouchDBSync: Rates(push=5, pull=5),
-    PouchDBServer: Rates(),
+    PouchDBServer: Rates(push=5, pull=5),
+    BarePouchDB: Rates(),
 }
 
 
@@ -78,9 +83,9 @@ def main(argv: list[str]) -> int:
     ours, theirs = measure(peers, arguments.times)
     print_table(
         f"./linli bench peers --times {arguments.times}",
-        ["system", "push records/s", "µs each", "pull records/s", "ours ÷ theirs: push", "pull", "wanted"],
+        ["system", "push records/s", "µs each", "sync", "pull", "ours ÷ theirs: push", "sync", "pull", "wanted"],
         [
-            ["Linli", *figures(ours), "", "", ""],
+            ["Linli", *figures(ours), "", "", "", ""],
             *(row(peer, found, ours.over(found)) for peer, found in theirs.items()),
         ],
     )
@@ -111,12 +116,13 @@ def installable(peers: Sequence[Peer]) -> list[Peer]:
 def row(peer: Peer, found: Rates, ratio: Rates) -> list[str]:
     wanted = WANTED[type(peer)]
     wishes = [f"{name} ≥ {wish:.0f}×" for name, wish in (("push", wanted.push), ("pull", wanted.pull)) if wish]
-    ratios = [f"{ratio.push:.1f}×", f"{ratio.pull:.1f}×"]
+    ratios = [f"{each:.1f}×" if each else "–" for each in (ratio.push, ratio.sync, ratio.pull)]
     return [f"{peer.name} {peer.version}", *figures(found), *ratios, ", ".join(wishes)]
 
 
 def figures(found: Rates) -> list[str]:
-    return [f"{found.push:,.0f}", f"{found.cost:,.0f}", f"{found.pull:,.0f}"]
+    sync = f"{found.sync:,.0f}" if found.sync else "–"
+    return [f"{found.push:,.0f}", f"{found.cost:,.0f}", sync, f"{found.pull:,.0f}"]
 
 
 def is_met(ratio: Rates, wanted: Rates) -> bool:
@@ -128,25 +134,37 @@ def is_met(ratio: Rates, wanted: Rates) -> bool:
 
 def our_rates() -> Rates:
     phones, logged = made_visits()
+    with our_server(phones) as (server, way):
+        before = cpu_seconds(server.process_id)
+        push = rate(server, way, phones, logged, "accepted")
+        cost = cpu_seconds(server.process_id) - before
+        pull = pull_rate(server, way, phones)
+    with our_server(phones) as (server, way):
+        return Rates(push, pull, sync_rate(server, way, phones, logged), cost * 1e6 / SENT)
+
+
+@contextmanager
+def our_server(phones: Sequence[BenchPhone]) -> Iterator[tuple[ServerProcess, Way]]:
     ways: list[Way] = []
     with tempfile.TemporaryDirectory() as folder, closing(ServerProcess(Path(folder))) as server:
         with_database(server, lambda database: ways.append(settle(database, phones)))
         server.start()
-        before = cpu_seconds(server.process_id)
-        push = rate(server, ways[0], phones, logged, "accepted")
-        cost = cpu_seconds(server.process_id) - before
-        return Rates(push, pull_rate(server, ways[0], phones), cost * 1e6 / SENT)
+        yield server, ways[0]
 
 
 def peer_rates(peer: Peer) -> Rates:
     _, logged = made_visits()
     with tempfile.TemporaryDirectory() as folder, closing(peer):
         peer.start(Path(folder))
-        peer.make_stores(PHONES)
+        peer.make_stores(2 * PHONES)
+        requests = [list(peer.push(phone, own)) for phone, own in enumerate(logged)]
         before = cpu_seconds(peer.process_id)
-        push = push_rate(peer, logged)
+        push = written_rate(peer, requests, range(PHONES))
         cost = cpu_seconds(peer.process_id) - before
-        return Rates(push, read_rate(peer), cost * 1e6 / SENT)
+        others = range(PHONES, 2 * PHONES)
+        requests = [list(peer.sync(phone, own)) for phone, own in zip(others, logged, strict=True)]
+        sync = written_rate(peer, requests, others) if any(requests) else 0
+        return Rates(push, read_rate(peer), sync, cost * 1e6 / SENT)
 
 
 def made_visits() -> tuple[list[BenchPhone], Logged]:
@@ -154,10 +172,9 @@ def made_visits() -> tuple[list[BenchPhone], Logged]:
     return phones, [[phone.visits() for _ in range(BATCHES)] for phone in phones]
 
 
-def push_rate(peer: Peer, logged: Logged) -> float:
-    requests = [[each for batch in own for each in peer.push(phone, batch)] for phone, own in enumerate(logged)]
+def written_rate(peer: Peer, requests: list[list[Request]], phones: Iterable[int]) -> float:
     seconds, answers = in_another_process(requests)
-    pushed, stored = sum(map(peer.pushed, answers)), sum(map(peer.stored, range(PHONES)))
+    pushed, stored = sum(map(peer.pushed, answers)), sum(map(peer.stored, phones))
     assert pushed == stored == SENT, f"{peer.name} took {pushed} and holds {stored} of {SENT} records"
     return SENT / seconds
 

@@ -15,9 +15,10 @@ import gc
 import http.client
 import json
 import multiprocessing
+import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -48,6 +49,7 @@ PAGE = 500
 LONE = 60
 NOTE = "示例：一切都好，楼道灯坏了，已告诉物业。" * 5
 BEYOND = "999999999."  # a cursor after everything
+CURSOR = re.compile(rb'"cursor":"([^"]*)"')
 WANTED = {"push": 0.45, "merge": 0.25, "pull": 0.60}
 SINGLE_MAX = 10.0
 
@@ -276,6 +278,7 @@ class Request:
     body: bytes
     method: str = "POST"
     path: str = "/sync"
+    status: int = 200  # as it should be answered; 201 is as good
 
 
 def packed_request(
@@ -342,6 +345,46 @@ def pull_rate(server: ServerProcess, way: Way, phones: Sequence[BenchPhone]) -> 
     return read / seconds
 
 
+@dataclass
+class Syncs:
+    """What a phone asks that looks for news with each push: from where the answer before ended, signed as it is sent."""
+
+    server: ServerProcess
+    signing: SigningPhone
+    bodies: list[bytes]
+    cursor: str
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def __iter__(self) -> Iterator[Request]:
+        for body in self.bodies:
+            asked = body.replace(BEYOND.encode(), self.cursor.encode())
+            yield Request(self.port, self.signing.headers(asked, origin=self.server.url), asked)
+
+    def hear(self, answer: bytes) -> None:
+        self.cursor = CURSOR.findall(answer)[0].decode()
+
+
+def sync_rate(server: ServerProcess, way: Way, phones: Sequence[BenchPhone], logged: Logged) -> float:
+    """Records a second, all phones at once, each of which is also sent what it and its owner's other phone have pushed."""
+    requests = [
+        Syncs(
+            server,
+            phone.signing,
+            [packed_request(server, way, phone, batch, limit=PAGE).body for batch in own],
+            way.cursor,
+        )
+        for phone, own in zip(phones, logged, strict=True)
+    ]
+    seconds, answers = in_another_process(requests)
+    assert {result["outcome"] for answer in answers for result in answer["results"]} == {"accepted"}
+    brought = sum(len(answer["records"].get("visit", ())) for answer in answers)
+    assert brought >= PHONES * BATCHES * RECORDS, brought
+    return PHONES * BATCHES * RECORDS / seconds
+
+
 def lone(server: ServerProcess, way: Way, phone: BenchPhone) -> tuple[float, float]:
     """Medians in ms of a sync of fifty visits, which is one request, and of one with nothing to say."""
     full: list[float] = []
@@ -358,7 +401,7 @@ def lone(server: ServerProcess, way: Way, phone: BenchPhone) -> tuple[float, flo
     return median(full), median(empty)
 
 
-def in_another_process(requests: list[list[Request]]) -> tuple[float, list[Wire]]:
+def in_another_process(requests: Sequence[Sequence[Request] | Syncs]) -> tuple[float, list[Wire]]:
     """Seconds, and the answers. The phones' own work must not stop the server's threads."""
     ours, theirs = multiprocessing.get_context("fork").Pipe()
     process = multiprocessing.get_context("fork").Process(target=ask_all, args=(requests, theirs))
@@ -371,18 +414,24 @@ def in_another_process(requests: list[list[Request]]) -> tuple[float, list[Wire]
     return seconds, [json.loads(body) for body in bodies]
 
 
-def ask_all(requests: list[list[Request]], pipe: Connection) -> None:
+def ask_all(requests: Sequence[Sequence[Request] | Syncs], pipe: Connection) -> None:
     gc.disable()
     with ThreadPoolExecutor(PHONES) as threads:
-        connections = [http.client.HTTPConnection("127.0.0.1", own[0].port) for own in requests]
+        ports = [own.port if isinstance(own, Syncs) else own[0].port for own in requests]
+        connections = [http.client.HTTPConnection("127.0.0.1", port) for port in ports]
         started = time.perf_counter()
         found = list(threads.map(ask_in_turn, connections, requests))
         seconds = time.perf_counter() - started
     pipe.send((seconds, [body for own in found for body in own]))
 
 
-def ask_in_turn(connection: http.client.HTTPConnection, requests: Sequence[Request]) -> list[bytes]:
-    return [ask(connection, each) for each in requests]
+def ask_in_turn(connection: http.client.HTTPConnection, requests: Sequence[Request] | Syncs) -> list[bytes]:
+    found = []
+    for each in requests:
+        found.append(ask(connection, each))
+        if isinstance(requests, Syncs):
+            requests.hear(found[-1])
+    return found
 
 
 def ask(connection: http.client.HTTPConnection, asked: Request) -> bytes:
@@ -393,7 +442,7 @@ def ask(connection: http.client.HTTPConnection, asked: Request) -> bytes:
         if answer.status == 503:
             time.sleep(float(answer.headers["Retry-After"]))
             continue
-        assert answer.status in (200, 201), body
+        assert answer.status in (asked.status, 200, 201), body
         return body
 
 

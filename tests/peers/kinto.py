@@ -80,12 +80,8 @@ class Kinto(Peer):
 
     # Work
 
-    def push(self, phone: int, batch: Sequence[Change]) -> Sequence[Request]:
-        requests = [
-            {"path": f"{collection(phone)}/records/{change.record_id}", "body": {"data": dict(change.set)}}
-            for change in batch
-        ]
-        return [self._request("POST", "/v1/batch", {"defaults": {"method": "PUT"}, "requests": requests})]
+    def push(self, phone: int, batches: Sequence[Sequence[Change]]) -> Sequence[Request]:
+        return [self._batch(phone, batch) for batch in batches]
 
     def pushed(self, answer: Any) -> int:
         return sum(response["status"] == 201 for response in answer["responses"])
@@ -108,6 +104,13 @@ class Kinto(Peer):
     def _install(self, folder: Path) -> None:
         run(sys.executable, "-m", "venv", folder)
         run(folder / "bin" / "pip", "install", "--quiet", f"kinto[postgresql]=={self.version}")
+
+    def _batch(self, phone: int, batch: Sequence[Change]) -> Request:
+        requests = [
+            {"path": f"{collection(phone)}/records/{change.record_id}", "body": {"data": dict(change.set)}}
+            for change in batch
+        ]
+        return self._request("POST", "/v1/batch", {"defaults": {"method": "PUT"}, "requests": requests})
 
     def _request(self, method: str, path: str, body: Any = None) -> Request:
         return Request(self.port, USER, json.dumps(body).encode() if body is not None else b"", method, path)

@@ -79,8 +79,12 @@ class Peer(ABC):
     # Work
 
     @abstractmethod
-    def push(self, phone: int, batch: Sequence[Change]) -> Sequence[Request]:
-        """The requests of one batch, in turn."""
+    def push(self, phone: int, batches: Sequence[Sequence[Change]]) -> Sequence[Request]:
+        """The requests that bring up a phone's batches, one batch after the other."""
+
+    def sync(self, phone: int, batches: Sequence[Sequence[Change]]) -> Sequence[Request]:
+        """The same where after each batch its phone also looks for news; none for a peer without such a word."""
+        return []
 
     @abstractmethod
     def pushed(self, answer: object) -> int:

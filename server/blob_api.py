@@ -10,6 +10,7 @@ PATCH at its end goes on from there. Photos have a line of their own in front of
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -18,9 +19,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.admission import Admission, busy
+from server.admission import Admission, Answered, busy
 from server.attachments import Blob, blob_seen_by, has_too_many_unnamed, note_upload, upload_of
 from server.blobs.opening import Blobs
 from server.blobs.store import PIECE_BYTES, NoSuchBlob, StoreTrouble
@@ -115,7 +116,7 @@ class Uploader:
     brought: Blob | None
 
 
-async def head(request: Request) -> Response:
+async def head(request: Request) -> ASGIApp:
     async def look(_: Callable[[int], None]) -> Response:
         digest, signed = digest_of(request), await read_signed(request, limit=0)
         async with line_of(request).turn(is_upload=False):
@@ -125,7 +126,7 @@ async def head(request: Request) -> Response:
     return await answered(line_of(request), look)
 
 
-async def patch(request: Request) -> Response:
+async def patch(request: Request) -> ASGIApp:
     async def take(bring: Callable[[int], None]) -> Response:
         if request.app.state.admission.is_pressed:
             raise busy()  # text first
@@ -141,7 +142,7 @@ async def patch(request: Request) -> Response:
     return await answered(line_of(request), take)
 
 
-async def download(request: Request) -> Response:
+async def download(request: Request) -> ASGIApp:
     line: Admission = request.app.state.photo_admission
 
     async def send(_: Callable[[int], None]) -> Response:
@@ -152,11 +153,12 @@ async def download(request: Request) -> Response:
     return await answered(line, send)
 
 
-async def answered(line: Admission, work: Callable[[Callable[[int], None]], Awaitable[Response]]) -> Response:
+async def answered(line: Admission, work: Callable[[Callable[[int], None]], Awaitable[Response]]) -> ASGIApp:
     """What the work answers, or its refusal as an answer. The work hears what to tell of a body's bytes as they come."""
     try:
-        with line.enter() as bring:
-            return await work(bring)
+        with ExitStack() as place:
+            response = await work(place.enter_context(line.enter()))
+            return Answered(response, place.pop_all())
     except BlobRefusal as refusal:
         return refusal_response(refusal)
     except SyncError as error:

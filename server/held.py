@@ -121,12 +121,22 @@ def take_in(session: Session, principal: Principal, held: HeldChange, *, decisio
     author = Author(asked.community_id, asked.person_id, asked.person_name, asked.device_id, authority)
     again = asked_again(asked)
     since = [each for each in what_stood(session, principal, again.record_id) if each.position > asked.position]
-    later = {name for each in since if each.person_id == asked.person_id for name in json.loads(each.fields)}
-    again = without(again, later)  # of a record that is hers alone to amend: what she wrote later stands
+    by_her = [each for each in since if each.person_id == asked.person_id]
+    # Of a record that is hers alone to amend: what she wrote later stands. Photos of another phone of hers stand beside these.
+    own_sets = KINDS[asked.kind].own_sets if asked.kind in KINDS else ()
+    again = without(
+        again,
+        {
+            name
+            for each in by_her
+            for name in json.loads(each.fields)
+            if name not in own_sets or each.device_id == asked.device_id
+        },
+    )
     standing = SqlStore(session).records(asked.community_id, [again.record_id]).get(again.record_id)
     if standing is not None and standing.is_void and any(each.action == Action.VOID for each in since):
         raise StillHeld("withdrawn")  # by its author, after this had come
-    has_amended = any(each.person_id == asked.person_id and each.action == Action.PUT for each in since)
+    has_amended = any(each.action == Action.PUT for each in by_her)
     if again.action is Action.VOID and has_amended:
         raise StillHeld("amended")  # by its author, who so takes back that she withdrew it
     (result,) = accept_changes(session, author, [again], now)

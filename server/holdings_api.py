@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlmodel import Session
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from server.callers import authenticated, confirmed
 from server.database import Database
@@ -20,7 +20,7 @@ from sync.protocol import decode_cursor
 log = get_logger()
 
 
-async def audit(request: Request) -> Response:
+async def audit(request: Request) -> ASGIApp:
     database: Database = request.app.state.database
 
     def work(signed: Signed) -> Answer:

@@ -13,8 +13,8 @@ from functools import partial
 
 from sqlmodel import Session
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from server.callers import Caller, authenticated, confirmed
 from server.database import Database
@@ -99,7 +99,7 @@ def push(session: Session, caller: Caller, message: Message, now: int) -> list[R
     return accept_opened(session, caller.author, message, changes, now)
 
 
-async def receive(request: Request) -> Response:
+async def receive(request: Request) -> ASGIApp:
     """What a phone signed before its database was lost, brought by the phone itself: only what became of it is said."""
     database: Database = request.app.state.database
     now: int = request.app.state.clock()

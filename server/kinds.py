@@ -81,6 +81,7 @@ KINDS = kinds_by_name(
             "review_note": Rule.REVIEW,
             "review_outdated": Rule.SERVER,
         },
+        own_sets=("attachments",),
         indexes=("household_id", "round_id", "author_id"),
     ),
     # What a coordinator decided about a held change, which is its scope: nobody is granted it, so no phone sees it.

@@ -5,16 +5,17 @@ pull. A request without changes only reads, unless there is something to note of
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlmodel import Session
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from server.accepting import accept_changes
-from server.admission import Admission, pause_ms
+from server.admission import Admission, Answered, pause_ms
 from server.callers import KeyRing, authenticated, caller_of, confirmed
 from server.contact import is_news, missing_numbers, note_call
 from server.database import Database
@@ -52,7 +53,7 @@ UPLOAD_BYTES = 512  # a message without changes is smaller; it decides about the
 Answer = dict[str, Any]
 
 
-async def exchange(request: Request) -> Response:
+async def exchange(request: Request) -> ASGIApp:
     """Read and opened in a thread, few at a time; then handed to the writer, and no thread waits for the commit."""
     database: Database = request.app.state.database
     admission: Admission = request.app.state.admission
@@ -67,31 +68,33 @@ async def exchange(request: Request) -> Response:
         return run.begun_in(database)
 
     try:
-        with admission.enter() as bring:
-            signed = await read_signed(request, bring=bring)
+        with ExitStack() as place:
+            signed = await read_signed(request, bring=place.enter_context(admission.enter()))
             async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES):
                 begun = await admission.at_desk(lambda: begin(signed))
                 answer = await database.write_soon(begun) if isinstance(begun, Exchange) else begun
                 assert answer is not None
-                return await json_response_soon(request, answer)
+                response = await json_response_soon(request, answer)
+            return Answered(response, place.pop_all())
     except SyncError as error:
         return error_response(error)
 
 
-async def hello(request: Request) -> Response:
+async def hello(request: Request) -> ASGIApp:
     database: Database = request.app.state.database
     now: int = request.app.state.clock()
     return await answered_in_turn(request, lambda signed: database.read(lambda session: greet(session, signed, now)))
 
 
-async def answered_in_turn(request: Request, work: Callable[[Signed], Answer]) -> Response:
+async def answered_in_turn(request: Request, work: Callable[[Signed], Answer]) -> ASGIApp:
     """What the work makes of a signed request, done in a thread when it is this one's turn."""
     admission: Admission = request.app.state.admission
     try:
-        with admission.enter() as bring:
-            signed = await read_signed(request, bring=bring)
+        with ExitStack() as place:
+            signed = await read_signed(request, bring=place.enter_context(admission.enter()))
             async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES):
-                return await admission.at_desk(lambda: json_response(request, work(signed)))
+                response = await admission.at_desk(lambda: json_response(request, work(signed)))
+            return Answered(response, place.pop_all())
     except SyncError as error:
         return error_response(error)
 

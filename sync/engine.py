@@ -276,12 +276,15 @@ class _Batch:
         grant = self._grants.get(scope_id)
         return grant is not None and (grant.is_active or made_at <= grant.ended_at)
 
-    def _apply(self, change: Change, scope_id: str) -> Entry:
+    def _apply(self, change: Change, scope_id: str) -> Entry | Result:
         before = self._records.get(change.record_id)
         if before is None:
             entry = self._keep(change, Outcome.ACCEPTED, fields=change.set, scope_id=scope_id)
         else:
             kind, merged = self._rules.kinds[change.kind], self._merged(change, before)
+            refusal = self._too_much(change, before, merged)
+            if refusal is not None:
+                return self._hold(change, refusal)
             outcome = Outcome.CONFLICT if merged.conflicts else Outcome.ACCEPTED if merged.is_plain else Outcome.MERGED
             entry = self._keep(
                 change,
@@ -299,7 +302,7 @@ class _Batch:
     def _merged(self, change: Change, before: Record) -> Merged:
         history = [*self._histories.get(change.record_id, ()), *self._own_histories.get(change.record_id, ())]
         kind, touched = self._rules.kinds[change.kind], touched_since(history, change.base, self._author.device_id)
-        sets = {name for name in change.set if name in touched and kind.rule(name) is Rule.SET}
+        sets = {name for name in change.set if name in touched and kind.is_set(name)}
         return merge(
             kind,
             record_id=change.record_id,
@@ -308,6 +311,14 @@ class _Batch:
             proposed=change.set,
             touched=touched,
         )
+
+    def _too_much(self, change: Change, before: Record, merged: Merged) -> Refusal | None:
+        """Two sets that are sound, each by itself, may be more than their field takes once they are one."""
+        kind = self._rules.kinds[change.kind]
+        sets = {name: merged.fields[name] for name in change.set if kind.is_set(name)}
+        if all(change.set[name] == value for name, value in sets.items()):
+            return None
+        return self._rules.check(replace(change, set={**change.set, **sets}), before)
 
     def _follow(self, change: Change) -> None:
         """A record that an accepted one brings along, or takes back, in the same transaction, each change of it once. The

@@ -39,7 +39,8 @@ class Kind:
     the record is a scope itself; where it `is_personal` the field holds
     its author, and nobody else. `once_per` names the fields of which there is one record each, as an attendance is one of
     its person and event: its id is made of them, so that two phones write the same record, and whoever has seen it as it
-    stands may withdraw it. `indexes` are the fields that look-ups may use on either host.
+    stands may withdraw it. `own_sets` are those of its author's own fields that are lists, to which two phones of hers may
+    each add. `indexes` are the fields that look-ups may use on either host.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Kind:
     scope_field: str = "household_id"
     is_personal: bool = False
     once_per: tuple[str, ...] = ()
+    own_sets: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
     caution: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # GUARD: values from most cautious down
     forbidden: Mapping[Role, frozenset[str]] = field(init=False)  # the fields that each of the writers may not write
@@ -65,6 +67,9 @@ class Kind:
 
     def rule(self, name: str) -> Rule:
         return self.fields.get(name) or (Rule.OWN if Rule.OWN in self.fields.values() else Rule.REGISTER)
+
+    def is_set(self, name: str) -> bool:
+        return self.rule(name) is Rule.SET or name in self.own_sets
 
 
 def kinds_by_name(*kinds: Kind) -> Mapping[str, Kind]:

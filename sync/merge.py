@@ -36,7 +36,7 @@ def merge(
     conflicts: list[Conflict] = []
     for name, value in proposed.items():
         standing = current.get(name)
-        if name not in touched or standing == value or kind.rule(name) in (Rule.OWN, Rule.REVIEW):
+        if name not in touched or standing == value:
             fields[name] = value
             continue
         settled, is_conflict = settle(kind, name, base.get(name), standing, value)
@@ -49,9 +49,11 @@ def merge(
 
 def settle(kind: Kind, name: str, base: Any, current: Any, proposed: Any) -> tuple[Any, bool]:
     """One field that both sides changed to different values: the value to show, and whether a person must decide."""
+    if kind.is_set(name):
+        return merge_sets(base, current, proposed), False
     match kind.rule(name):
-        case Rule.SET:
-            return merge_sets(base, current, proposed), False
+        case Rule.OWN | Rule.REVIEW:
+            return proposed, False
         case Rule.NOTES:
             return keep_both_notes(current, proposed), False
         case Rule.GUARD:

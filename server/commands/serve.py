@@ -5,6 +5,7 @@ this release's revision: `./linli migrate` first. On SQLite exactly one process 
 """
 
 import argparse
+import asyncio
 import contextlib
 import ctypes
 import errno
@@ -14,6 +15,8 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from server.admission import Admission
 from server.app import create_app
@@ -25,6 +28,7 @@ from server.settings import Settings
 
 M_ARENA_MAX = -8  # malloc.h
 MEMORY_POOLS = 2
+UNREAD_SECONDS = 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,8 +53,17 @@ def serve(settings: Settings, operator_token: str, listener: socket.socket, *, a
     share_memory_pools()
     app = create_app(settings, operator_token=operator_token)
     gc.freeze()  # what the start has made stays: the collector need not look through it again with every push
-    config = uvicorn.Config(
+    get_logger().info("serving", address=settings.local_url)
+    with contextlib.suppress(KeyboardInterrupt):
+        announce()
+        lines = (app.state.admission, app.state.blob_admission, app.state.photo_admission)
+        Server(configuration(app, settings), *lines).run(sockets=[listener])
+
+
+def configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
+        http=Connection,
         log_config=None,  # server/logs.py has the word
         access_log=False,
         server_header=False,
@@ -58,17 +71,34 @@ def serve(settings: Settings, operator_token: str, listener: socket.socket, *, a
         forwarded_allow_ips=settings.trusted_proxy,
         timeout_graceful_shutdown=10,
     )
-    get_logger().info("serving", address=settings.local_url)
-    with contextlib.suppress(KeyboardInterrupt):
-        announce()
-        lines = (app.state.admission, app.state.blob_admission, app.state.photo_admission)
-        Server(config, *lines).run(sockets=[listener])
 
 
 def share_memory_pools() -> None:
     """With glibc each thread would have a pool of its own (mallopt(3)), and keep there what one large body once took."""
     with contextlib.suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, MEMORY_POOLS)
+
+
+class Connection(HttpToolsProtocol):
+    """Cut off when its reader has hardly taken anything for a minute: what waits for him is memory, and a place in the house."""
+
+    _cut_off: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._cut_off = asyncio.get_running_loop().call_later(UNREAD_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._let_be()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._let_be()
+
+    def _let_be(self) -> None:
+        if self._cut_off is not None:
+            self._cut_off.cancel()
 
 
 class Server(uvicorn.Server):

@@ -14,7 +14,7 @@ import { readSubmitted } from "./filled.js";
 import { ticked } from "./needs.js";
 import { ownPath, seeOther } from "./responses.js";
 import { newUuid, uuidFrom } from "./uuid.js";
-import { saveChanges } from "./writes.js";
+import { besides, saveChanges } from "./writes.js";
 
 /** @typedef {import("./phone.js").Phone} Phone */
 
@@ -144,8 +144,9 @@ async function takeBack(phone, seal, recordId, now) {
   const found = (await phone.outbox.discarded()).filter(({ record_id }) => record_id === recordId);
   for (const { changes } of found) {
     for (const { change_id, record_id: id = recordId, display } of changes) {
-      const base = (await phone.record(display.kind, id))?.base ?? "0";
-      const about = { ...display, change_id, record_id: id, schema: phone.app.schema };
+      const { base = "0", attachments } = (await phone.record(display.kind, id)) ?? {};
+      const set = besides(attachments, display.set);
+      const about = { ...display, set, change_id, record_id: id, schema: phone.app.schema };
       await saveChanges(phone, seal, [{ ...about, base: /^\d+$/.test(base) ? Number(base) : base }], display.made_at);
     }
   }

@@ -165,7 +165,8 @@ async function changeFrom(phone, write, { values, fixed, hidden, attachments, st
   const isKnown = sent !== undefined;
   const standing = await phone.record(kind, record_id);
   const about = { kind, record_id, action: /** @type {"put" | "void"} */ (action), made_at: now, schema: phone.app.schema };
-  if (stuck.length > 0) hidden.base = String((await phone.replica.record(record_id))?.revision ?? 0);
+  const pulled = stuck.length > 0 ? await phone.replica.record(record_id) : null;
+  if (stuck.length > 0) hidden.base = String(pulled?.revision ?? 0);
   const since = sent ? entries.filter(({ sequence }) => sequence >= sent.sequence) : [];
   const said = Object.assign({}, ...since.map(({ display }) => display?.set));
   const form = phone.app.forms[write.form];
@@ -189,17 +190,26 @@ async function changeFrom(phone, write, { values, fixed, hidden, attachments, st
   // A form that is sent twice was saved the first time. What was altered in between (Back, amend, save) is an edit of
   // what was saved, with an id of its own.
   const isEdit = write.record && !isKnown;
-  return { ...about, ...idAndBase(isEdit ? hidden : { change_id: newUuid(now), base: standing.base }), set };
+  const ids = idAndBase(isEdit ? hidden : { change_id: newUuid(now), base: standing.base });
+  return { ...about, ...ids, set: pulled ? besides(pulled.attachments, set) : set };
 }
 
 const idAndBase = ({ change_id, base }) => ({ change_id, base: /^\d+$/.test(base) ? Number(base) : base });
 
 /** The field that names a record's photos and voice notes, with those that were added; nothing when none were. */
 function named(before = [], added) {
-  const known = new Set(before.map(({ sha256 }) => sha256));
-  const fresh = added.filter(({ sha256 }) => !known.has(sha256));
+  const fresh = freshOf(before, added);
   return fresh.length > 0 ? { attachments: [...before, ...fresh] } : {};
 }
+
+function freshOf(before, added) {
+  const known = new Set(before.map(({ sha256 }) => sha256));
+  return added.filter(({ sha256 }) => !known.has(sha256));
+}
+
+/** What is said anew upon what came since it was first said: nobody meant to take those photos away. */
+export const besides = (before = [], set) =>
+  set.attachments ? { ...set, attachments: [...before, ...freshOf(before, set.attachments)] } : set;
 
 /** What the form says that it was opened with; null when it says nothing of the kind. @param {Hidden} hidden */
 function openedWith({ was }) {

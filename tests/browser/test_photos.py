@@ -484,6 +484,30 @@ def test_a_photo_that_is_chosen_again_after_its_visit_was_discarded_goes_up_also
         )
 
 
+def amend_with(phone: Phone, visit: str, taken: bytes) -> None:
+    phone.open(f"/visits/{visit}/edit")
+    phone.page.locator(TAKE).set_input_files([file_of(taken)])
+    phone.save()
+
+
+def test_an_edit_that_is_taken_back_takes_no_photo_away_that_was_added_since(phone: Phone) -> None:
+    open_form(phone)
+    visit = phone.save()
+    phone.wait_for_header("全部已上传")
+    phone.context.set_offline(True)
+    amend_with(phone, visit, photograph(phone, 400, 300))
+    phone.open(f"/visits/{visit}")
+    phone.page.locator("#unsent [value=discard]").tap()
+    phone.page.wait_for_url("**/discarded")
+    amend_with(phone, visit, photograph(phone, 800, 600))
+
+    phone.open("/discarded")
+    phone.page.locator(f"#visit-{visit} button").tap()
+    phone.page.wait_for_url(f"**/visits/{visit}")
+
+    expect(phone.page.locator(".attached img")).to_have_count(2)
+
+
 def set_clock(phone: Phone, days: int) -> None:
     """The worker's own, as if its phone had been so many days off."""
     worker_of(phone).evaluate(

@@ -9,10 +9,13 @@ from playwright.sync_api import expect
 from tests.browser.conftest import MakePhone, enrol
 from tests.browser.coordinator import Coordinator
 from tests.browser.phone import SECONDS, Phone
+from tests.browser.photographs import photograph
 from tests.browser.server_process import ServerProcess, wait_until
 from tests.browser.test_drafts import drafts
+from tests.browser.test_photos import amend_with
 from tests.browser.test_rounds import open_doors
-from tests.browser.test_saving import entries
+from tests.browser.test_saving import entries, worker_of
+from tests.browser.test_trust import FIRST_TOO_LARGE
 
 pytestmark = pytest.mark.browser
 
@@ -99,6 +102,29 @@ def has_heard(phone: Phone, visit: str) -> bool:
     shown = tab.locator("main").inner_text()
     tab.close()
     return NOTE in shown
+
+
+def test_an_edit_that_could_not_be_sent_and_is_said_anew_takes_no_photo_of_the_other_phone_away(
+    server: ServerProcess, coordinator: Coordinator, phone: Phone, make_phone: MakePhone, tmp_path: Path
+) -> None:
+    visit = phone.log_visit("no_answer")
+    go_online(phone)
+    other = second_phone("0001", server, coordinator, make_phone, tmp_path)
+    worker_of(phone).evaluate(FIRST_TOO_LARGE)
+    amend_with(phone, visit, photograph(phone, 400, 300))
+    amend_with(other, visit, photograph(other, 800, 600))
+    go_online(other)
+    phone.exchange()
+    phone.open(f"/visits/{visit}")
+    expect(phone.page.locator("[data-state=failed]").first).to_be_visible()
+
+    phone.open(f"/visits/{visit}/edit")
+    phone.page.locator("textarea[name=note]").fill(NOTE)
+    phone.save()
+    go_online(phone)
+
+    assert coordinator.open_visit(visit).answers["备注"] == NOTE
+    expect(coordinator.page.locator(".attached img")).to_have_count(2)
 
 
 def test_s18_two_answers_to_the_same_question_made_offline_are_both_kept_with_who_and_when(

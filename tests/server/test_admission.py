@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +180,75 @@ def test_under_pressure_a_push_is_taken_and_its_pull_comes_later(app: App, monke
     assert 5_000 <= pressed["pause_ms"] <= 30_000
     assert (len(pulled["records"]["visit"]), pulled["more"], pulled["pause_ms"]) == (1, False, 0)
     assert (fresh["reset"], fresh["pause_ms"]) == (True, 0)  # a first sync starts at its beginning
+
+
+@dataclass
+class Reader:
+    """Somebody who asks, as a server hands it to the app, and takes nothing of the answer's body before `reads` is set."""
+
+    app: App
+    body: bytes
+    reads: asyncio.Event = field(default_factory=asyncio.Event)
+    sent: list[tuple[str, bool]] = field(default_factory=list)
+    fails: Exception | None = None
+
+    async def ask(self) -> None:
+        headers = self.app.phone.headers(self.body, origin="http://127.0.0.1:8000")
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/sync",
+            "raw_path": b"/sync",
+            "query_string": b"",
+            "headers": [(b"host", b"127.0.0.1:8000"), *((name.lower().encode(), value.encode()) for name, value in headers.items())],
+        }  # fmt: skip
+        await self.app.client.app(scope, self.receive, self.send)
+
+    async def receive(self) -> dict[str, Any]:
+        return {"type": "http.request", "body": self.body, "more_body": False}
+
+    async def send(self, message: Any) -> None:
+        """As uvicorn: what follows on a body waits until that was read."""
+        if self.sent and self.sent[-1][0] == "http.response.body":
+            await self.reads.wait()
+            if self.fails:
+                raise self.fails
+        self.sent.append((message["type"], message.get("more_body", False)))
+
+    async def left_unread(self) -> "asyncio.Task[None]":
+        asked = asyncio.create_task(self.ask())
+        while len(self.sent) < 2:
+            assert not asked.done(), self.sent
+            await asyncio.sleep(0)
+        return asked
+
+
+@pytest.mark.parametrize("end", ["it is read", "the line breaks", "it is called off"])
+def test_an_answer_keeps_its_place_until_it_is_read_or_nobody_will(app: App, end: str) -> None:
+    """What nobody reads stays in the server's memory; else a phone in the wrong hands could ask for any number of pages."""
+    portal = app.client.portal
+    assert portal is not None
+    reader = Reader(app, message([]), fails=OSError("broken") if end == "the line breaks" else None)
+
+    async def finish(asked: "asyncio.Task[None]") -> None:
+        reader.reads.set()
+        if end == "it is called off":
+            asked.cancel()
+        await asyncio.wait([asked])
+        assert asked.cancelled() or (asked.exception() is None) == (reader.fails is None)
+
+    asked = portal.call(reader.left_unread)
+    unread = app.push(1)
+    portal.call(finish, asked)
+    afterwards = app.push(1)
+
+    assert (unread.status_code, unread.json()["code"]) == (503, "busy")
+    assert afterwards.status_code == 200
+    expected = [("http.response.start", False), ("http.response.body", True), ("http.response.body", False)]
+    assert reader.sent == (expected if end == "it is read" else expected[:2])
 
 
 # A real server

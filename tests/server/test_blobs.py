@@ -4,8 +4,11 @@ import asyncio
 import hashlib
 import json
 import os
+import socket
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
+import uvicorn
 from httpx2 import Response
 from sqlmodel import Session
 from starlette.testclient import TestClient
@@ -25,6 +29,8 @@ from server.blobs.folder import FolderStore
 from server.blobs.opening import Blobs, blob_folder, open_store
 from server.blobs.unfinished import DEVICE_BYTES_MAX, KEPT_MS, Unfinished
 from server.callers import Caller, caller_of
+from server.commands import serve
+from server.commands.serve import configuration, listen
 from server.database import Database
 from server.models import Device
 from server.scope import Principal
@@ -34,6 +40,7 @@ from server.store import SqlStore
 from sync.changes import Action, Change, Outcome
 from sync.errors import TryLater
 from sync.protocol import BLOB_BYTES_MAX, BLOB_CHUNK_BYTES_MAX
+from tests.browser.server_process import wait_until
 from tests.people import (
     ALICE,
     BOB,
@@ -148,11 +155,12 @@ class World:
     def upload_one_piece(self) -> Response:
         return self.patch(self.alices, PHOTO.content[:10], 0)
 
+    def push(self, phone: SigningPhone, change: Change) -> Response:
+        body = message([phone.sealed(self.key, wire(change))])
+        return self.client.post("/sync", content=body, headers=phone.headers(body, origin=self.settings.public_url))
+
     def push_one(self) -> Response:
-        body = message([self.alices.sealed(self.key, wire(visit_change("text")))])
-        return self.client.post(
-            "/sync", content=body, headers=self.alices.headers(body, origin=self.settings.public_url)
-        )
+        return self.push(self.alices, visit_change("text"))
 
     def log(self, who: Person, name: str, *photos: Photo, **fields: Any) -> Change:
         """A visit that names the photos, as this volunteer's phone would have pushed it."""
@@ -452,10 +460,24 @@ def test_what_a_visit_no_longer_names_is_no_longer_seen(world: World) -> None:
     assert world.get(world.bobs).status_code == 404
 
 
+def test_photos_that_two_phones_of_hers_add_to_one_visit_are_all_seen(world: World) -> None:
+    """Neither had a network, and neither has seen what the other one added."""
+    (made,) = log_visits(world.database, ALICE, visit_change("hers"))
+    second_phone, others = SigningPhone(ALICE), photo(seed=1)
+    world.database.write(second_phone.enrol)
+    results = []
+
+    for phone, added in ((world.alices, PHOTO), (second_phone, others)):
+        change = visit_change("hers", base=made.revision, attachments=[added.attachment])
+        results += world.push(phone, change).json()["results"]
+        world.upload(phone, added)
+
+    assert [result["outcome"] for result in results] == ["accepted", "merged"]
+    assert [world.get_as(COORDINATOR, each).content for each in (PHOTO, others)] == [PHOTO.content, others.content]
+
+
 def test_what_a_revoked_phone_brings_is_seen_once_a_coordinator_took_its_visit_in(world: World) -> None:
-    body = message([world.revoked.sealed(world.key, wire(visit_change("hers", attachments=[PHOTO.attachment])))])
-    headers = world.revoked.headers(body, origin=world.settings.public_url)
-    pushed = world.client.post("/sync", content=body, headers=headers).json()["results"][0]
+    pushed = world.push(world.revoked, visit_change("hers", attachments=[PHOTO.attachment])).json()["results"][0]
     uploaded = world.upload(world.revoked)
 
     before = [world.get_as(COORDINATOR), world.get(world.bobs), world.get(world.revoked)]
@@ -663,6 +685,72 @@ def test_a_reader_who_has_gone_leaves_no_file_open(world: World) -> None:
 
     assert sent
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@contextmanager
+def unread(world: World, of: Photo) -> Iterator[socket.socket]:
+    """Somebody who asked a server of our own for the photo, and has read no more than that it comes."""
+    app = world.client.app
+    listener = listen("127.0.0.1", 0)
+    config = configuration(app, world.settings)
+    config.lifespan = "off"  # the client's
+    server = uvicorn.Server(config)
+    serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    serving.start()
+    signed = world.alices.headers(b"", origin=world.settings.public_url, method="GET", path=of.path)
+    lines = [f"GET {of.path} HTTP/1.1", "Host: 127.0.0.1", *(f"{name}: {value}" for name, value in signed.items())]
+    reader = socket.socket()
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    reader.settimeout(30)
+    try:
+        reader.connect(listener.getsockname())
+        reader.sendall("\r\n".join([*lines, "", ""]).encode())
+        assert reader.recv(12) == b"HTTP/1.1 200"
+        yield reader
+    finally:
+        reader.close()
+        server.should_exit = True
+        serving.join()
+
+
+def wait_until_seen(world: World, of: Photo) -> None:
+    wait_until(lambda: world.get(world.alices, of).status_code == 200, seconds=20, failure=lambda: "no place came back")
+
+
+def read_to_the_end(reader: socket.socket) -> int:
+    size = 0
+    with suppress(ConnectionResetError):
+        while piece := reader.recv(65536):
+            size += len(piece)
+    return size
+
+
+def test_a_photo_that_nobody_reads_keeps_its_place_until_its_reader_has_gone(world: World) -> None:
+    large = photo(BLOB_BYTES_MAX)
+    world.log(ALICE, "hers", large)
+    world.upload(world.alices, large, cuts=range(BLOB_CHUNK_BYTES_MAX, BLOB_BYTES_MAX, BLOB_CHUNK_BYTES_MAX))
+    world.state.photo_admission = Admission(in_house_max=1)
+
+    with unread(world, large) as reader:
+        meanwhile = world.get(world.alices, large)
+        reader.close()
+        wait_until_seen(world, large)
+
+    assert (meanwhile.status_code, meanwhile.json()["code"]) == (503, "busy")
+
+
+def test_a_reader_who_takes_nothing_for_a_while_is_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = photo(BLOB_BYTES_MAX)
+    world.log(ALICE, "hers", large)
+    world.upload(world.alices, large, cuts=range(BLOB_CHUNK_BYTES_MAX, BLOB_BYTES_MAX, BLOB_CHUNK_BYTES_MAX))
+    world.state.photo_admission = Admission(in_house_max=1)
+    monkeypatch.setattr(serve, "UNREAD_SECONDS", 0.2)
+
+    with unread(world, large) as reader:
+        wait_until_seen(world, large)
+        size = read_to_the_end(reader)
+
+    assert size < BLOB_BYTES_MAX
 
 
 def test_photos_wait_while_text_is_pressed(world: World) -> None:

@@ -229,6 +229,33 @@ def test_what_its_author_wrote_later_stands_when_an_older_edit_is_taken_in(world
     assert '"wb_mood":"poor"' in standing.fields
 
 
+def attached(*numbers: int) -> list[dict[str, Any]]:
+    return [{"sha256": f"{number:064x}", "length": number, "kind": "photo"} for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("added_on", "stand"), [("her other phone", attached(1, 3, 2)), ("the same phone", attached(1, 3))]
+)
+def test_a_photo_stands_beside_those_of_another_phone_when_an_older_edit_is_taken_in(
+    world: World, added_on: str, stand: list[dict[str, Any]]
+) -> None:
+    """What the same phone says later is said in place of the older edit, as ever."""
+    (made,) = log_visits(world.database, ALICE, visit_change("hers", attachments=attached(1)))
+    revoked = replace(ALICE.author(), is_revoked=True)
+    older = visit_change("hers", base=made.revision, attachments=attached(1, 2))
+    newer = visit_change("hers", base=made.revision, attachments=attached(1, 3))
+    phone = ALICE.author() if added_on == "the same phone" else replace(ALICE.author(), device_id=made_up_id("other"))
+    world.database.write(lambda session: accept_changes(session, revoked, [older], NOW))
+    world.database.write(lambda session: accept_changes(session, phone, [newer], NOW))
+
+    said = decide(world, older.change_id, "taken")
+
+    standing = record(world, made_up_id("hers"))
+    assert said.startswith("/coordinator/held?said=taken")
+    assert standing is not None
+    assert json.loads(standing.fields)["attachments"] == stand
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_of_two_held_edits_the_later_one_stands_whichever_is_taken_in_first(
     world: World, order: tuple[int, int]

@@ -29,6 +29,7 @@ BOB = Author(COMMUNITY, uuid(2), "Bob", uuid(12), Role.VOLUNTEER)
 COORDINATOR = Author(COMMUNITY, uuid(3), "Coordinator", uuid(3), Role.COORDINATOR)
 SECOND = Author(COMMUNITY, uuid(5), "Second", uuid(5), Role.COORDINATOR)
 SERVER = Author(COMMUNITY, uuid(4), "", uuid(4), Role.SERVER)
+ALICES_OTHER_PHONE = replace(ALICE, device_id=uuid(13))
 # Who came to an event: once for each person, whoever ticks it.
 ATTENDANCE = Kind(
     "attendance",
@@ -62,6 +63,10 @@ class World:
 
     def place(self, change: Change, *, author: Author) -> int:
         return self.accept(change, author=author)[0].revision
+
+    def photos(self) -> list[int]:
+        """Those of `visit(1)`, each by the number that `photo` made it from."""
+        return [each["length"] for each in self.record(visit(1).record_id).fields["attachments"]]
 
     def members(self) -> object:
         """Those of the household that `edit` is about."""
@@ -109,6 +114,14 @@ class Pulled:
     purge: list[str]
     end: Position
     is_complete: bool
+
+
+def photo(number: int) -> dict[str, object]:
+    return {"sha256": f"{number:064x}", "length": number, "kind": "photo"}
+
+
+def photos(*numbers: int) -> list[dict[str, object]]:
+    return [photo(number) for number in numbers]
 
 
 def household(record_id: str, number: int = 100) -> Change:
@@ -357,6 +370,76 @@ class StoreContract:
         result = settled.accept(amended(first, 2, base=place, note="mine now"), author=BOB)[0]
 
         assert result.code == "not_the_author"
+
+    def test_photos_that_two_phones_of_one_author_add_to_a_visit_all_stand(self, settled: World) -> None:
+        """Without a network, each upon the visit as it was: neither has seen the other's."""
+        seen = settled.place(visit(1, attachments=photos(1)), author=ALICE)
+        first = amended(visit(1), 2, base=seen, attachments=photos(1, 2))
+        settled.accept(first)
+
+        result = settled.accept(amended(visit(1), 3, base=seen, attachments=photos(1, 3)), author=ALICES_OTHER_PHONE)[0]
+        settled.accept(amended(visit(1), 4, base=first.change_id, attachments=photos(1, 2, 4)))
+
+        assert result.outcome is Outcome.MERGED
+        assert settled.photos() == [1, 2, 3, 4]
+
+    def test_photo_that_one_phone_had_seen_and_removes_goes_and_the_other_s_stays(self, settled: World) -> None:
+        seen = settled.place(visit(1, attachments=photos(1)), author=ALICE)
+        settled.accept(amended(visit(1), 2, base=seen, attachments=photos(1, 2)), author=ALICES_OTHER_PHONE)
+
+        settled.accept(amended(visit(1), 3, base=seen, attachments=[]))
+
+        assert settled.photos() == [2]
+
+    def test_photo_that_a_merge_brought_goes_where_a_phone_that_has_seen_it_removes_it(self, settled: World) -> None:
+        birth = settled.place(visit(1, attachments=photos(1)), author=ALICE)
+        settled.accept(amended(visit(1), 2, base=birth, attachments=photos(1, 2)))
+        seen = settled.place(amended(visit(1), 3, base=birth, attachments=photos(1, 3)), author=ALICES_OTHER_PHONE)
+        settled.accept(amended(visit(1), 4, base=seen, attachments=photos(1, 2, 3, 4)))
+
+        settled.accept(amended(visit(1), 5, base=seen, attachments=photos(1, 3)), author=ALICES_OTHER_PHONE)
+
+        assert settled.photos() == [1, 3, 4]
+
+    def test_photos_of_a_visit_that_one_phone_amends_are_those_that_it_says_last(self, settled: World) -> None:
+        first = visit(1, attachments=photos(1, 2))
+        second = amended(first, 2, base=first.change_id, attachments=photos(1, 2, 3))
+        settled.accept(first, second)
+
+        result = settled.accept(amended(first, 3, base=second.change_id, attachments=photos(3)))[0]
+
+        assert (result.outcome, settled.photos()) == (Outcome.ACCEPTED, [3])
+
+    def test_photos_that_are_more_than_a_visit_takes_together_are_held_with_what_came_with_them(
+        self, settled: World
+    ) -> None:
+        seen = settled.place(visit(1, attachments=photos(*range(1, 10))), author=ALICE)
+        settled.accept(amended(visit(1), 2, base=seen, attachments=photos(*range(1, 11))))
+        one_more = amended(visit(1), 3, base=seen, attachments=photos(*range(1, 10), 11), note="mine")
+
+        results = [settled.accept(one_more, author=ALICES_OTHER_PHONE)[0] for _ in range(2)]
+
+        held = Result(one_more.change_id, Outcome.HELD, code="bad_field", detail="attachments")
+        assert results == [held, held]
+        assert (settled.photos(), settled.record(visit(1).record_id).fields.get("note")) == (list(range(1, 11)), None)
+
+    def test_photos_are_for_the_author_alone_to_add(self, settled: World) -> None:
+        settled.grant(BOB.person_id, HOUSEHOLD_A)
+        seen = settled.place(visit(1, attachments=photos(1)), author=ALICE)
+        more = amended(visit(1), 2, base=seen, attachments=photos(1, 2))
+
+        results = [settled.accept(replace(more, change_id=uuid(0x4000)), author=BOB)[0]]
+        results += [settled.accept(replace(more, change_id=uuid(0x4001)), author=COORDINATOR)[0]]
+
+        assert [result.code for result in results] == ["not_the_author"] * 2
+
+    def test_photo_that_crosses_a_review_says_so(self, settled: World) -> None:
+        seen = settled.place(visit(1), author=ALICE)
+        settled.accept(amended(visit(1), 2, base=seen, attachments=photos(1)))
+
+        settled.accept(amended(visit(1), 3, base=seen, review_state="approved"), author=COORDINATOR)
+
+        assert settled.record(visit(1).record_id).fields["review_outdated"] is True
 
     def test_amendment_and_review_that_cross_are_both_kept(self, settled: World) -> None:
         first = visit(1, note="a")

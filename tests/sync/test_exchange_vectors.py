@@ -5,6 +5,7 @@ The world of a case is a log, one line a place of the feed: a change that somebo
 
 import json
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ class Server(ABC):
         elif "withdraw" in line:
             self.withdraw(person_id(line["withdraw"]), line["scope"], line["at"])
         else:
-            self.write(author_of(line["by"]), line["change"], line["at"])
+            author = author_of(line["by"])
+            self.write(replace(author, device_id=line.get("device_id", author.device_id)), line["change"], line["at"])
 
     def answer(self, request: Json) -> Json:
         message = decode_message(request)

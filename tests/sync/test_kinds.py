@@ -18,6 +18,14 @@ def test_a_field_that_is_not_listed_is_its_author_s_where_anything_is() -> None:
     assert (HOUSEHOLD.rule("tags"), HOUSEHOLD.rule("of a newer phone")) == (Rule.SET, Rule.REGISTER)
 
 
+def test_an_author_s_own_set_is_a_set_and_hers() -> None:
+    kind = Kind("visit", {"note": Rule.OWN, "photos": Rule.OWN}, WRITERS, own_sets=("photos",))
+
+    assert [kind.is_set(name) for name in ("note", "photos", "of a newer phone")] == [False, True, False]
+    assert kind.rule("photos") is Rule.OWN
+    assert [HOUSEHOLD.is_set(name) for name in HOUSEHOLD.fields] == [False, True]
+
+
 def test_each_writer_has_fields_that_it_may_not_write() -> None:
     writers = frozenset({Role.VOLUNTEER, Role.COORDINATOR})
     kind = Kind("visit", {"note": Rule.OWN, "review_state": Rule.REVIEW, "held_in": Rule.SERVER}, writers)

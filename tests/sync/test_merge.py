@@ -22,8 +22,9 @@ DOOR = Kind(
 )
 VISIT = Kind(
     name="visit",
-    fields={"note": Rule.OWN, "review_state": Rule.REVIEW, "review_note": Rule.REVIEW},
+    fields={"note": Rule.OWN, "photos": Rule.OWN, "review_state": Rule.REVIEW, "review_note": Rule.REVIEW},
     writers=frozenset({Role.VOLUNTEER, Role.COORDINATOR}),
+    own_sets=("photos",),
 )
 RECORD = "0192a000-0000-7000-8000-000000000001"
 
@@ -118,6 +119,17 @@ def test_an_amendment_is_its_author_s_own_whoever_touched_what() -> None:
     found = merged(VISIT, base={"note": "a"}, current={"note": "b"}, proposed={"note": "c"}, touched={"note"})
 
     assert (found.fields, found.conflicts) == ({"note": "c"}, ())
+
+
+@pytest.mark.parametrize(("touched", "stands"), [(set(), ["c"]), ({"photos"}, ["b", "c"])])
+def test_an_author_s_set_is_settled_by_element_where_another_device_of_hers_touched_it(
+    touched: set[str], stands: list[str]
+) -> None:
+    found = merged(
+        VISIT, base={"photos": ["a"]}, current={"photos": ["a", "b"]}, proposed={"photos": ["c"]}, touched=touched
+    )
+
+    assert (found.fields, found.conflicts) == ({"photos": stands}, ())
 
 
 def test_the_last_review_counts() -> None:

@@ -75,9 +75,10 @@ def keep_search_keys(session: Session, community_id: int, household_ids: Collect
         accept(SqlStore(session), RULES, spelled, author=server_author(community_id), received_at=now)
 
 
-def complete_search_keys(session: Session, *, now: int) -> None:
+def complete_search_keys(session: Session, community_id: int, *, now: int) -> None:
     """For households from before there were keys; once, when the server starts."""
-    for community_id, household_ids in households_without_keys(session).items():
+    household_ids = households_without_keys(session, community_id)
+    if household_ids:
         keep_search_keys(session, community_id, household_ids, now)
 
 
@@ -88,13 +89,14 @@ def keep_people(session: Session, community_id: int, round_ids: Collection[str],
         accept(SqlStore(session), RULES, named, author=server_author(community_id), received_at=now)
 
 
-def complete_rounds(session: Session, *, now: int) -> None:
+def complete_rounds(session: Session, community_id: int, *, now: int) -> None:
     """For rounds from before anybody could say who went along; once, when the server starts."""
-    for community_id, round_ids in rounds_without_people(session).items():
+    round_ids = rounds_without_people(session, community_id)
+    if round_ids:
         keep_people(session, community_id, round_ids, now)
-        for round_id in round_ids:
-            people = active_holders(session, community_id=community_id, scope_id=round_id)
-            assign_round(session, community_id=community_id, round_id=round_id, household_ids=(), volunteer_ids=people)
+    for round_id in round_ids:
+        people = active_holders(session, community_id=community_id, scope_id=round_id)
+        assign_round(session, community_id=community_id, round_id=round_id, household_ids=(), volunteer_ids=people)
 
 
 def staff_author(staff: Staff) -> Author:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from sqlmodel import Session
 from starlette.applications import Starlette
@@ -17,7 +18,8 @@ from server.blobs.opening import open_blobs
 from server.bodies import BodyTooLarge
 from server.callers import KeyRing
 from server.clock import Clock, system_clock
-from server.database import open_database
+from server.communities import community_ids
+from server.database import Database, open_database
 from server.operator_api import operator_routes
 from server.pages import coordinator, enrol, residents, sign_in, volunteer
 from server.release import load_release
@@ -36,7 +38,7 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.database = open_database(settings)
         app.state.key_ring = KeyRing(app.state.database)
-        await run_in_threadpool(app.state.database.write, lambda session: get_ready(session, app.state.clock()))
+        await run_in_threadpool(get_ready, app.state.database, app.state.clock())
         yield
         app.state.database.close()
 
@@ -87,10 +89,16 @@ def create_app(settings: Settings, *, operator_token: str = "", clock: Clock = s
     return app
 
 
-def get_ready(session: Session, now: int) -> None:
-    ensure_sealing_key(session, now=now)
-    complete_search_keys(session, now=now)
-    complete_rounds(session, now=now)
+def get_ready(database: Database, now: int) -> None:
+    """Each community in a transaction of its own: another process may be at work on it, and who holds one waits for no other."""
+
+    def complete(session: Session, community_id: int) -> None:
+        complete_search_keys(session, community_id, now=now)
+        complete_rounds(session, community_id, now=now)
+
+    database.write(lambda session: ensure_sealing_key(session, now=now))
+    for community_id in database.read(community_ids):
+        database.write(partial(complete, community_id=community_id))
 
 
 async def refuse_body(request: Request, error: Exception) -> Response:

@@ -46,7 +46,12 @@ class Caller:
 
     @property
     def may_read(self) -> bool:
-        return self.standing == "active" and self.is_active
+        return self.told == "active"
+
+    @property
+    def told(self) -> str:
+        """How it stands, as the phone hears it: that of a volunteer who left lets go of its list as one that was revoked."""
+        return "revoked" if self.standing == "active" and not self.is_active else self.standing
 
 
 NEWEST = "SELECT max(device_sequence) FROM change c WHERE c.community_id = d.community_id AND c.device_id = d.id"

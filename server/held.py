@@ -59,8 +59,15 @@ class HeldChange:
         return not is_closed and self.change.code in TAKEABLE
 
 
+OVERTAKEN = ("amended", "withdrawn")  # by what its author did since: it can never be taken in
+
+
 class StillHeld(Exception):
-    """The rules refuse it even for a coordinator. Nothing was written."""
+    """The rules refuse it even for a coordinator, with this code; or it is OVERTAKEN. Nothing was written."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 DECISION = aliased(Record)

@@ -1,12 +1,13 @@
 """Households: how their people are spelled is kept with them, so that a phone finds them by letters."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlmodel import Session, col, select
 
 from server.identifiers import uuid7
-from server.models import Community, Record
+from server.json_field import field_text, names_something
+from server.models import Record
 from server.rules import SCHEMA
 from server.scope import Principal, scoped
 from server.spelling import spellings
@@ -44,14 +45,12 @@ def spelled_anew(record: changes.Record, keys: list[str], now: int) -> changes.C
     )
 
 
-def households_without_keys(session: Session) -> dict[int, list[str]]:
-    """Those written before there were keys, by community."""
-    found: dict[int, list[str]] = {}
-    for community_id in session.exec(select(Community.id)).all():
-        server = Principal(Role.COORDINATOR, "", community_id, "")
-        statement = select(Record.record_id).where(
-            col(Record.kind) == "household", col(Record.fields).not_like('%"search":%')
-        )
-        if ids := session.exec(scoped(server, statement)).all():
-            found[community_id] = list(ids)
-    return found
+def households_without_keys(session: Session, community_id: int) -> Sequence[str]:
+    """Those written before there were keys; who names nobody needs none."""
+    server = Principal(Role.COORDINATOR, "", community_id, "")
+    statement = select(Record.record_id).where(
+        col(Record.kind) == "household",
+        col(Record.fields).not_like('%"search":%'),
+        names_something(field_text(col(Record.fields), "members")),
+    )
+    return session.exec(scoped(server, statement)).all()

@@ -5,13 +5,13 @@ their buildings, which say nothing about anybody. With her first one a volunteer
 A grant takes a place in the feed, so a phone that pulls learns of the new scope in order, and of its end likewise.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 
 from sqlmodel import Session, col, select, update
 
 from server.buildings import building_id, building_of
 from server.identifiers import uuid7
-from server.models import Community, Grant, Record, Volunteer
+from server.models import Grant, Record, Volunteer
 from server.rules import SCHEMA
 from server.scope import Principal, scoped
 from server.store import SqlStore
@@ -106,17 +106,11 @@ def named_anew(record: changes.Record, people: list[str], now: int) -> changes.C
     )
 
 
-def rounds_without_people(session: Session) -> Mapping[int, list[str]]:
-    """Those written before rounds named them, by community."""
-    found: dict[int, list[str]] = {}
-    for community_id in session.exec(select(Community.id)).all():
-        server = Principal(Role.COORDINATOR, "", community_id, "")
-        statement = select(Record.record_id).where(
-            col(Record.kind) == "round", col(Record.fields).not_like('%"people":%')
-        )
-        if ids := session.exec(scoped(server, statement)).all():
-            found[community_id] = list(ids)
-    return found
+def rounds_without_people(session: Session, community_id: int) -> Sequence[str]:
+    """Those written before rounds named them."""
+    server = Principal(Role.COORDINATOR, "", community_id, "")
+    statement = select(Record.record_id).where(col(Record.kind) == "round", col(Record.fields).not_like('%"people":%'))
+    return session.exec(scoped(server, statement)).all()
 
 
 def buildings_of(session: Session, community_id: int, household_ids: Collection[str]) -> set[str]:

@@ -159,10 +159,11 @@ class SqlStore:
             return Slice([], [], after, True)
         names = visibility(community_id, person_id, after) | {"limit": limit + 1}
         rows = self._statements.rows(NEXT_OF_SQLITE if self._is_sqlite else NEXT_RECORDS, names)
-        taken = rows[: page_length(limit, (len(as_bytes(row[FIELDS_AT])) for row in rows))]
+        taken = rows[: page_length(limit, (row[BYTES_AT] for row in rows))]
         is_complete = len(taken) == len(rows)
-        records = StoredRecords(taken)
-        end = Position(max(head, after.revision)) if is_complete else Position(taken[-1][-1], text_id(taken[-1][0]))
+        records = StoredRecords(self._with_large(community_id, taken))
+        all_seen = Position(max(head, after.revision))
+        end = all_seen if is_complete else Position(taken[-1][PLACE_AT], text_id(taken[-1][0]))
         names = {"community": community_id, "person": packed(person_id), "after": after.revision, "until": end.revision}
         purge = [text_id(row[0]) for row in self._statements.rows(PURGED, names)]
         return Slice(records, purge, end, is_complete)
@@ -182,6 +183,16 @@ class SqlStore:
         return [(text_id(row[0]), row[1]) for row in rows]
 
     # Statements
+
+    def _with_large(self, community_id: int, rows: Sequence[Row]) -> Sequence[Row]:
+        """The rows of NEXT_RECORDS, each with its fields. The large ones are read anew as a whole: on PostgreSQL another process
+        may have moved one since."""
+        large = [text_id(row[0]) for row in rows if row[FIELDS_AT] is None]
+        if not large:
+            return rows
+        columns = (*READ_COLUMNS[:FIELDS_AT], "CAST(fields AS BLOB)" if self._is_sqlite else "fields")
+        found = {row[0]: row for row in self._rows_by_id("record", columns, "record_id", community_id, large)}
+        return [(*found[row[0]], *row[PLACE_AT:]) if row[0] in found else row for row in rows]
 
     def _rows_by_id(
         self, name: str, columns: Sequence[str], key: str, community_id: int, ids: Iterable[str], *, which: str = ""
@@ -292,7 +303,7 @@ def as_bytes(stored: Any) -> bytes:
 
 
 class StoredRecords(Sequence[Record]):
-    """Rows of READ_COLUMNS, read when somebody looks. To a phone they go as they are stored."""
+    """Rows of NEXT_RECORDS, read when somebody looks. To a phone they go as they are stored."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = rows
@@ -315,7 +326,7 @@ class StoredRecords(Sequence[Record]):
         notes and bytes of it again costs as much as reading them."""
         by_kind: dict[str, list[bytes]] = {}
         for row in self._rows:
-            record_id, kind, scope_id, revision, author_id, author_name, made_at, received_at, is_void, stored, _ = row
+            record_id, kind, scope_id, revision, author_id, name, made_at, received_at, is_void, stored, _, _ = row
             pieces = by_kind.get(kind)
             if pieces is None:
                 pieces = by_kind[kind] = []
@@ -324,7 +335,7 @@ class StoredRecords(Sequence[Record]):
             pieces.append(
                 f'{"," if len(fields) > len("{}") else ""}"id":"{spelled(record_id)}","revision":{revision},'
                 f'"made_at":{made_at},"received_at":{received_at},"is_void":{"true" if is_void else "false"},'
-                f"{shared_text(kind, scope_id, author_id, author_name)}}},".encode()
+                f"{shared_text(kind, scope_id, author_id, name)}}},".encode()
             )
         # Each record's last piece ends in a comma, and the last one of all becomes the bracket.
         return {kind: msgspec.Raw(b"".join((b"[", *pieces))[:-1] + b"]") for kind, pieces in by_kind.items()}
@@ -361,17 +372,20 @@ READ_COLUMNS = (
 )  # fmt: skip
 RECORD_COLUMNS = ("community_id", *READ_COLUMNS, "review")
 OR_SENT_BACK = " OR r.review = 'sent_back'"
-FIELDS_AT = READ_COLUMNS.index("fields")
+FIELDS_AT, PLACE_AT, BYTES_AT = range(READ_COLUMNS.index("fields"), len(READ_COLUMNS) + 2)
+LARGE_BYTES = 2048  # fields that are larger are read when the page has room for them
 VISIBLE_IDS = VISIBLE.format(columns="r.record_id", or_sent_back=OR_SENT_BACK)
 # First which records, then the records: so that sorting them does not carry their text about.
 NEXT_RECORDS = f"""
-    SELECT {", ".join(f"r.{column}" for column in READ_COLUMNS)}, v.place
+    SELECT {", ".join(f"r.{column}" for column in READ_COLUMNS[:FIELDS_AT])},
+           CASE WHEN octet_length(r.fields) <= {LARGE_BYTES} THEN r.fields END, v.place, octet_length(r.fields)
       FROM (SELECT record_id, place FROM ({VISIBLE_IDS}) AS visible
              WHERE (place, record_id) > (:place, :last_id) ORDER BY place, record_id LIMIT :limit) v
       JOIN record r ON r.community_id = :community AND r.record_id = v.record_id
      ORDER BY v.place, v.record_id
 """  # noqa: S608 -- our own names
-NEXT_OF_SQLITE = NEXT_RECORDS.replace("r.fields", "CAST(r.fields AS BLOB)")  # the bytes as they lie there
+# The bytes as they lie there; and of bytes `length` counts them.
+NEXT_OF_SQLITE = NEXT_RECORDS.replace("r.fields", "CAST(r.fields AS BLOB)").replace("octet_length", "length")
 VISIBLE_KINDS = VISIBLE.format(columns="r.record_id, r.kind", or_sent_back=OR_SENT_BACK)
 VISIBLE_HOLDINGS = VISIBLE.format(columns="r.record_id, r.revision", or_sent_back="")  # as a phone adds its own up
 CHANGE_COLUMNS = (

@@ -113,7 +113,7 @@ def greet(session: Session, signed: Signed, now: int) -> dict[str, Any]:
         "epoch": community.epoch,
         "now": now,
         "server_key": {"id": key.id, "public": encode_base64url(key.public_key)},
-        "standing": caller.standing,
+        "standing": caller.told,
         "me": {"id": caller.volunteer_id, "name": caller.volunteer_name, "community": community.name},
         "limits": {
             "changes": CHANGES_MAX,
@@ -181,7 +181,7 @@ class Exchange:
             missing=missing,
             now=self.now,
             oldest_schema=SCHEMA_OLDEST,
-            standing=caller.standing,
+            standing=caller.told,
             pause_ms=self.pause_ms if is_later else 0,
             records=records.wire() if isinstance(records, StoredRecords) and not message.wants_columns else None,
             as_columns=message.wants_columns,

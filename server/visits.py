@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, and_, case, func
+from sqlalchemy import ColumnElement, and_, case, func, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
@@ -109,19 +109,23 @@ def visit_with_household(session: Session, principal: Principal, visit_id: str) 
 
 
 def history_of(session: Session, principal: Principal, record_id: str) -> list[Change]:
-    """The newest HISTORY_SHOWN changes of the record, oldest first, also those that are held. What could not be read is about
-    none, and a discard says nothing."""
-    statement = (
-        select(Change)
-        .where(
-            col(Change.record_id) == record_id,
-            col(Change.kind) != UNREADABLE,
-            col(Change.action) != changes.Action.DISCARD.value,
-        )
-        .order_by(col(Change.received_at).desc(), col(Change.revision).desc(), col(Change.change_id).desc())
+    """The changes of the record, oldest first: all that moved it, and the newest HISTORY_SHOWN of those that are held, which
+    any phone of the same door can send. What could not be read is about none, and a discard says nothing."""
+    of_record = (
+        col(Change.record_id) == record_id,
+        col(Change.kind) != UNREADABLE,
+        col(Change.action) != changes.Action.DISCARD.value,
+    )
+    in_order = (col(Change.received_at), col(Change.revision), col(Change.change_id))
+    held = (
+        select(Change.change_id)
+        .where(*of_record, col(Change.revision) == 0)
+        .order_by(*(each.desc() for each in in_order))
         .limit(HISTORY_SHOWN)
     )
-    return list(session.exec(scoped(principal, statement)))[::-1]
+    is_shown = or_(col(Change.revision) > 0, col(Change.change_id).in_(scoped(principal, held)))
+    statement = select(Change).where(*of_record, is_shown).order_by(*in_order)
+    return list(session.exec(scoped(principal, statement)))
 
 
 def doors_by_id(session: Session, principal: Principal, household_ids: Collection[str]) -> dict[str, str]:

@@ -3,25 +3,31 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from sqlmodel import Session
+from starlette.testclient import TestClient
 
 from server import migrations
-from server.accepting import accept_changes, principal_author
+from server.accepting import accept_changes, principal_author, server_author
+from server.app import create_app
 from server.conflicts import Choice, open_conflicts, settle
 from server.database import Database
 from server.enrolment import ClaimProblem, claim_invite, create_invite, volunteer_by_number
 from server.identifiers import uuid7
 from server.models import Community, Device, Feed
+from server.rules import RULES
 from server.scope import Principal
 from server.sealing import encode_base64url
 from server.sessions import end_session, slide_session
+from server.settings import Settings
 from server.store import SqlStore
 from server.sync_api import Exchange
 from sync.changes import Action, Change
+from sync.engine import accept
 from sync.kinds import Role
 from sync.protocol import decode_message
 from tests.people import ALICE, COMMUNITY_ID, COORDINATOR, NOW, RED_DOOR, build_world, made_up_id, sign_in, visit_change
@@ -163,6 +169,45 @@ def test_two_processes_that_commit_for_two_communities_at_once_do_not_wait_for_e
         told = list(threads.map(hold_in_turn, (one, other), (communities, communities[::-1])))
 
     assert told == [[None] * 3] * 2
+
+
+def test_a_server_starts_beside_one_that_is_at_work_on_another_community(
+    one: Database, other: Database, tmp_path: Path
+) -> None:
+    """Both communities have households from before there were search keys, so the start holds the one and the other."""
+    second = COMMUNITY_ID + 1
+    one.write(lambda session: session.add(Community(id=second, name="示例社区二", epoch="epoch-1")))
+    one.write(lambda session: session.add(Feed(community_id=second)))
+    fields = {"door": "9-1-101", "members": ["朴姐"]}
+
+    def add_old(session: Session) -> None:
+        for community_id, name in ((COMMUNITY_ID, "old"), (second, "old too")):
+            old = Change(uuid7(), 0, "household", made_up_id(name), Action.PUT, 0, fields, NOW, 1)
+            accept(SqlStore(session), RULES, [old], author=server_author(community_id), received_at=NOW)
+
+    one.write(add_old)
+    app = create_app(Settings(data_dir=tmp_path, database_url=one.url), clock=lambda: NOW)
+
+    def start() -> int:
+        with TestClient(app) as client:
+            return client.get("/healthz").status_code
+
+    def is_waiting(session: Session) -> bool:
+        return bool(session.connection().exec_driver_sql("SELECT 1 FROM pg_locks WHERE NOT granted").first())
+
+    def start_meanwhile(session: Session) -> Future[int]:
+        SqlStore(session).hold(second)
+        started = threads.submit(start)
+        while not (started.done() or is_waiting(session)):
+            pass
+        return started
+
+    with ThreadPoolExecutor(1) as threads:
+        started = other.write(start_meanwhile)
+
+    assert started.result() == 200
+    (keys,) = one.read(lambda session: SqlStore(session).records(second, [made_up_id("old too")])).values()
+    assert keys.fields["search"] == ["pu jie", "piao jie"]
 
 
 def test_a_machine_that_vanishes_in_a_transaction_holds_nobody_up(other: Database) -> None:

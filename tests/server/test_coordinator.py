@@ -33,6 +33,7 @@ from server.scope import Principal
 from server.sealing import encode_base64url
 from server.settings import Settings
 from server.store import SqlStore
+from server.visits import HISTORY_SHOWN
 from sync.changes import Action, Change, Held, Outcome
 from sync.engine import unreadable
 from sync.kinds import Role
@@ -253,6 +254,22 @@ def test_one_visit_asks_the_database_a_fixed_number_of_things(world: World, edit
 
     assert page.count("history__entry") == edits
     assert len(seen) == VISIT_STATEMENTS
+
+
+def test_what_is_held_of_a_visit_pushes_nothing_that_stands_off_its_page(world: World) -> None:
+    """Bob's phone may name Alice's visit as often as it likes."""
+    revision = world.log(ALICE, "visit")
+    held = [visit_change("visit", base=revision, note=f"{each}") for each in range(HISTORY_SHOWN + 1)]
+    log_visits(world.database, BOB, *held, now=NOW + 1000)
+    log_visits(world.database, ALICE, visit_change("visit", base=revision, note="补充"), now=NOW + 2000)
+
+    page = world.get(f"/coordinator/visits/{made_up_id('visit')}")
+
+    assert re.findall(r'class="history__did">(.*?)<', page) == [
+        "Alice 记录了这次走访",
+        *["Bob 作了修改"] * HISTORY_SHOWN,
+        "Alice 作了修改",
+    ]
 
 
 def test_approving_goes_through_the_feed_to_the_volunteers_phone(world: World) -> None:

@@ -19,6 +19,7 @@ from server.buildings import building_id
 from server.conflicts import open_conflicts
 from server.database import Database
 from server.held import held_count
+from server.households import households_without_keys
 from server.identifiers import uuid7
 from server.rounds import active_grants, assign_round, rounds_among, withdraw_round
 from server.rules import RULES
@@ -141,14 +142,25 @@ def test_households_from_before_there_were_keys_get_theirs(world: World) -> None
 
     def work(session: Session) -> None:
         accept(SqlStore(session), RULES, [old], author=server, received_at=NOW)
-        complete_search_keys(session, now=NOW)
+        complete_search_keys(session, COMMUNITY_ID, now=NOW)
 
     world.database.write(work)
     before = world.record(made_up_id("old"))
-    world.database.write(lambda session: complete_search_keys(session, now=NOW))
+    world.database.write(lambda session: complete_search_keys(session, COMMUNITY_ID, now=NOW))
 
     assert before.fields["search"] == ["pu jie", "piao jie"]
     assert world.record(made_up_id("old")).revision == before.revision
+
+
+def test_a_household_that_names_nobody_waits_for_no_keys(world: World) -> None:
+    """Else every start would ask for the community again."""
+    written = [
+        world.put(made_up_id("nobody"), door="9-1-102"),
+        world.put(made_up_id("nobody now"), door="9-1-103", members=[]),
+    ]
+
+    assert written == [Outcome.ACCEPTED] * 2
+    assert world.database.read(lambda session: households_without_keys(session, COMMUNITY_ID)) == []
 
 
 @pytest.mark.parametrize(
@@ -639,13 +651,15 @@ def test_two_processes_that_start_at_once_complete_old_records_once() -> None:
     fields = {"door": "9-1-101", "members": ["朴姐"]}
     old = Change(uuid7(), 0, "household", made_up_id("old"), Action.PUT, 0, fields, NOW, 1)
     one.write(lambda session: accept(SqlStore(session), RULES, [old], author=server, received_at=NOW) and None)
-    starting = threading.Thread(target=lambda: other.write(lambda session: complete_search_keys(session, now=NOW + 1)))
+    starting = threading.Thread(
+        target=lambda: other.write(lambda session: complete_search_keys(session, COMMUNITY_ID, now=NOW + 1))
+    )
 
     def work(session: Session) -> None:
         SqlStore(session).hold(COMMUNITY_ID)
         starting.start()
         starting.join(PATIENCE_SECONDS)
-        complete_search_keys(session, now=NOW)
+        complete_search_keys(session, COMMUNITY_ID, now=NOW)
 
     one.write(work)
     starting.join()

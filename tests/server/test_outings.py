@@ -365,7 +365,7 @@ def test_rounds_from_before_are_completed_when_the_server_starts(world: World) -
     world.database.write(forget)
     (before,) = log_visits(world.database, ALICE, outing_change("before", ALICE))
 
-    world.database.write(lambda session: complete_rounds(session, now=NOW))
+    world.database.write(lambda session: complete_rounds(session, COMMUNITY_ID, now=NOW))
 
     (after,) = log_visits(world.database, ALICE, outing_change("after", ALICE))
     assert (before.outcome, after.outcome) == (Outcome.HELD, Outcome.ACCEPTED)

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 from httpx2 import Response
+from sqlmodel import col, update
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
@@ -16,7 +17,7 @@ from server import migrations
 from server.app import create_app
 from server.database import Database
 from server.enrolment import confirm_device, create_invite, volunteer_by_number
-from server.models import Device
+from server.models import Device, Volunteer
 from server.sealing import decode_base64url, encode_base64url
 from server.settings import Settings
 from tests.people import ALICE, COMMUNITY_ID, COORDINATOR, NOW, build_world, made_up_id, sign_in, visit_change
@@ -110,6 +111,28 @@ def test_json_that_does_not_say_so_is_no_message(stranger: Stranger) -> None:
     answer = stranger.signed("POST", "/sync", message([]))
 
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_message")
+
+
+def test_the_phone_of_a_volunteer_who_left_is_told_until_she_is_back(stranger: Stranger) -> None:
+    """Her phone itself nobody revoked. It lets go of its list by this word alone."""
+    stranger.database.write(stranger.phone.enrol)
+
+    def told() -> list[str]:
+        answer = stranger.signed("POST", "/sync", message([]), Content_Type="application/json").json()
+        return [answer["standing"], stranger.hello()["standing"]]
+
+    def become(*, is_active: bool) -> None:
+        values = update(Volunteer).where(col(Volunteer.id) == ALICE.id).values(is_active=is_active)
+        stranger.database.write(lambda session: session.exec(values))
+
+    before = told()
+    become(is_active=False)
+    after = told()
+    become(is_active=True)
+
+    assert before == ["active", "active"]
+    assert after == ["revoked", "revoked"]
+    assert told() == ["active", "active"]
 
 
 # Where no header of a browser is asked for

@@ -102,6 +102,10 @@ def decide(world: World, change_id: str, decision: str, **form: str) -> str:
     return answer.headers["location"]
 
 
+def problem_on(world: World, address: str) -> str:
+    return text_of(world.client.get(address)).partition('id="problems"')[2].partition("</div>")[0]
+
+
 def test_a_held_visit_is_taken_in_once_in_its_authors_name(world: World) -> None:
     change_id = hold(world)
 
@@ -154,7 +158,7 @@ def test_a_reason_is_kept_whole_or_asked_for_again(world: World) -> None:
     kept = decide(world, change_id, "dismissed", reason=phrases + "\n" + typed)
 
     assert too_long.startswith("/coordinator/held?said=reason_too_long")
-    assert "没有存" in world.get("/coordinator/held", said="reason_too_long")
+    assert "没有存" in problem_on(world, too_long)
     assert kept == "/coordinator/held?said=dismissed"
     assert "尾" * 100 in world.get("/coordinator/held", show="dismissed")
 
@@ -288,7 +292,8 @@ def test_what_its_author_wrote_before_she_took_the_visit_back_brings_it_not_back
     said = decide(world, amendment.change_id, "taken")
 
     standing = record(world, made_up_id("hers"))
-    assert said.startswith("/coordinator/held?said=still_held")
+    assert said.startswith("/coordinator/held?said=withdrawn")
+    assert "志愿者后来撤回了这条记录" in problem_on(world, said)
     assert standing is not None
     assert standing.is_void
 
@@ -460,7 +465,8 @@ def test_a_withdrawal_that_waited_does_not_overrule_what_its_author_wrote_afterw
 
     said = decide(world, withdrawal.change_id, "taken")
 
-    assert said.startswith("/coordinator/held?said=still_held")
+    assert said.startswith("/coordinator/held?said=amended")
+    assert "志愿者后来又改过这条记录" in problem_on(world, said)
     kept = next(each for each in stored(world, visit.record_id) if each.revision)
     assert kept.outcome == "accepted"
     assert listed(world.get("/coordinator")) == [visit.record_id]

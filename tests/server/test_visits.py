@@ -16,11 +16,12 @@ from server.loading import arrange
 from server.page_table import Load
 from server.rounds import assign_round, withdraw_round
 from server.store import SqlStore
-from server.visits import Filter, Found, Tab, visits_found
+from server.visits import HISTORY_SHOWN, Filter, Found, Tab, history_of, visits_found
 from sync.changes import Change, Outcome
 from sync.store import Position, Slice
 from tests.people import (
     ALICE,
+    BOB,
     CHARLIE,
     CHARLIES_DOOR,
     CHARLIES_ROUND_ID,
@@ -94,6 +95,18 @@ def test_a_review_that_an_amendment_overtook_waits_again(database: Database) -> 
 
     assert [visit["id"] for visit in approved.visits] == [made_up_id("visit")]
     assert find(database, Filter()).counts == {"pending": 1, "all": 1}
+
+
+def test_a_visit_s_history_is_all_that_stands_and_the_newest_of_what_is_held(database: Database) -> None:
+    (logged,) = log_visits(database, ALICE, visit_change("visit"))
+    held = [visit_change("visit", base=logged.revision, note=f"{each}") for each in range(HISTORY_SHOWN + 1)]
+    for minute, change in enumerate(held, start=1):
+        log_visits(database, BOB, change, now=NOW + minute * 60_000)
+
+    history = database.read(lambda session: history_of(session, COORDINATOR, made_up_id("visit")))
+
+    wanted = [visit_change("visit"), *held[1:]]
+    assert [change.change_id for change in history] == [change.change_id for change in wanted]
 
 
 @pytest.mark.parametrize("tab", list(Tab))

@@ -11,9 +11,10 @@ from server import migrations, models
 from server.database import Database
 from server.rounds import assign_round
 from server.store import SqlStore
-from sync.store import MemoryStore, Store
+from sync.store import MemoryStore, Position, Store
 from tests.postgres import new_database
-from tests.sync.store_contract import COMMUNITY, StoreContract, World
+from tests.statements import bytes_read
+from tests.sync.store_contract import ALICE, COMMUNITY, HOUSEHOLD_A, StoreContract, World, visit
 from tests.sync.stories import tell
 
 STORIES = 30
@@ -46,6 +47,27 @@ def test_a_story_ends_in_every_store_as_in_memory(url: str, tmp_path: Path) -> N
         world = sql_world(database)
         for seed in range(STORIES):
             assert tell(seed, world) == tell(seed, memory), seed
+
+
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"])
+def test_of_large_records_little_more_is_read_than_is_sent(url: str, tmp_path: Path) -> None:
+    """Of a thousand KB that a page may have, nine of these are sent, and the small ones between them."""
+    kb = 1024
+    texts = ["x" * (100 * kb if number % 3 else 1) for number in range(60)]
+    with opened(f"sqlite:///{tmp_path}/linli.db" if url == "sqlite" else new_database()) as database:
+        world = sql_world(database)
+        world.grant(ALICE.person_id, HOUSEHOLD_A)
+        for number, text in enumerate(texts):
+            world.accept(visit(number, of_a_newer_phone=text))
+
+        with bytes_read(database) as read:
+            found = database.read(
+                lambda session: SqlStore(session).slice(COMMUNITY, ALICE.person_id, Position(1), limit=1000)
+            )
+
+    assert [record.fields["of_a_newer_phone"] for record in found.records] == texts[:14]
+    assert not found.is_complete
+    assert sum(read) < 1000 * kb
 
 
 def memory_world() -> World:

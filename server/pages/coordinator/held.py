@@ -13,6 +13,7 @@ from server.bodies import FORM_BYTES_MAX
 from server.conflicts import open_conflicts
 from server.forms import normalise
 from server.held import (
+    OVERTAKEN,
     PAGE_SIZE,
     Decision,
     HeldChange,
@@ -43,6 +44,7 @@ SAID = (
     "dismissed",
     "open",
     "still_held",
+    *OVERTAKEN,
     "no_reason",
     "reason_too_long",
     "taken_before",
@@ -114,8 +116,9 @@ async def decide_held(request: Request, principal: Principal) -> Response:
 
     try:
         said = await in_thread(request.app.state.database.write, work)
-    except StillHeld:
-        return redirect(request, f"/coordinator/held?said=still_held#change-{change_id}")
+    except StillHeld as error:
+        why = error.code if error.code in OVERTAKEN else "still_held"
+        return redirect(request, f"/coordinator/held?said={why}#change-{change_id}")
     if not said:
         return page(request, "errors/not_found.html", {}, status=404)
     return redirect(request, f"/coordinator/held?said={said}")

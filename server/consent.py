@@ -18,7 +18,7 @@ from sqlalchemy import and_, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from server.identifiers import packed, uuid7
+from server.identifiers import packed
 from server.json_field import field_text
 from server.kinds import KINDS
 from server.models import Change, Record
@@ -141,7 +141,7 @@ def brought_back(
 def take_over(session: Session, author: Author, answer: Answer, now: int) -> None:
     store = SqlStore(session)
     household = store.records(author.community_id, [answer.household_id])[answer.household_id]
-    change = household_change(session, Principal(Role.COORDINATOR, "", author.community_id, ""), household, answer, now)
+    change = household_change(session, Principal(Role.COORDINATOR, "", author.community_id, ""), household, answer)
     if change is not None:
         # The visit stands for the device: it may amend its own word, and is merged with anybody else's.
         visit = Author(author.community_id, author.person_id, author.name, answer.visit_id, Role.SERVER)
@@ -149,7 +149,7 @@ def take_over(session: Session, author: Author, answer: Answer, now: int) -> Non
 
 
 def household_change(
-    session: Session, principal: Principal, household: changes.Record, answer: Answer, now: int
+    session: Session, principal: Principal, household: changes.Record, answer: Answer
 ) -> changes.Change | None:
     """None when the answer is what stands already, or something speaks against it."""
     standing = household.fields.get(NAME) or ""
@@ -167,7 +167,7 @@ def household_change(
     if value == standing:
         return None
     return changes.Change(
-        change_id=uuid7(now),
+        change_id=SqlStore(session).new_id(principal.community_id, answer.visit_id),
         device_sequence=0,
         kind="household",
         record_id=household.record_id,

@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from server.identifiers import uuid7
 from server.json_field import field_text, names_something
 from server.models import Record
 from server.rules import SCHEMA
@@ -26,14 +25,16 @@ def search_changes(
     session: Session, community_id: int, household_ids: Collection[str], now: int
 ) -> list[changes.Change]:
     """What the server must write so that the keys fit the members as they stand now, after merging."""
-    records = SqlStore(session).records(community_id, household_ids).values()
+    store = SqlStore(session)
+    records = store.records(community_id, household_ids).values()
     found = [(record, search_keys(record.fields)) for record in records]
-    return [spelled_anew(record, keys, now) for record, keys in found if keys != (record.fields.get("search") or [])]
+    moved = [(record, keys) for record, keys in found if keys != (record.fields.get("search") or [])]
+    return [spelled_anew(record, keys, now, store.new_id(community_id, record.record_id)) for record, keys in moved]
 
 
-def spelled_anew(record: changes.Record, keys: list[str], now: int) -> changes.Change:
+def spelled_anew(record: changes.Record, keys: list[str], now: int, change_id: str) -> changes.Change:
     return changes.Change(
-        change_id=uuid7(now),
+        change_id=change_id,
         device_sequence=0,
         kind="household",
         record_id=record.record_id,

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Sequence
 from sqlmodel import Session, col, select, update
 
 from server.buildings import building_id, building_of
-from server.identifiers import uuid7
 from server.models import Grant, Record, Volunteer
 from server.rules import SCHEMA
 from server.scope import Principal, scoped
@@ -73,9 +72,11 @@ def withdraw_round(session: Session, *, community_id: int, round_id: str, person
 
 def people_changes(session: Session, community_id: int, round_ids: Collection[str], now: int) -> list[changes.Change]:
     """What the server must write so that each round names who may go along: the teams of those who walk it."""
-    records = SqlStore(session).records(community_id, round_ids).values()
+    store = SqlStore(session)
+    records = store.records(community_id, round_ids).values()
     found = [(record, people_of(session, community_id, record.fields.get("volunteer_ids") or ())) for record in records]
-    return [named_anew(record, people, now) for record, people in found if people != record.fields.get("people")]
+    moved = [(record, people) for record, people in found if people != record.fields.get("people")]
+    return [named_anew(record, people, now, store.new_id(community_id, record.record_id)) for record, people in moved]
 
 
 def people_of(session: Session, community_id: int, volunteer_ids: Collection[str]) -> list[str]:
@@ -92,9 +93,9 @@ def people_of(session: Session, community_id: int, volunteer_ids: Collection[str
     return [name if names.count(name) == 1 else f"{name} {number}" for number, name in rows]
 
 
-def named_anew(record: changes.Record, people: list[str], now: int) -> changes.Change:
+def named_anew(record: changes.Record, people: list[str], now: int, change_id: str) -> changes.Change:
     return changes.Change(
-        change_id=uuid7(now),
+        change_id=change_id,
         device_sequence=0,
         kind="round",
         record_id=record.record_id,

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
+from uuid import UUID, uuid5
 
 import msgspec
 from sqlalchemy import Select
@@ -146,6 +147,11 @@ class SqlStore:
         moved_on = [row for record_id, row in latest.items() if record_id not in new_ids]
         self._statements.insert("record", RECORD_COLUMNS, new)
         self._statements.update("record", RECORD_COLUMNS, moved_on, keys=2)
+
+    def new_id(self, community_id: int, about_id: str) -> str:
+        """For a change of the server's own about this record, in a held community. No phone can use it first: it is made of the
+        end of the chain of history, which none is told, and the same history always has the same ids."""
+        return str(uuid5(UUID(about_id), self._held_end(community_id).chain.hex()))
 
     def head(self, community_id: int) -> int:
         return self._feed_end(community_id).head

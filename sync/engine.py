@@ -73,10 +73,11 @@ class Rules:
 def accept(store: Store, rules: Rules, changes: Sequence[Change], *, author: Author, received_at: int) -> list[Result]:
     """Takes a batch and returns one result per change, in order.
 
-    Promises: each change ends in exactly one of accepted, again, merged, conflict, held or later; held text is kept whole,
-    of what is answered later nothing is; results are what the database will say once the caller commits, so answer only after that. `received_at` is the
-    server's clock in ms UTC. A batch may be of any length, and name a record more than once: each change sees what those
-    before it did. What the store raises goes through, and nothing of the batch may be committed then.
+    Promises: each change ends in exactly one of accepted, again, merged, conflict, held or later; held text is kept
+    whole, and nothing of what is answered later; results are what the database will say once the caller commits, so
+    answer only after that. `received_at` is the server's clock in ms UTC. A batch may be of any length, and name a record
+    more than once: each change sees what those before it did. What the store raises goes through, and nothing of the
+    batch may be committed then.
     """
     batch = _Batch(store, rules, author, received_at)
     return batch.run(changes)

@@ -379,7 +379,7 @@ export class Phone {
     const oldest_days = since.length > 0 ? days(Math.min(...since)) : 0;
     const times = { uploaded_at, stale_days, oldest_days };
     const waiting = count("waiting");
-    return { waiting, photos: await this.photosToSend(), failed, held: count("held"), ...times, line: this.#line(waiting), filling };
+    return { waiting, photos: await this.photosToSend(), failed, held: count("held"), ...times, line: is_shut && this.isOffline ? null : this.#line(waiting), filling };
   }
 
   /** How it stands with the line to the server, where that is worth a word. */

@@ -345,7 +345,7 @@ def test_what_is_typed_before_a_worker_that_starts_has_looked_at_the_clock_is_ke
 def test_what_was_written_while_a_visit_was_saved_is_added_to_that_one_and_not_laid_over_the_next(phone: Phone) -> None:
     """The draft stood in the form of the next visit at that door, which so overwrote the first."""
     first, path = write_while_it_is_saved(phone)
-    expect(phone.page.locator("#written-since")).to_contain_text("还是草稿")
+    expect(phone.page.get_by_role("link", name="后面写的几句还没保存")).to_be_visible()
     take(phone.page, "written-since")
 
     phone.open(path)  # the next visit at that door

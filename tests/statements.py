@@ -1,7 +1,7 @@
 """Counts what a page asks of the database: lists are held to a literal number, however long they are."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,18 @@ import psycopg
 from sqlalchemy import event
 
 from server.database import Database
+
+
+@contextmanager
+def heard(database: Database, listen: Callable[..., None], leave: Callable[..., None]) -> Iterator[None]:
+    """Each connection of the readers' that is taken meanwhile, and given back."""
+    event.listen(database.engine, "checkout", listen)
+    event.listen(database.engine, "checkin", leave)
+    try:
+        yield
+    finally:
+        event.remove(database.engine, "checkout", listen)
+        event.remove(database.engine, "checkin", leave)
 
 
 @contextmanager
@@ -26,13 +38,8 @@ def statements(database: Database) -> Iterator[list[str]]:
     def leave(connection: Any, *others: Any) -> None:
         connection.set_trace_callback(None)
 
-    event.listen(database.engine, "checkout", listen)
-    event.listen(database.engine, "checkin", leave)
-    try:
+    with heard(database, listen, leave):
         yield seen
-    finally:
-        event.remove(database.engine, "checkout", listen)
-        event.remove(database.engine, "checkin", leave)
 
 
 @contextmanager
@@ -66,10 +73,5 @@ def bytes_read(database: Database) -> Iterator[list[int]]:
         else:
             connection.cursor_factory = psycopg.Cursor
 
-    event.listen(database.engine, "checkout", listen)
-    event.listen(database.engine, "checkin", leave)
-    try:
+    with heard(database, listen, leave):
         yield seen
-    finally:
-        event.remove(database.engine, "checkout", listen)
-        event.remove(database.engine, "checkin", leave)

@@ -15,7 +15,7 @@ PostgreSQL installation counts its own.
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TypeVar
@@ -26,6 +26,7 @@ from starlette.types import Message, Receive, Scope, Send
 from sync.errors import TryLater
 
 T = TypeVar("T")
+Bring = Callable[[int], None]  # told the bytes of each piece of a body as it comes
 
 WORKING_MAX = 8
 DESKS = 2  # threads that share Python's one lock with the writer and with pages; a third makes none of them faster
@@ -38,8 +39,7 @@ PAUSE_MS = (5_000, 30_000)
 
 
 class Admission:
-    """`with enter() as bring: read the body; async with turn(...): work`, then out with it as `Answered`. Raises TryLater for
-    whoever must come back."""
+    """`answer(work)`, and in the work: read the body; `async with turn(...)`: do it. Raises TryLater for whoever must come back."""
 
     def __init__(
         self, *, in_house_max: int, working_max: int = WORKING_MAX, turn_seconds: float = TURN_SECONDS
@@ -59,8 +59,14 @@ class Admission:
     def is_pressed(self) -> bool:
         return len(self._uploads) + len(self._downloads) >= PRESSED_FROM
 
+    async def answer(self, work: Callable[[Bring], Awaitable[Response]]) -> "OnItsWay":
+        """What the work makes of a request whose body it reads itself, in the house until it is sent."""
+        with ExitStack() as place:
+            response = await work(place.enter_context(self.enter()))
+            return OnItsWay(response, place.pop_all())
+
     @contextmanager
-    def enter(self) -> Iterator[Callable[[int], None]]:
+    def enter(self) -> Iterator[Bring]:
         """Gives what to call with the bytes of each piece of the body: nobody has signed for it yet, and all who are in
         the house share its memory."""
         if self.is_closed or self._in_house >= self._in_house_max:
@@ -131,9 +137,9 @@ class Admission:
         self._working -= 1
 
 
-class Answered:
-    """An answer on its way keeps its place in the house: one that nobody reads is memory, too, or an open file. How long it
-    may take is for the connection to say (server/commands/serve.py)."""
+class OnItsWay:
+    """An answer that keeps its place in the house until it is sent: one that nobody reads is memory, too, or an open file.
+    How long it may take is for the connection to say (server/commands/serve.py)."""
 
     def __init__(self, response: Response, place: ExitStack) -> None:
         self._response = response

@@ -10,7 +10,6 @@ PATCH at its end goes on from there. Photos have a line of their own in front of
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -21,7 +20,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.admission import Admission, Answered, busy
+from server.admission import Admission, Bring, busy
 from server.attachments import Blob, blob_seen_by, has_too_many_unnamed, note_upload, upload_of
 from server.blobs.opening import Blobs
 from server.blobs.store import PIECE_BYTES, NoSuchBlob, StoreTrouble
@@ -117,7 +116,7 @@ class Uploader:
 
 
 async def head(request: Request) -> ASGIApp:
-    async def look(_: Callable[[int], None]) -> Response:
+    async def look(_: Bring) -> Response:
         digest, signed = digest_of(request), await read_signed(request, limit=0)
         async with line_of(request).turn(is_upload=False):
             standing = await run_in_threadpool(look_up, request, signed, digest)
@@ -127,7 +126,7 @@ async def head(request: Request) -> ASGIApp:
 
 
 async def patch(request: Request) -> ASGIApp:
-    async def take(bring: Callable[[int], None]) -> Response:
+    async def take(bring: Bring) -> Response:
         if request.app.state.admission.is_pressed:
             raise busy()  # text first
         digest = digest_of(request)
@@ -145,7 +144,7 @@ async def patch(request: Request) -> ASGIApp:
 async def download(request: Request) -> ASGIApp:
     line: Admission = request.app.state.photo_admission
 
-    async def send(_: Callable[[int], None]) -> Response:
+    async def send(_: Bring) -> Response:
         digest, reader = digest_of(request), await reader_of(request)
         async with line.turn(is_upload=False):
             return await run_in_threadpool(blob_response, request, reader, digest)
@@ -153,12 +152,10 @@ async def download(request: Request) -> ASGIApp:
     return await answered(line, send)
 
 
-async def answered(line: Admission, work: Callable[[Callable[[int], None]], Awaitable[Response]]) -> ASGIApp:
-    """What the work answers, or its refusal as an answer. The work hears what to tell of a body's bytes as they come."""
+async def answered(line: Admission, work: Callable[[Bring], Awaitable[Response]]) -> ASGIApp:
+    """What the work answers, or its refusal as an answer."""
     try:
-        with ExitStack() as place:
-            response = await work(place.enter_context(line.enter()))
-            return Answered(response, place.pop_all())
+        return await line.answer(work)
     except BlobRefusal as refusal:
         return refusal_response(refusal)
     except SyncError as error:

@@ -43,11 +43,6 @@ class ClaimProblem(StrEnum):
     BAD_KEY = "bad_key"
     ANOTHERS_KEY = "anothers_key"
 
-    @property
-    def refuses_key(self) -> bool:
-        """Another key might be taken."""
-        return self in (ClaimProblem.BAD_KEY, ClaimProblem.ANOTHERS_KEY)
-
 
 class NoSuchVolunteer(SyncError):
     pass

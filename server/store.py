@@ -193,12 +193,11 @@ class SqlStore:
     def _with_large(self, community_id: int, rows: Sequence[Row]) -> Sequence[Row]:
         """The rows of NEXT_RECORDS, each with its fields. The large ones are read anew as a whole: on PostgreSQL another process
         may have moved one since."""
-        large = [text_id(row[0]) for row in rows if row[FIELDS_AT] is None]
-        if not large:
+        if not (large := [text_id(row[0]) for row in rows if row[FIELDS_AT] is None]):
             return rows
         columns = (*READ_COLUMNS[:FIELDS_AT], "CAST(fields AS BLOB)" if self._is_sqlite else "fields")
         found = {row[0]: row for row in self._rows_by_id("record", columns, "record_id", community_id, large)}
-        return [(*found[row[0]], *row[PLACE_AT:]) if row[0] in found else row for row in rows]
+        return [row if row[FIELDS_AT] is not None else (*found[row[0]], *row[PLACE_AT:]) for row in rows]
 
     def _rows_by_id(
         self, name: str, columns: Sequence[str], key: str, community_id: int, ids: Iterable[str], *, which: str = ""

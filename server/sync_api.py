@@ -4,18 +4,18 @@ A request is authenticated by the device's signature, decoded, and done whole in
 pull. A request without changes only reads, unless there is something to note of its device. The answer goes out after commit.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlmodel import Session
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from server.accepting import accept_changes
-from server.admission import Admission, Answered, pause_ms
+from server.admission import Admission, Bring, pause_ms
 from server.callers import KeyRing, authenticated, caller_of, confirmed
 from server.contact import is_news, missing_numbers, note_call
 from server.database import Database
@@ -67,17 +67,13 @@ async def exchange(request: Request) -> ASGIApp:
         run = Exchange(signed.device_id, message, now, pause_ms=pause_ms() if is_put_off else 0)
         return run.begun_in(database)
 
-    try:
-        with ExitStack() as place:
-            signed = await read_signed(request, bring=place.enter_context(admission.enter()))
-            async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES):
-                begun = await admission.at_desk(lambda: begin(signed))
-                answer = await database.write_soon(begun) if isinstance(begun, Exchange) else begun
-                assert answer is not None
-                response = await json_response_soon(request, answer)
-            return Answered(response, place.pop_all())
-    except SyncError as error:
-        return error_response(error)
+    async def work(signed: Signed) -> Response:
+        begun = await admission.at_desk(lambda: begin(signed))
+        answer = await database.write_soon(begun) if isinstance(begun, Exchange) else begun
+        assert answer is not None
+        return await json_response_soon(request, answer)
+
+    return await in_turn(request, work)
 
 
 async def hello(request: Request) -> ASGIApp:
@@ -89,12 +85,19 @@ async def hello(request: Request) -> ASGIApp:
 async def answered_in_turn(request: Request, work: Callable[[Signed], Answer]) -> ASGIApp:
     """What the work makes of a signed request, done in a thread when it is this one's turn."""
     admission: Admission = request.app.state.admission
+    return await in_turn(request, lambda signed: admission.at_desk(lambda: json_response(request, work(signed))))
+
+
+async def in_turn(request: Request, work: Callable[[Signed], Awaitable[Response]]) -> ASGIApp:
+    admission: Admission = request.app.state.admission
+
+    async def read_and_work(bring: Bring) -> Response:
+        signed = await read_signed(request, bring=bring)
+        async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES):
+            return await work(signed)
+
     try:
-        with ExitStack() as place:
-            signed = await read_signed(request, bring=place.enter_context(admission.enter()))
-            async with admission.turn(is_upload=len(signed.body) >= UPLOAD_BYTES):
-                response = await admission.at_desk(lambda: json_response(request, work(signed)))
-            return Answered(response, place.pop_all())
+        return await admission.answer(read_and_work)
     except SyncError as error:
         return error_response(error)
 

@@ -109,22 +109,21 @@ def visit_with_household(session: Session, principal: Principal, visit_id: str) 
 
 
 def history_of(session: Session, principal: Principal, record_id: str) -> list[Change]:
-    """The changes of the record, oldest first: all that moved it, and the newest HISTORY_SHOWN of those that are held, which
-    any phone of the same door can send. What could not be read is about none, and a discard says nothing."""
+    """The changes of the record, oldest first: the newest HISTORY_SHOWN of those that moved it, and as many of those that are
+    held, which any phone of the same door can send. What could not be read is about none, and a discard says nothing."""
     of_record = (
         col(Change.record_id) == record_id,
         col(Change.kind) != UNREADABLE,
         col(Change.action) != changes.Action.DISCARD.value,
     )
     in_order = (col(Change.received_at), col(Change.revision), col(Change.change_id))
-    held = (
-        select(Change.change_id)
-        .where(*of_record, col(Change.revision) == 0)
-        .order_by(*(each.desc() for each in in_order))
-        .limit(HISTORY_SHOWN)
-    )
-    is_shown = or_(col(Change.revision) > 0, col(Change.change_id).in_(scoped(principal, held)))
-    statement = select(Change).where(*of_record, is_shown).order_by(*in_order)
+
+    def newest(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        found = select(Change.change_id).where(*of_record, condition).order_by(*(each.desc() for each in in_order))
+        return col(Change.change_id).in_(scoped(principal, found.limit(HISTORY_SHOWN)))
+
+    is_shown = or_(newest(col(Change.revision) > 0), newest(col(Change.revision) == 0))
+    statement = select(Change).where(is_shown).order_by(*in_order)
     return list(session.exec(scoped(principal, statement)))
 
 

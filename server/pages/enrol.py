@@ -87,7 +87,7 @@ async def claim(request: Request) -> Response:
     outcome = await in_thread(request.app.state.database.write, work)
     if isinstance(outcome, ClaimProblem):
         response = show_form(request, code=code, device_name=device_name, problem=outcome.value, status=422)
-        if outcome.refuses_key:
+        if outcome in (ClaimProblem.BAD_KEY, ClaimProblem.ANOTHERS_KEY):
             response.headers["Linli-Problem"] = ClaimProblem.BAD_KEY.value  # for the worker, which may have another
         return response
     response = redirect(request, "/enrol/waiting")

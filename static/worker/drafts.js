@@ -53,7 +53,7 @@ export async function readDrafts({ app, outbox }) {
   return drafts.map((draft) => (saved.has(draft.change_id) ? { ...draft, path: pathOfEdit(app.pages, draft) } : draft));
 }
 
-/** @param {import("./router.js").Page[]} pages @param {Draft} draft */
+/** The first page of the table that edits such a record. @param {import("./router.js").Page[]} pages @param {Draft} draft */
 function pathOfEdit(pages, { path, record_id }) {
   const write = matchPage(pages, path)?.page.write;
   const edit = pages.find((page) => page.write?.form && page.write.record === write?.kind);

@@ -109,6 +109,17 @@ def test_a_visit_s_history_is_all_that_stands_and_the_newest_of_what_is_held(dat
     assert [change.change_id for change in history] == [change.change_id for change in wanted]
 
 
+def test_of_a_visit_that_is_amended_without_end_the_newest_changes_are_shown(database: Database) -> None:
+    """One phone could fill its page, with 64 KB a change."""
+    (logged,) = log_visits(database, ALICE, visit_change("visit"))
+    edits = [visit_change("visit", base=logged.revision + each, note=f"{each}") for each in range(HISTORY_SHOWN + 1)]
+    log_visits(database, ALICE, *edits)
+
+    history = database.read(lambda session: history_of(session, COORDINATOR, made_up_id("visit")))
+
+    assert [change.change_id for change in history] == [change.change_id for change in edits[1:]]
+
+
 @pytest.mark.parametrize("tab", list(Tab))
 def test_the_list_reads_no_more_than_the_index_holds(database: Database, tab: Tab) -> None:
     if not database.is_sqlite:
